@@ -1,0 +1,93 @@
+# leat: `make` builds build/leat and build/libleat.a; `make demo` shows it; `make check` tests it.
+# No configure. Other compilers: make CC=clang. Sanitizers: make SAN=1 (in build/san).
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR ?= ar
+NM ?= nm
+SAN ?= 0
+ifeq ($(SAN),1)
+B := build/san
+else
+B := build
+endif
+
+comma := ,
+FLOORS := base mem quant gguf uni kern pool store tok dev kv model engine tools
+CORE_C := $(foreach d,$(FLOORS),$(wildcard src/$(d)/*.c))
+POSIX_C := $(wildcard src/plat/posix/*.c)
+FAULT_C := $(wildcard src/plat/fault/*.c)
+HOSTED_C := $(filter-out src/hosted/validate%.c,$(wildcard src/hosted/*.c))
+VALIDATE_C := $(wildcard src/hosted/validate*.c)
+TEST_C := $(wildcard tests/*.c tests/unit/*.c tests/kern/*.c tests/golden/*.c tests/fault/*.c tests/gen/*.c)
+FUZZ_C := $(wildcard tests/fuzz/fuzz_*.c)
+
+WARN := -std=c11 -Wall -Wextra -Werror -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef
+COMMON := -O2 -g -fPIE -Isrc -Iinclude -I$(B) -MMD -MP -ffunction-sections -fdata-sections -fno-math-errno \
+	-fno-trapping-math -ffp-contract=off -fvisibility=hidden -ffile-prefix-map=$(CURDIR)=.
+# The core runs where there is no operating system: no libc headers, no libc calls.
+FREE := -ffreestanding -nostdinc -mno-red-zone -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-Isrc/base/shim -isystem $(shell $(CC) -print-file-name=include)
+HOST := -D_GNU_SOURCE -pthread
+LINK := -pie -Wl,--gc-sections -Wl,--build-id=none
+ifneq ($(shell uname -m),x86_64)
+FREE := $(filter-out -mno-red-zone,$(FREE))
+endif
+ifeq ($(SAN),1)
+COMMON += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+LINK += -fsanitize=address,undefined
+endif
+
+# ISA levels are chosen by file, never by #ifdef in the core.
+ISA_avx2 := -mavx2 -mfma -mf16c -mbmi2
+ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mfma -mf16c -mbmi2
+isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) -O3)$(if $(filter %_avx512.c,$(1)),$(ISA_avx512) -O3)$(if $(filter %_scalar.c,$(1)),-O3)
+
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+CORE_O := $(call obj,$(CORE_C))
+POSIX_O := $(call obj,$(POSIX_C))
+TEST_O := $(call obj,$(TEST_C) $(FAULT_C))
+# plat/fault stands between the core and plat/posix in the tests (see plat/fault/fault.h).
+WRAP := $(patsubst __wrap_%,-Wl$(comma)--wrap=%,$(shell grep -oh '__wrap_plat_[a-z_0-9]*' $(FAULT_C) /dev/null | sort -u))
+
+all: $(B)/leat $(B)/libleat.a $(B)/libleat_posix.a $(if $(VALIDATE_C),$(B)/leat-validate)
+
+$(CORE_O): $(B)/obj/%.o: %.c $(B)/version.h
+	@mkdir -p $(@D)
+	$(CC) $(WARN) $(COMMON) $(FREE) $(call isa_flags,$<) -c $< -o $@
+$(call obj,$(POSIX_C) $(HOSTED_C) $(VALIDATE_C)): $(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(WARN) $(COMMON) $(HOST) -c $< -o $@
+$(TEST_O) $(call obj,$(FUZZ_C)): $(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(WARN) $(COMMON) $(HOST) -Itests -c $< -o $@
+
+$(B)/libleat.a: $(CORE_O)
+	@rm -f $@
+	$(AR) rcsD $@ $^
+$(B)/libleat_posix.a: $(POSIX_O)
+	@rm -f $@
+	$(AR) rcsD $@ $^
+$(B)/leat: $(call obj,$(HOSTED_C)) $(B)/libleat.a $(B)/libleat_posix.a
+	$(CC) $(LINK) -pthread -o $@ $^
+$(B)/leat-validate: $(call obj,$(VALIDATE_C)) $(B)/libleat.a $(B)/libleat_posix.a
+	$(CC) $(LINK) -pthread -o $@ $^ -ldl -lm
+$(B)/test: $(TEST_O) $(B)/libleat.a $(B)/libleat_posix.a
+	$(CC) $(LINK) -pthread $(WRAP) -o $@ $^ -lm
+
+# Rewritten only when the commit changes, so that the same tree gives the same bytes.
+$(B)/version.h: FORCE
+	@mkdir -p $(B)
+	@c=$$(git rev-parse --short=9 HEAD 2>/dev/null || echo unknown); \
+	 printf '#define LEAT_COMMIT "%s"\n' "$$c" > $@.new; \
+	 cmp -s $@.new $@ && rm -f $@.new || mv $@.new $@
+
+-include $(CORE_O:.o=.d) $(POSIX_O:.o=.d) $(TEST_O:.o=.d) $(patsubst %.o,%.d,$(call obj,$(HOSTED_C) $(VALIDATE_C) $(FUZZ_C)))
+-include tests/tests.mk
+
+clean:
+	rm -rf build
+FORCE:
+.PHONY: all clean FORCE
+.DELETE_ON_ERROR:

@@ -1,0 +1,154 @@
+/* leat.h: the public API. Open a model, make a session, feed tokens, read logits, sample.
+ *
+ * Handles are opaque. Calls return LEAT_OK (0) or an error code and fill the leat_error given (which may be
+ * NULL). Nothing here prints. A model is read-only after open and may be shared by sessions; a session is used
+ * by one thread at a time.
+ */
+#ifndef LEAT_H
+#define LEAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum {
+    LEAT_OK = 0,
+    LEAT_ARGUMENT,    /* the call made no sense                          */
+    LEAT_IO,          /* the machine failed to read or write             */
+    LEAT_FORMAT,      /* the file is malformed                           */
+    LEAT_UNSUPPORTED, /* well-formed, but leat cannot run it             */
+    LEAT_MEMORY,      /* no memory                                       */
+    LEAT_LIMIT,       /* a limit was reached: the context is full        */
+    LEAT_CANCELLED,   /* the yield hook said stop                        */
+    LEAT_INTERNAL,    /* a bug in leat                                   */
+} leat_code;
+
+typedef struct leat_error {
+    leat_code code;
+    const char *where; /* static text                                            */
+    char text[256];    /* names the thing, the value seen and the value wanted   */
+} leat_error;
+
+const char *leat_version(void); /* "0.1.0 (commit)" */
+
+/* ---- model ---------------------------------------------------------------------------------------- */
+
+typedef struct leat_model leat_model;
+
+typedef struct leat_model_options {
+    bool no_map; /* read the weights into memory instead of mapping the file */
+} leat_model_options;
+
+/* Opens a GGUF file (or all parts, given the first). options may be NULL. */
+leat_code leat_model_open(leat_model **out, const char *path, const leat_model_options *options, leat_error *error);
+/* Sessions must be closed first. Accepts NULL. */
+void leat_model_close(leat_model *model);
+
+int32_t leat_model_n_vocab(const leat_model *model);
+int32_t leat_model_n_ctx_train(const leat_model *model); /* context_length of the header */
+const char *leat_model_name(const leat_model *model);    /* general.name, or the architecture */
+const char *leat_model_architecture(const leat_model *model);
+uint64_t leat_model_n_params(const leat_model *model);
+uint64_t leat_model_bytes(const leat_model *model);      /* of all tensors */
+/* tokenizer.chat_template, or NULL. */
+const char *leat_model_chat_template(const leat_model *model);
+
+/* ---- tokens --------------------------------------------------------------------------------------- */
+
+bool leat_has_tokenizer(const leat_model *model);
+/* Ids of text[0..bytes). add_bos: what the file asks for (BOS, EOS, CLS, SEP). special: spelled-out control tokens
+ * in the text become those tokens. Writes at most cap ids and sets *count to the full number (at most 4 * bytes + 16). */
+leat_code leat_tokenize(const leat_model *model, const char *text, size_t bytes, bool add_bos, bool special,
+                        int32_t *ids, size_t cap, size_t *count, leat_error *error);
+/* Bytes of one token in running text, which may be part of a UTF-8 character; control tokens give none unless
+ * special. Returns the length; writes at most cap bytes. */
+size_t leat_piece(const leat_model *model, int32_t id, bool special, char *buf, size_t cap);
+/* Text of n ids. Same cap rule as leat_tokenize. */
+leat_code leat_detokenize(const leat_model *model, const int32_t *ids, size_t n, bool special, char *buf, size_t cap,
+                          size_t *bytes, leat_error *error);
+bool leat_ends(const leat_model *model, int32_t id); /* end of sequence or of turn */
+int32_t leat_bos(const leat_model *model);           /* -1 when there is none */
+
+/* ---- session -------------------------------------------------------------------------------------- */
+
+typedef struct leat_session leat_session;
+
+typedef struct leat_session_options {
+    int32_t n_ctx;     /* tokens; 0: the header's, at most 4096 */
+    int32_t n_threads; /* 0: one per core this process may use  */
+    int32_t n_chunk;   /* prompt tokens a pass; 0: 256. Logits do not depend on it. */
+    const char *isa;   /* "scalar", "avx2", "avx512"; NULL: the best this CPU has */
+    bool no_pin;       /* do not bind threads to cores */
+    /* Called on the calling thread at least once a layer; return true to cancel. May be NULL. */
+    bool (*yield)(void *user);
+    void *user;
+} leat_session_options;
+
+leat_code leat_session_open(leat_session **out, leat_model *model, const leat_session_options *options, leat_error *error);
+void leat_session_close(leat_session *session); /* accepts NULL */
+
+int32_t leat_session_n_ctx(const leat_session *session);
+int32_t leat_session_length(const leat_session *session); /* tokens fed so far */
+const char *leat_session_isa(const leat_session *session);
+int32_t leat_session_threads(const leat_session *session);
+size_t leat_session_bytes(const leat_session *session);   /* KV cache and scratch */
+
+/* Prompt tokens are computed many at a time; generated ones by the decode kernels (also several at a time, each as if
+ * alone). The choice is part of the numbers: the same tokens in the same roles give the same bits. */
+typedef enum { LEAT_PROMPT, LEAT_GENERATED } leat_role;
+
+/* Appends n tokens. Afterwards leat_logits gives the last token's logits. On an error the session is as before the call,
+ * up to whole chunks: leat_session_length tells. LEAT_LIMIT when they do not fit in the context. */
+leat_code leat_feed(leat_session *session, const int32_t *tokens, size_t n, leat_role role, leat_error *error);
+/* The same, with the logits of every token handed to each() in order: logits (n_vocab), valid during the call. each may
+ * return false to stop. */
+typedef bool leat_logits_fn(void *user, size_t index, const float *logits);
+leat_code leat_feed_each(leat_session *session, const int32_t *tokens, size_t n, leat_role role, leat_logits_fn *each,
+                         void *user, leat_error *error);
+/* (n_vocab) logits of the last token fed, or NULL when nothing was fed since the last rewind. */
+const float *leat_logits(const leat_session *session);
+/* Forgets all but the first n tokens. */
+leat_code leat_rewind(leat_session *session, int32_t n, leat_error *error);
+
+/* ---- sampling ------------------------------------------------------------------------------------- */
+
+typedef struct leat_sampler leat_sampler;
+
+/* The chain: penalties, DRY, top-n-sigma, top-k, typical, top-p, min-p, XTC, temperature. Fill with
+ * leat_sampler_defaults first. */
+typedef struct leat_sampler_options {
+    uint64_t seed;
+    float temperature;        /* 0: greedy                          (0.8)  */
+    int32_t top_k;            /* 0: off                             (40)   */
+    float top_p;              /* 1: off                             (0.95) */
+    float min_p;              /* 0: off                             (0.05) */
+    float typical_p;          /* 1: off                             (1)    */
+    float top_n_sigma;        /* negative: off                      (-1)   */
+    float xtc_probability;    /* 0: off                             (0)    */
+    float xtc_threshold;      /*                                    (0.1)  */
+    int32_t penalty_last_n;   /* tokens looked back on; 0: off      (64)   */
+    float repeat_penalty;     /* 1: off                             (1)    */
+    float presence_penalty;   /* 0: off                             (0)    */
+    float frequency_penalty;  /* 0: off                             (0)    */
+    float dry_multiplier;     /* 0: off                             (0)    */
+    float dry_base;           /*                                    (1.75) */
+    int32_t dry_allowed_length; /*                                  (2)    */
+    int32_t dry_penalty_last_n; /* -1: the whole context            (-1)   */
+} leat_sampler_options;
+
+void leat_sampler_defaults(leat_sampler_options *options);
+leat_code leat_sampler_open(leat_sampler **out, const leat_model *model, const leat_sampler_options *options, leat_error *error);
+void leat_sampler_close(leat_sampler *sampler);
+/* Remembers a token for the penalties (prompt tokens too, if they should count). */
+void leat_sampler_accept(leat_sampler *sampler, int32_t token);
+/* Draws a token from logits (n_vocab, unchanged). Does not accept it. */
+int32_t leat_sample(leat_sampler *sampler, const float *logits);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,94 @@
+/* kern.h: the compute kernels. Plain pointers and counts, no engine structs, no threads, no allocation.
+ *
+ * One table per ISA level, filled from the same templates (see kern_int.h). kern_scalar is the specification.
+ * The bits of a result depend on the ISA level, the weight type, the role and the row's own inputs only:
+ * never on how many rows or activations a call has.
+ */
+#ifndef LEAT_KERN_H
+#define LEAT_KERN_H
+
+#include "quant/quant.h"
+
+typedef struct kern kern; /* one ISA level: immutable, static */
+
+const kern *kern_best(void);            /* by CPUID */
+const kern *kern_find(str name);        /* "scalar", "avx2", "avx512"; NULL when unknown */
+bool kern_runs(const kern *k);          /* this CPU and OS support it */
+const char *kern_name(const kern *k);
+const kern *kern_at(size_t i);          /* all levels, slowest first; NULL past the end */
+
+/* ---- weights (n_rows, n_in) times activations (n_act, n_in) ----------------------------------------- */
+
+/* Prompt tokens take the panel kernels, generated and drafted ones the decode kernels. */
+typedef enum { KERN_PROMPT, KERN_DECODE } kern_role;
+
+/* Activations are prepared once per row and format, then used with every matrix of that format. */
+typedef enum {
+    KERN_ACT_F32, /* as they are: F32 F16 BF16 F64 weights                           */
+    KERN_ACT_I16, /* decode of quantised types: 16 bits, nearly exact                */
+    KERN_ACT_I8,  /* prefill of quantised types: 8 bits in small blocks              */
+    KERN_ACT_FORMATS
+} kern_act;
+kern_act kern_act_of(const kern *k, quant_id type, kern_role role);
+size_t kern_act_bytes(const kern *k, kern_act format, size_t n_in); /* a multiple of 64 */
+void kern_act_prepare(const kern *k, kern_act format, const float *x, size_t n_in, void *act);
+
+typedef struct kern_matmul {
+    quant_id type;
+    kern_role role;
+    const void *weights;       /* (n_rows, n_in), the first row of this call */
+    size_t row_bytes;
+    size_t n_rows, n_in;
+    const void *const *acts;   /* n_act prepared rows, each 64-byte aligned */
+    float *const *outs;        /* n_act output rows; element out_first + r is written for row r */
+    size_t out_first;
+    size_t n_act;
+    float scale;               /* of the whole tensor: 1 but for NVFP4 */
+    void *scratch;             /* kern_scratch_bytes, 64-byte aligned, of this worker */
+} kern_matmul;
+void kern_run_matmul(const kern *k, const kern_matmul *m);
+size_t kern_scratch_bytes(const kern *k, size_t n_in_max);
+size_t kern_row_step(const kern *k); /* split rows between workers in multiples of this */
+
+/* ---- attention: one tile of KV positions ------------------------------------------------------------ */
+
+#define KERN_ATTN_TILE 64 /* positions a tile; KV pages are a multiple of it */
+typedef struct kern_attn {
+    size_t n_q;                 /* query rows that share this KV head (tokens x heads of its group) */
+    size_t dim_k, dim_v;
+    const float *q;             /* (n_q, dim_k), already scaled */
+    const uint16_t *k, *v;      /* (n_pos, dim) F16 rows */
+    size_t k_stride, v_stride;  /* in elements */
+    size_t n_pos;               /* at most KERN_ATTN_TILE */
+    const uint16_t *from, *to;  /* (n_q): each query sees positions [from, to) of this tile */
+    float *max, *sum;           /* (n_q): the running softmax; start with -inf and 0 */
+    float *acc;                 /* (n_q, dim_v): start with 0; divide by sum at the end */
+} kern_attn;
+/* Online softmax (Milakov, Gimelshein 2018; FlashAttention, Dao 2022). A query whose range is empty stays as it is;
+ * the result for a query does not depend on the other queries of the call. */
+void kern_run_attn(const kern *k, const kern_attn *a);
+
+/* ---- rows of floats ---------------------------------------------------------------------------------- */
+
+void kern_rms_norm(const kern *k, const float *x, const float *weight, size_t n, float eps, float *out); /* weight may be NULL; out may be x */
+void kern_add(const kern *k, float *x, const float *y, size_t n);             /* x += y            */
+void kern_mul(const kern *k, float *x, const float *y, size_t n);             /* x *= y            */
+void kern_scale(const kern *k, float *x, float s, size_t n);                  /* x *= s            */
+void kern_axpy(const kern *k, float *x, float s, const float *y, size_t n);   /* x += s * y        */
+void kern_swiglu(const kern *k, const float *gate, const float *up, size_t n, float *out); /* silu(gate) * up; out may be gate or up */
+void kern_softmax(const kern *k, float *x, size_t n);
+float kern_max(const kern *k, const float *x, size_t n);
+/* Rotary embedding of one head, RoFormer (Su 2021): cos_sin holds n_rot/2 pairs (cos, sin) for this position, with any
+ * magnitude scale already in them. interleaved: pairs (2i, 2i+1) ("norm"); else (i, i + n_rot/2) ("neox"). */
+void kern_rope(const kern *k, float *x, const float *cos_sin, size_t n_rot, bool interleaved);
+void kern_f16_of_f32(const kern *k, const float *x, uint16_t *out, size_t n); /* round to nearest even */
+void kern_f32_of_f16(const kern *k, const uint16_t *x, float *out, size_t n);
+
+/* ---- for the bench: what this machine can do -------------------------------------------------------- */
+
+/* Sums bytes[0..n) in the widest loads: a read-bandwidth probe. */
+uint64_t kern_read(const kern *k, const void *bytes, size_t n);
+/* Runs `rounds` of independent int8 (or float, with `floats`) dot steps in registers; returns multiply-adds done. */
+uint64_t kern_dot_peak(const kern *k, bool floats, uint64_t rounds);
+
+#endif

@@ -1,0 +1,23 @@
+/* fault.h: a hostile machine for the tests. plat/fault wraps plat/posix at link time (ld --wrap): every call
+ * passes through unless a test armed it. Seeded, counted, repeatable.
+ */
+#ifndef LEAT_FAULT_H
+#define LEAT_FAULT_H
+
+#include "plat/plat.h"
+
+typedef struct fault_plan {
+    uint64_t seed;
+    double read_error;    /* chance that a file read fails with PLAT_IO_ERROR        */
+    double read_short;    /* chance that it returns fewer bytes than asked            */
+    double read_delay;    /* chance that a queued read stays unfinished for a while   */
+    double memory_error;  /* chance that plat_reserve or plat_commit refuses          */
+    int64_t fail_at;      /* >= 0: exactly the fail_at-th faultable call fails; -1 off */
+    bool no_map;          /* hide PLAT_CAN_MAP                                        */
+} fault_plan;
+
+void fault_arm(const fault_plan *plan); /* NULL: everything passes again */
+uint64_t fault_calls(void);             /* faultable calls since the last arm */
+uint64_t fault_hits(void);              /* of which failed                    */
+
+#endif

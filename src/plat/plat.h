@@ -1,0 +1,121 @@
+/* plat.h: THE boundary. Everything the core wants of a machine, and nothing else.
+ *
+ * Homes: plat/posix (Linux program), plat/fault (a test double over posix: seeded failures, short reads,
+ * delays), later plat/bare (no operating system). The core never asks which one it runs on; it asks for
+ * capabilities. All paths are zero-terminated UTF-8. Calls that can fail return 0 for success or a
+ * negative plat_error; nothing here prints.
+ */
+#ifndef LEAT_PLAT_H
+#define LEAT_PLAT_H
+
+#include "base/base.h"
+
+typedef enum {
+    PLAT_OK = 0,
+    PLAT_NOT_FOUND = -1,
+    PLAT_DENIED = -2,
+    PLAT_NO_MEMORY = -3,
+    PLAT_IO_ERROR = -4,
+    PLAT_EXISTS = -5,
+    PLAT_INVALID = -6,
+    PLAT_UNSUPPORTED = -7,
+    PLAT_INTERRUPTED = -8,
+    PLAT_NO_SPACE = -9,
+} plat_error;
+const char *plat_error_name(int error); /* "no such file", ... static */
+
+/* Capabilities of this home. */
+enum {
+    PLAT_CAN_MAP = 1 << 0,   /* plat_file_map works          */
+    PLAT_CAN_WRITE = 1 << 1, /* files can be created         */
+    PLAT_CAN_PIN = 1 << 2,   /* threads can be bound to cores */
+};
+uint32_t plat_caps(void);
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+void *plat_reserve(size_t bytes);             /* address space only; NULL when refused        */
+int plat_commit(void *at, size_t bytes);      /* page multiples; zeroed on first use          */
+void plat_decommit(void *at, size_t bytes);   /* contents lost, address space kept            */
+void plat_release(void *at, size_t bytes);    /* gives the reservation back                   */
+void plat_huge_pages(void *at, size_t bytes); /* a hint                                       */
+size_t plat_page_bytes(void);
+uint64_t plat_mem_total(void);     /* bytes, within the limits that hold for this process */
+uint64_t plat_mem_available(void); /* bytes that could be used now without swapping       */
+
+/* ---- cores ------------------------------------------------------------------------------------- */
+
+int plat_core_count(void); /* cores this process may run on (its affinity mask) */
+typedef struct plat_thread plat_thread;
+/* Runs fn(arg) on a new thread; core < 0: unpinned, else the core-th core of the affinity mask. */
+int plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core);
+void plat_thread_join(plat_thread *t);
+int plat_pin_self(int core); /* core < 0: back to the whole mask */
+/* Futex: returns when *word != expected, when woken, after timeout_ns (UINT64_MAX: none), or spuriously. */
+void plat_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
+void plat_wake(_Atomic uint32_t *word, uint32_t count);
+void plat_yield(void);
+
+/* ---- time, entropy ----------------------------------------------------------------------------- */
+
+uint64_t plat_time_ns(void); /* monotonic */
+uint64_t plat_wall_ns(void); /* since 1970-01-01 UTC */
+void plat_sleep_ns(uint64_t ns);
+void plat_entropy(void *out, size_t bytes);
+
+/* ---- reading files ----------------------------------------------------------------------------- */
+
+typedef struct plat_file plat_file;
+int plat_file_open(plat_file **out, const char *path); /* for reading */
+void plat_file_close(plat_file *f);                    /* accepts NULL */
+uint64_t plat_file_bytes(const plat_file *f);
+/* Synchronous read of exactly `bytes` at `offset` unless the file ends: returns bytes read, or a plat_error. */
+int64_t plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
+/* Read-only mapping of the whole file; needs PLAT_CAN_MAP. */
+int plat_file_map(plat_file *f, const void **at);
+void plat_file_unmap(const void *at, uint64_t bytes);
+
+/* Asynchronous reads: submit never blocks for I/O, reap returns finished ones in any order. A queue is used
+ * by one thread. `to`, `offset` and `bytes` are multiples of plat_file_align() when `direct` is set. */
+typedef struct plat_queue plat_queue;
+typedef struct plat_read {
+    plat_file *file;
+    uint64_t offset;
+    void *to;
+    size_t bytes;
+    uint64_t tag;   /* the caller's */
+    int64_t result; /* bytes read, or a plat_error; set when reaped */
+} plat_read;
+int plat_queue_open(plat_queue **out, uint32_t depth);
+void plat_queue_close(plat_queue *q);
+int plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n); /* takes all or none: PLAT_NO_SPACE */
+/* Up to max finished reads; waits at most timeout_ns for the first. */
+size_t plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t timeout_ns);
+
+/* ---- writing files ----------------------------------------------------------------------------- */
+
+typedef struct plat_out plat_out;
+int plat_out_create(plat_out **out, const char *path);             /* truncates */
+int plat_out_write(plat_out *o, const void *bytes, size_t n);      /* all or an error */
+int plat_out_close(plat_out *o, bool sync);                        /* frees o in any case */
+int plat_file_rename(const char *from, const char *to);            /* over an existing file */
+int plat_file_remove(const char *path);
+
+/* ---- console ----------------------------------------------------------------------------------- */
+
+int64_t plat_stdin_read(void *to, size_t bytes); /* 0 at the end */
+int plat_stdout_write(const void *bytes, size_t n);
+int plat_stderr_write(const void *bytes, size_t n);
+bool plat_is_terminal(int fd);       /* 0, 1, 2 */
+int plat_terminal_columns(void);     /* 80 when unknown */
+/* Set by Ctrl-C (SIGINT, SIGTERM); the core polls it. Reading does not clear it. */
+bool plat_interrupted(void);
+void plat_interrupt_clear(void);
+
+/* ---- about this machine ------------------------------------------------------------------------ */
+
+size_t plat_cpu_name(char *buf, size_t cap);
+double plat_load(void); /* runnable tasks beside this process, or a negative number when unknown */
+_Noreturn void plat_exit(int code);
+
+#endif
