@@ -1,0 +1,33 @@
+/* load.c: opening models and sessions for commands, with the words that a user should read. Next: run.c. */
+#include "tools/load.h"
+
+int load_model(tools *t, loaded *out, const load_options *o) {
+    leat_error e;
+    leat_model_options options = {.no_map = o->no_map};
+    if (leat_model_open(&out->model, o->path, &options, &e)) return tools_fail(t, "%s", e.text);
+    return TOOLS_OK;
+}
+
+/* The engine asks at least once a layer, so that Ctrl-C need not wait for a whole prompt. */
+static bool interrupted(void *user) {
+    (void)user;
+    return plat_interrupted();
+}
+
+int load_session(tools *t, loaded *out, const load_options *o) {
+    leat_error e;
+    leat_session_options options = {
+        .n_ctx = o->n_ctx, .n_threads = o->n_threads, .isa = o->isa, .yield = interrupted};
+    if (leat_session_open(&out->session, out->model, &options, &e)) return tools_fail(t, "%s", e.text);
+    int32_t trained = leat_model_n_ctx_train(out->model), n_ctx = leat_session_n_ctx(out->session);
+    if (trained > 0 && n_ctx > trained)
+        tools_err(t, "leat %s: warning: a context of %d is above the %d that the model was trained for\n", tools_name(t),
+                  n_ctx, trained);
+    return TOOLS_OK;
+}
+
+void load_close(loaded *l) {
+    leat_session_close(l->session);
+    leat_model_close(l->model);
+    *l = (loaded){0};
+}
