@@ -100,7 +100,7 @@ static bool selected(const test_case *t, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    bool list = false, verbose = false;
+    static bool list, verbose; /* static: they live across the longjmp */
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--list")) list = true;
         if (!strcmp(argv[i], "-v")) verbose = true;
