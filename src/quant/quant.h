@@ -1,7 +1,8 @@
 /* quant.h: the tensor types of GGUF and the reference decoder of each.
  *
  * One table row a type. Decoding here is the specification: bit-exact with the reference vectors, plain C,
- * one block at a time. The fast paths live in kern/ and are checked against this. Encoders come with their issue.
+ * one block at a time. The fast paths live in kern/ and are checked against this; they may compile the unpackers for
+ * their own instruction set from quant_unpack.h, where the formats are described. There are no encoders yet.
  */
 #ifndef LEAT_QUANT_H
 #define LEAT_QUANT_H
@@ -45,7 +46,7 @@ typedef enum {
 /* The canonical integer form that every quantised type unpacks to, 256 weights at a time:
  *     weight[i] = scale[i / 16] * q[i] - min[i / 16]
  * Kernels take it from here (panels, slow decode), so a new type needs one function to run everywhere.
- * The product is within float rounding of the reference decoder, not bit-equal. */
+ * The integers and scales are exact: the reference decoder is this expression in float, without contraction. */
 typedef struct quant_unpacked {
     int8_t q[256];
     float scale[16];
