@@ -28,9 +28,10 @@ typedef struct gguf_kv {
 
 typedef struct gguf_tensor {
     str name;
-    const quant_type *type;
-    uint32_t n_dims;
-    uint64_t dims[4];  /* dims[0] runs fastest: a row of dims[0] weights; unused ones are 1 */
+    const quant_type *type; /* never NULL, unless the file was opened with keep_unknown */
+    uint32_t type_id;  /* as stored */
+    uint32_t n_dims;   /* 1..4; a tensor stored without dimensions is one of one weight */
+    uint64_t dims[4];  /* dims[0] runs fastest: a row of dims[0] weights; unused ones are 1; none is 0 */
     uint32_t part;     /* which file */
     uint64_t offset;   /* in that file, absolute */
     uint64_t bytes;
@@ -39,7 +40,15 @@ typedef struct gguf_tensor {
 /* Opens FILE, or all parts when its name ends in -00001-of-000NN.gguf; reads headers only. The limits (keys,
  * tensors, name and header lengths) are in gguf_int.h. On error nothing stays open and *out is NULL. */
 err_code gguf_open(gguf **out, const char *path, err *e);
-void gguf_close(gguf *g);
+void gguf_close(gguf *g); /* accepts NULL */
+
+typedef struct gguf_opts {
+    bool keep_unknown; /* keep tensors whose type leat does not know: their type is NULL and their bytes are 0 */
+} gguf_opts;
+/* gguf_open with options, for tools that look at any file; opts may be NULL. */
+err_code gguf_open_opts(gguf **out, const char *path, const gguf_opts *opts, err *e);
+/* "Q4_K"; also the retired and the integer types, which leat does not run; "type 99" is "unknown". Static. */
+const char *gguf_type_name(uint32_t type_id);
 
 uint32_t gguf_version(const gguf *g);
 uint32_t gguf_alignment(const gguf *g);
@@ -75,9 +84,10 @@ const gguf_tensor *gguf_find_tensor(const gguf *g, const char *name); /* NULL wh
 /* ---- writer: header in memory, tensor data streamed ------------------------------------------------- */
 
 typedef struct gguf_writer gguf_writer;
-/* Version 3 unless told otherwise; alignment is written as general.alignment where it is not 32. */
+/* version 2 or 3 (0: 3); alignment a power of two from 8 (0: 32), written as general.alignment where it is not 32. */
 err_code gguf_writer_open(gguf_writer **out, uint32_t version, uint32_t alignment, err *e);
 void gguf_writer_close(gguf_writer *w);
+void gguf_put_u16(gguf_writer *w, const char *key, uint16_t v);
 void gguf_put_u32(gguf_writer *w, const char *key, uint32_t v);
 void gguf_put_i32(gguf_writer *w, const char *key, int32_t v);
 void gguf_put_u64(gguf_writer *w, const char *key, uint64_t v);
@@ -87,11 +97,13 @@ void gguf_put_str(gguf_writer *w, const char *key, str v);
 void gguf_put_strs(gguf_writer *w, const char *key, const str *v, uint64_t n);
 /* Any fixed-size kind, n items laid out little-endian. */
 void gguf_put_array(gguf_writer *w, const char *key, gguf_kind item, const void *v, uint64_t n);
-void gguf_put_kv(gguf_writer *w, const gguf_kv *kv); /* copied from another file */
-/* Declares a tensor; its data follows in the same order. */
+/* Copied from another file. general.alignment is the writer's own: a copied one is dropped. */
+void gguf_put_kv(gguf_writer *w, const gguf_kv *kv);
+/* Declares a tensor; its data follows in the same order. n_dims 1..4. */
 void gguf_put_tensor(gguf_writer *w, const char *name, const quant_type *t, uint32_t n_dims, const uint64_t *dims);
-/* Errors of the put calls are kept and reported here. Then write each tensor's bytes in order; finish syncs and renames
- * path.part to path. */
+/* Errors of the put calls are kept and reported here. Then write each tensor's bytes in order, in pieces of any size (no
+ * piece reaches into the next tensor; padding is the writer's work); finish checks that all came, syncs and renames
+ * path.part to path. A writer closed before that removes path.part. */
 err_code gguf_write_begin(gguf_writer *w, const char *path, err *e);
 err_code gguf_write_data(gguf_writer *w, const void *bytes, size_t n, err *e);
 err_code gguf_write_finish(gguf_writer *w, err *e);
