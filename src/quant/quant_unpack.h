@@ -23,11 +23,17 @@ static inline void quant_repeat(float *restrict at, float value, size_t n) {
     for (size_t i = 0; i < n; i++) at[i] = value;
 }
 
-/* 16 bytes of nibbles: the low ones are weights 0..15, the high ones 16..31. */
-static inline void quant_nibbles(const uint8_t *restrict b, int8_t *restrict q) {
-    for (size_t i = 0; i < 16; i++) {
-        q[i] = (int8_t)(b[i] & 15);
-        q[i + 16] = (int8_t)(b[i] >> 4);
+/* Takes plus off each byte of eight that are below 128. */
+static inline uint64_t quant_less(uint64_t bytes, uint8_t plus) {
+    return (bytes + (0x80u - plus) * 0x0101010101010101u) ^ 0x8080808080808080u;
+}
+
+/* 16 bytes of nibbles: the low ones are weights 0..15, the high ones 16..31; plus is taken off. */
+static inline void quant_nibbles(const uint8_t *restrict b, uint8_t plus, int8_t *restrict q) {
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t v = load_u64(b + 8 * i);
+        store_u64(q + 8 * i, quant_less(v & 0x0f0f0f0f0f0f0f0fu, plus));
+        store_u64(q + 8 * i + 16, quant_less(v >> 4 & 0x0f0f0f0f0f0f0f0fu, plus));
     }
 }
 
@@ -71,16 +77,14 @@ static inline void quant_block_q2_0(const uint8_t *restrict b, int8_t *restrict 
     quant_repeat(scale, quant_half(b), 4);
     for (size_t i = 0; i < 16; i++) {
         uint32_t v = b[2 + i];
-        store_u32(q + 4 * i, (v | v << 6 | v << 12 | v << 18) & 0x03030303);
+        store_u32(q + 4 * i, (((v | v << 6 | v << 12 | v << 18) & 0x03030303) + 0x7f7f7f7f) ^ 0x80808080);
     }
-    for (size_t i = 0; i < 64; i++) q[i] = (int8_t)(q[i] - 1);
 }
 
 /* Q4_0, 32 weights: 0 half scale; 2 16 nibbles, plus 8. */
 static inline void quant_block_q4_0(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     quant_repeat(scale, quant_half(b), 2);
-    quant_nibbles(b + 2, q);
-    for (size_t i = 0; i < 32; i++) q[i] = (int8_t)(q[i] - 8);
+    quant_nibbles(b + 2, 8, q);
 }
 
 /* Q4_1, 32 weights: 0 half scale; 2 half that is added; 4 16 nibbles. */
@@ -88,22 +92,24 @@ static inline void quant_block_q4_1(const uint8_t *restrict b, int8_t *restrict 
                                     float *restrict min) {
     quant_repeat(scale, quant_half(b), 2);
     quant_repeat(min, -quant_half(b + 2), 2);
-    quant_nibbles(b + 4, q);
+    quant_nibbles(b + 4, 0, q);
 }
 
 /* 4 bytes of fifth bits, then 16 of nibbles, as Q5_0 and Q5_1 have them. */
-static inline void quant_five_bits(const uint8_t *restrict b, int8_t *restrict q) {
-    uint8_t fifth[32];
-    for (size_t i = 0; i < 4; i++) store_u64(fifth + 8 * i, quant_spread(b[i]));
-    quant_nibbles(b + 4, q);
-    for (size_t i = 0; i < 32; i++) q[i] = (int8_t)(q[i] | fifth[i] << 4);
+static inline void quant_five_bits(const uint8_t *restrict b, uint8_t plus, int8_t *restrict q) {
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t v = load_u64(b + 4 + 8 * i);
+        uint64_t low = (v & 0x0f0f0f0f0f0f0f0fu) | quant_spread(b[i]) << 4;
+        uint64_t high = (v >> 4 & 0x0f0f0f0f0f0f0f0fu) | quant_spread(b[i + 2]) << 4;
+        store_u64(q + 8 * i, quant_less(low, plus));
+        store_u64(q + 8 * i + 16, quant_less(high, plus));
+    }
 }
 
 /* Q5_0, 32 weights: 0 half scale; 2 4 fifth bits; 6 16 nibbles; the five bits are plus 16. */
 static inline void quant_block_q5_0(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     quant_repeat(scale, quant_half(b), 2);
-    quant_five_bits(b + 2, q);
-    for (size_t i = 0; i < 32; i++) q[i] = (int8_t)(q[i] - 16);
+    quant_five_bits(b + 2, 16, q);
 }
 
 /* Q5_1, 32 weights: 0 half scale; 2 half that is added; 4 4 fifth bits; 8 16 nibbles. */
@@ -111,7 +117,7 @@ static inline void quant_block_q5_1(const uint8_t *restrict b, int8_t *restrict 
                                     float *restrict min) {
     quant_repeat(scale, quant_half(b), 2);
     quant_repeat(min, -quant_half(b + 2), 2);
-    quant_five_bits(b + 4, q);
+    quant_five_bits(b + 4, 0, q);
 }
 
 /* Q8_0, 32 weights: 0 half scale; 2 32 signed bytes. */
@@ -305,9 +311,10 @@ static inline void quant_block_iq1_m(const uint8_t *restrict b, int8_t *restrict
     uint16_t half = (uint16_t)((s >> 12 & 0xf) | (s >> 24 & 0xf0) | (s >> 36 & 0xf00) | (s >> 48 & 0xf000));
     float d = quant_half(&half);
     for (size_t i = 0; i < 16; i++) scale[i] = d * (float)(2 * (s >> (16 * (i / 4) + 3 * (i % 4)) & 7) + 1) * 0.125f;
-    for (size_t k = 0; k < 32; k++) {
-        uint32_t h = (uint32_t)b[32 + k / 2] >> 4 * (k % 2);
-        store_u64(q + 8 * k, quant_shift_iq1(quant_grid_iq1[b[k] | (h & 7) << 8], h >> 3 & 1));
+    for (size_t i = 0; i < 16; i++) {
+        uint32_t h = b[32 + i];
+        store_u64(q + 16 * i, quant_shift_iq1(quant_grid_iq1[b[2 * i] | (h & 7) << 8], h >> 3 & 1));
+        store_u64(q + 16 * i + 8, quant_shift_iq1(quant_grid_iq1[b[2 * i + 1] | (h & 0x70) << 4], h >> 7));
     }
 }
 
@@ -330,10 +337,11 @@ static inline void quant_block_iq2_xs(const uint8_t *restrict b, int8_t *restric
         scale[2 * g] = d * (0.5f + (float)(b[66 + g] & 15)) * 0.25f;
         scale[2 * g + 1] = d * (0.5f + (float)(b[66 + g] >> 4)) * 0.25f;
     }
-    for (size_t k = 0; k < 32; k++) {
-        uint32_t v = load_u16(b + 2 + 2 * k);
-        store_u64(q + 8 * k, quant_negate(quant_grid_iq2_xs[v & 511], quant_signs[v >> 9]));
-    }
+    for (size_t g = 0; g < 8; g++)
+        for (size_t k = 0; k < 4; k++) {
+            uint32_t v = load_u16(b + 2 + 8 * g + 2 * k);
+            store_u64(q + 32 * g + 8 * k, quant_negate(quant_grid_iq2_xs[v & 511], quant_signs[v >> 9]));
+        }
 }
 
 /* IQ2_S: 0 half scale; 2 32 index, low 8 bits; 34 32 signs; 66 8 index, high pairs, lowest first; 74 8 scales as in IQ2_XS. */
@@ -343,10 +351,11 @@ static inline void quant_block_iq2_s(const uint8_t *restrict b, int8_t *restrict
         scale[2 * g] = d * (0.5f + (float)(b[74 + g] & 15)) * 0.25f;
         scale[2 * g + 1] = d * (0.5f + (float)(b[74 + g] >> 4)) * 0.25f;
     }
-    for (size_t k = 0; k < 32; k++) {
-        uint32_t index = b[2 + k] | ((uint32_t)b[66 + k / 4] >> 2 * (k % 4) & 3) << 8;
-        store_u64(q + 8 * k, quant_negate(quant_grid_iq2_s[index], b[34 + k]));
-    }
+    for (size_t g = 0; g < 8; g++)
+        for (size_t k = 0; k < 4; k++) {
+            uint32_t index = b[2 + 4 * g + k] | ((uint32_t)b[66 + g] >> 2 * k & 3) << 8;
+            store_u64(q + 32 * g + 8 * k, quant_negate(quant_grid_iq2_s[index], b[34 + 4 * g + k]));
+        }
 }
 
 /* IQ3_XXS: 0 half scale; 2 64 an index per 4 weights; 66 32 signs and scales of a group as in IQ2_XXS. */
