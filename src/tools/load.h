@@ -9,6 +9,7 @@ typedef struct load_options {
     bool no_map;
     int32_t n_ctx, n_threads; /* 0: the default */
     const char *isa;
+    bool quiet; /* no warnings */
 } load_options;
 
 typedef struct loaded {

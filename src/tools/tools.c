@@ -4,7 +4,10 @@
 #include "tools/tools_int.h"
 
 static const tools_command *const commands[] = {
+    &tools_run,
     &tools_eval,
+    &tools_perplexity,
+    &tools_bench,
 };
 
 typedef struct listing {

@@ -1,0 +1,35 @@
+/* bounds.h: how fast a model could run on this machine. What the machine can do is measured, what a token costs is counted
+ * from the file's tensors; their quotient is the bound that `leat bench` holds each figure against.
+ */
+#ifndef LEAT_TOOLS_BOUNDS_H
+#define LEAT_TOOLS_BOUNDS_H
+
+#include "gguf/gguf.h"
+#include "kern/kern.h"
+
+/* All threads together. */
+typedef struct bounds_machine {
+    double read_bytes_s; /* sequential reads of memory too large for the caches      */
+    double dot_mac_s;    /* int8 multiply-adds a second, in registers                */
+    double float_mac_s;  /* float multiply-adds a second, in registers               */
+} bounds_machine;
+/* Takes about a second and up to 512 MiB. */
+err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, err *e);
+
+typedef struct bounds_model {
+    double read_bytes;        /* weights a generated token reads: all but the input embedding, experts by those used */
+    double expert_read_bytes; /* the experts' part of it                                                              */
+    double expert_share;      /* experts used of experts there are, for a token                                       */
+    double dot_macs;          /* a prompt token, quantised weights, without the output matrix                         */
+    double float_macs;        /* the same, float weights                                                              */
+    double kv_bytes;          /* read for each position that a token attends to                                       */
+    double kv_macs;           /* multiply-adds for each of them                                                       */
+    double window;            /* positions attended to at most; 0: all                                                */
+} bounds_model;
+err_code bounds_count(bounds_model *out, const char *path, err *e);
+
+/* Tokens a second that cannot be beaten: n generated one by one, or fed as a prompt, after `depth` others. */
+double bounds_decode(const bounds_model *m, const bounds_machine *on, int n, int depth);
+double bounds_prompt(const bounds_model *m, const bounds_machine *on, int n, int depth);
+
+#endif

@@ -1,0 +1,324 @@
+/* run.c: `leat run`, a text completed. The whole of inference as a user of leat.h sees it: open, tokenise, feed the
+ * prompt, then sample and feed one token after the other. Next: include/leat.h, and src/engine/ behind it.
+ *
+ * Standard output gets the completion and nothing else; what is said about it goes to standard error.
+ */
+#include "tools/emit.h"
+#include "tools/load.h"
+
+#define PROMPT_STEP 1024   /* tokens fed between two looks at the progress bar     */
+#define PIECE_MAX 65536    /* bytes of a token's text, as leat_piece promises      */
+
+typedef struct run_values {
+    const char *model, *prompt, *file, *ids, *isa;
+    int32_t n_predict, n_ctx, n_threads;
+    leat_sampler_options sampler;
+    tools_strs stops;
+    bool ignore_eos, quiet, verbose, no_map;
+} run_values;
+
+#define SEED_RANDOM UINT64_MAX
+
+static void defaults(void *values) {
+    run_values *o = values;
+    o->n_predict = -1;
+    leat_sampler_defaults(&o->sampler);
+    o->sampler.seed = SEED_RANDOM;
+}
+
+typedef enum { END_OF_TEXT, END_LENGTH, END_STOP, END_CONTEXT, END_INTERRUPT, END_CLOSED } ending;
+static const char *const ending_text[] = {"the model ended the text", "-n reached",  "stop string", "context full",
+                                          "interrupted",              "output closed"};
+
+typedef struct runner {
+    tools *t;
+    const run_values *o;
+    loaded l;
+    leat_sampler *sampler;
+    tools_ids prompt;
+    emit out;
+    char *piece;   /* (PIECE_MAX) */
+    float *logits; /* (n_vocab), only with --ignore-eos */
+    bool as_ids;   /* no tokenizer: ids are printed instead of text */
+    char last;     /* byte written to standard output */
+    size_t n_generated, n_decoded;
+    uint64_t prompt_ns, decode_ns;
+} runner;
+
+/* ---- the prompt ------------------------------------------------------------------------------------- */
+
+static int encode(runner *r, str text) {
+    leat_error e;
+    err oom;
+    size_t cap = text.len + 16, count = 0; /* enough for nearly every text; else the count says how many */
+    for (int attempt = 0; attempt < 2; attempt++, cap = count) {
+        arena_close(&r->prompt.memory);
+        if (cap > SIZE_MAX / sizeof(int32_t) || arena_open(&r->prompt.memory, MEM_TOOLS, cap * sizeof(int32_t), &oom))
+            return tools_fail(r->t, "no memory for a prompt of %zu bytes", text.len);
+        r->prompt.at = arena_array(&r->prompt.memory, cap, sizeof(int32_t));
+        if (!r->prompt.at) return tools_fail(r->t, "no memory for a prompt of %zu bytes", text.len);
+        if (leat_tokenize(r->l.model, text.ptr, text.len, true, true, r->prompt.at, cap, &count, &e))
+            return tools_fail(r->t, "%s", e.text);
+        r->prompt.n = count;
+        if (count <= cap) break;
+    }
+    if (!count && leat_bos(r->l.model) >= 0) r->prompt.at[r->prompt.n++] = leat_bos(r->l.model);
+    if (!r->prompt.n) return tools_fail(r->t, "the prompt is empty, and this model has no token to begin a text with");
+    return TOOLS_OK;
+}
+
+/* Editors and `echo` end a file with a newline that nobody means as part of the prompt. */
+static str without_last_newline(str text) {
+    if (str_ends(text, STR("\n"))) text.len--;
+    if (str_ends(text, STR("\r"))) text.len--;
+    return text;
+}
+
+static int read_prompt(runner *r) {
+    const run_values *o = r->o;
+    err e;
+    if (o->ids) {
+        if (tools_ids_open(&r->prompt, o->ids, leat_model_n_vocab(r->l.model), &e)) return tools_fail(r->t, "%s", e.text);
+        return TOOLS_OK;
+    }
+    if (!leat_has_tokenizer(r->l.model))
+        return tools_fail(r->t, "%s has no tokenizer: give the prompt as token ids with --ids", o->model);
+    if (o->prompt) return encode(r, str_of(o->prompt));
+    if (!o->file && plat_is_terminal(0) && !o->quiet)
+        tools_err(r->t, "leat run: type the text to complete, then Ctrl-D\n");
+    tools_text text;
+    if (tools_text_open(&text, o->file ? o->file : "-", &e)) return tools_fail(r->t, "%s", e.text);
+    int status = encode(r, without_last_newline((str){text.data, text.bytes}));
+    tools_text_close(&text);
+    return status;
+}
+
+static int feed_prompt(runner *r) {
+    leat_error e;
+    tools_progress bar;
+    int32_t n_ctx = leat_session_n_ctx(r->l.session);
+    if (r->prompt.n > (size_t)n_ctx)
+        return tools_fail(r->t, "the prompt has %zu tokens, the context holds %d (-c sets it)", r->prompt.n, n_ctx);
+    tools_progress_start(&bar, r->t, "prompt");
+    uint64_t start = plat_time_ns();
+    int status = TOOLS_OK;
+    for (size_t i = 0; i < r->prompt.n && !status;) {
+        size_t n = MIN((size_t)PROMPT_STEP, r->prompt.n - i);
+        leat_code code = leat_feed(r->l.session, r->prompt.at + i, n, LEAT_PROMPT, &e);
+        if (code == LEAT_CANCELLED && plat_interrupted()) status = TOOLS_INTERRUPTED;
+        else if (code) status = tools_fail(r->t, "%s", e.text);
+        i += n;
+        if (!r->o->quiet && r->prompt.n > PROMPT_STEP) tools_progress_show(&bar, i, r->prompt.n, "tokens");
+    }
+    tools_progress_end(&bar);
+    r->prompt_ns = plat_time_ns() - start;
+    for (size_t i = 0; i < r->prompt.n; i++) leat_sampler_accept(r->sampler, r->prompt.at[i]);
+    return status;
+}
+
+/* ---- generation ------------------------------------------------------------------------------------- */
+
+static void write_text(void *user, const char *bytes, size_t n) {
+    runner *r = user;
+    tools_out_bytes(r->t, bytes, n);
+    tools_out_flush(r->t);
+    r->last = bytes[n - 1];
+}
+
+static int32_t next_token(runner *r) {
+    const float *logits = leat_logits(r->l.session);
+    if (r->logits) {
+        int32_t n_vocab = leat_model_n_vocab(r->l.model);
+        memcpy(r->logits, logits, (size_t)n_vocab * sizeof(float));
+        for (int32_t i = 0; i < n_vocab; i++)
+            if (leat_ends(r->l.model, i)) r->logits[i] = -F32_INF;
+        logits = r->logits;
+    }
+    return leat_sample(r->sampler, logits);
+}
+
+/* Writes a token; true when a stop string is complete. */
+static bool show(runner *r, int32_t id) {
+    if (r->as_ids) {
+        tools_out(r->t, r->n_generated > 1 ? " %d" : "%d", id);
+        tools_out_flush(r->t);
+        return false;
+    }
+    size_t n = leat_piece(r->l.model, id, false, r->piece, PIECE_MAX);
+    return emit_piece(&r->out, r->piece, MIN(n, (size_t)PIECE_MAX));
+}
+
+static int generate(runner *r, ending *why) {
+    leat_error e;
+    int32_t n_ctx = leat_session_n_ctx(r->l.session);
+    for (;;) {
+        if (r->o->n_predict >= 0 && r->n_generated >= (size_t)r->o->n_predict) return *why = END_LENGTH, TOOLS_OK;
+        int32_t id = next_token(r);
+        if (!r->o->ignore_eos && leat_ends(r->l.model, id)) return *why = END_OF_TEXT, TOOLS_OK;
+        leat_sampler_accept(r->sampler, id);
+        r->n_generated++;
+        if (show(r, id)) return *why = END_STOP, TOOLS_OK;
+        if (tools_out_closed(r->t)) return *why = END_CLOSED, TOOLS_OK;
+        if (plat_interrupted()) return *why = END_INTERRUPT, TOOLS_INTERRUPTED;
+        if (leat_session_length(r->l.session) >= n_ctx) return *why = END_CONTEXT, TOOLS_OK;
+        if (r->o->n_predict >= 0 && r->n_generated >= (size_t)r->o->n_predict) continue; /* its logits are not needed */
+        uint64_t start = plat_time_ns();
+        leat_code code = leat_feed(r->l.session, &id, 1, LEAT_GENERATED, &e);
+        r->decode_ns += plat_time_ns() - start;
+        if (code == LEAT_CANCELLED && plat_interrupted()) return *why = END_INTERRUPT, TOOLS_INTERRUPTED;
+        if (code) return tools_fail(r->t, "%s", e.text);
+        r->n_decoded++;
+    }
+}
+
+/* ---- what is said about it ----------------------------------------------------------------------------- */
+
+static double per_second(size_t n, uint64_t ns) { return ns ? (double)n * 1e9 / (double)ns : 0; }
+
+static void say_loaded(runner *r, uint64_t load_ns) {
+    const leat_model *m = r->l.model;
+    char bytes[32];
+    tools_err(r->t, "leat run: %.80s, %.40s, %.2f M parameters, %s; loaded in %.2f s; %d thread%s, %s, context %d\n",
+              leat_model_name(m), leat_model_architecture(m), (double)leat_model_n_params(m) / 1e6,
+              fmt_bytes(bytes, sizeof bytes, leat_model_bytes(m)), (double)load_ns / 1e9,
+              leat_session_threads(r->l.session), leat_session_threads(r->l.session) == 1 ? "" : "s",
+              leat_session_isa(r->l.session), leat_session_n_ctx(r->l.session));
+    if (leat_model_chat_template(m) && !r->o->ids)
+        tools_err(r->t, "leat run: the file has a chat template; run ignores it and completes the raw text\n");
+}
+
+static void say_memory(runner *r) {
+    char now[32];
+    tools_err(r->t, "leat run: memory at its peak:");
+    for (int tag = 0; tag < MEM_TAGS; tag++)
+        if (mem_bytes_peak((mem_tag)tag))
+            tools_err(r->t, " %s %s", mem_tag_name((mem_tag)tag), fmt_bytes(now, sizeof now, mem_bytes_peak((mem_tag)tag)));
+    tools_err(r->t, "\n");
+}
+
+static void say_end(runner *r, ending why) {
+    if (why == END_CONTEXT)
+        tools_err(r->t, "leat run: stopped: the context of %d tokens is full (-c sets it)\n",
+                  leat_session_n_ctx(r->l.session));
+    if (r->o->verbose) {
+        if (why != END_CONTEXT) tools_err(r->t, "leat run: stopped: %s\n", ending_text[why]);
+        say_memory(r);
+    }
+    tools_err(r->t, "prompt %.1f tok/s, generation %.1f tok/s (%zu and %zu tokens)\n",
+              per_second(r->prompt.n, r->prompt_ns), per_second(r->n_decoded, r->decode_ns), r->prompt.n, r->n_generated);
+}
+
+/* ---- all of it --------------------------------------------------------------------------------------- */
+
+static int open_all(runner *r) {
+    leat_error e;
+    err failed;
+    const run_values *o = r->o;
+    load_options options = {
+        .path = o->model, .no_map = o->no_map, .n_ctx = o->n_ctx, .n_threads = o->n_threads, .isa = o->isa,
+        .quiet = o->quiet};
+    uint64_t start = plat_time_ns();
+    int status = load_model(r->t, &r->l, &options);
+    if (!status) status = load_session(r->t, &r->l, &options);
+    if (status) return status;
+    if (!o->quiet) say_loaded(r, plat_time_ns() - start);
+    leat_sampler_options sampler = o->sampler;
+    if (sampler.seed == SEED_RANDOM) plat_entropy(&sampler.seed, sizeof sampler.seed);
+    if (o->verbose) tools_err(r->t, "leat run: seed %llu\n", (unsigned long long)sampler.seed);
+    if (leat_sampler_open(&r->sampler, r->l.model, &sampler, &e)) return tools_fail(r->t, "%s", e.text);
+    r->as_ids = !leat_has_tokenizer(r->l.model);
+    r->out.write = write_text;
+    r->out.user = r;
+    if (emit_open(&r->out, &o->stops, PIECE_MAX, &failed)) return tools_fail(r->t, "%s", failed.text);
+    r->piece = mem_block(MEM_TOOLS, PIECE_MAX);
+    if (o->ignore_eos) r->logits = mem_block(MEM_TOOLS, (size_t)leat_model_n_vocab(r->l.model) * sizeof(float));
+    if (!r->piece || (o->ignore_eos && !r->logits)) return tools_fail(r->t, "no memory for the output");
+    return TOOLS_OK;
+}
+
+static int complete(runner *r) {
+    ending why = END_INTERRUPT;
+    int status = read_prompt(r);
+    if (!status) status = feed_prompt(r);
+    if (!status) status = generate(r, &why);
+    if (status && status != TOOLS_INTERRUPTED) return status;
+    if (!r->as_ids) emit_end(&r->out);
+    else if (r->n_generated) write_text(r, "\n", 1);
+    if (r->o->quiet) return status;
+    /* The next line begins at the left only where both streams go to one terminal. */
+    if (r->last && r->last != '\n' && plat_is_terminal(1) && plat_is_terminal(2)) tools_err(r->t, "\n");
+    say_end(r, why);
+    return status;
+}
+
+static int run(tools *t, const void *values) {
+    const run_values *o = values;
+    if ((o->prompt != NULL) + (o->file != NULL) + (o->ids != NULL) > 1)
+        return tools_usage(t, "-p, -f and --ids each give the prompt: choose one");
+    for (size_t i = 0; i < o->stops.n; i++)
+        if (!o->stops.at[i][0]) return tools_usage(t, "--stop: the string is empty");
+    if (o->quiet && o->verbose) return tools_usage(t, "-q and -v contradict each other");
+    runner r = {.t = t, .o = o};
+    int status = open_all(&r);
+    if (!status) status = complete(&r);
+    mem_block_free(r.logits);
+    mem_block_free(r.piece);
+    emit_close(&r.out);
+    tools_ids_close(&r.prompt);
+    leat_sampler_close(r.sampler);
+    load_close(&r.l);
+    return status;
+}
+
+#define T run_values
+static const tools_option options[] = {
+    TOOLS_MODEL(T, model),
+    TOOLS_STR(T, prompt, 'p', "prompt", "TEXT", "the text to complete, taken as it is"),
+    TOOLS_STR(T, file, 'f', "file", "FILE", "the text to complete; one newline at its end is dropped"),
+    TOOLS_STR(T, ids, 0, "ids", "FILE", "the prompt as token ids; nothing is added (no BOS)"),
+    TOOLS_INT(T, n_predict, 'n', "predict", "N", -1, INT32_MAX, "tokens to generate; -1: until the end of the text ({})"),
+    TOOLS_INT(T, n_ctx, 'c', "ctx-size", "N", 1, INT32_MAX, "context in tokens (default: the model's, at most 4096)"),
+    TOOLS_STRS(T, stops, 0, "stop", "TEXT", "end before this text comes; may be repeated"),
+    TOOLS_FLAG(T, ignore_eos, 0, "ignore-eos", "never sample the tokens that end a text"),
+    TOOLS_THREADS(T, n_threads),
+    TOOLS_ISA(T, isa),
+    TOOLS_U64(T, sampler.seed, 's', "seed", "S", "of the random choices (default: a new one each time; -v tells it)"),
+    TOOLS_FLOAT(T, sampler.temperature, 0, "temp", "X", 0, 1000, "temperature; 0 always takes the likeliest token ({})"),
+    TOOLS_INT(T, sampler.top_k, 0, "top-k", "N", 0, INT32_MAX, "only the N likeliest; 0: off ({})"),
+    TOOLS_FLOAT(T, sampler.top_p, 0, "top-p", "X", 0, 1, "the likeliest that together reach X; 1: off ({})"),
+    TOOLS_FLOAT(T, sampler.min_p, 0, "min-p", "X", 0, 1, "at least X times as likely as the likeliest; 0: off ({})"),
+    TOOLS_FLOAT(T, sampler.typical_p, 0, "typical", "X", 0, 1, "locally typical sampling; 1: off ({})"),
+    TOOLS_FLOAT(T, sampler.top_n_sigma, 0, "top-nsigma", "X", -1, 1000, "within X deviations of the best logit; -1: off ({})"),
+    TOOLS_FLOAT(T, sampler.xtc_probability, 0, "xtc-probability", "X", 0, 1, "chance of excluding top choices; 0: off ({})"),
+    TOOLS_FLOAT(T, sampler.xtc_threshold, 0, "xtc-threshold", "X", 0, 1, "what counts as a top choice ({})"),
+    TOOLS_INT(T, sampler.penalty_last_n, 0, "repeat-last-n", "N", 0, INT32_MAX, "tokens that penalties look back on ({})"),
+    TOOLS_FLOAT(T, sampler.repeat_penalty, 0, "repeat-penalty", "X", 0.01, 100, "on tokens seen; 1: off ({})"),
+    TOOLS_FLOAT(T, sampler.presence_penalty, 0, "presence-penalty", "X", -100, 100, "once for a token seen; 0: off ({})"),
+    TOOLS_FLOAT(T, sampler.frequency_penalty, 0, "frequency-penalty", "X", -100, 100, "each time it was seen; 0: off ({})"),
+    TOOLS_FLOAT(T, sampler.dry_multiplier, 0, "dry-multiplier", "X", 0, 100, "against repeated sequences; 0: off ({})"),
+    TOOLS_FLOAT(T, sampler.dry_base, 0, "dry-base", "X", 1, 100, "growth with their length ({})"),
+    TOOLS_INT(T, sampler.dry_allowed_length, 0, "dry-allowed-length", "N", 0, INT32_MAX, "length that costs nothing ({})"),
+    TOOLS_INT(T, sampler.dry_penalty_last_n, 0, "dry-penalty-last-n", "N", -1, INT32_MAX,
+              "tokens looked back on; -1: the whole context ({})"),
+    TOOLS_FLAG(T, no_map, 0, "no-mmap", "read the weights into memory instead of mapping the file"),
+    TOOLS_FLAG(T, quiet, 'q', "quiet", "only the completion, and errors"),
+    TOOLS_FLAG(T, verbose, 'v', "verbose", "also the seed, why it stopped, and memory by use"),
+};
+#undef T
+
+const tools_command tools_run = {
+    .name = "run",
+    .summary = "Complete a text",
+    .usage = "-m FILE [-p TEXT | -f FILE | --ids FILE] [options]",
+    .notes =
+        "Without -p, -f or --ids the text is read from standard input. BOS is added as the file asks. Special tokens that "
+        "are spelled out in the text (such as <|im_start|>) become those tokens.\n"
+        "Standard output gets the completion and nothing else, in whole UTF-8 characters; a model without a tokenizer "
+        "gives token ids, parted by spaces. The same seed gives the same text with any number of threads.\n"
+        "Ctrl-C ends the text where it is; the exit status is then 130. A full context ends it with a message and status 0.",
+    .options = options,
+    .n_options = COUNT_OF(options),
+    .values_bytes = sizeof(run_values),
+    .defaults = defaults,
+    .run = run,
+};
