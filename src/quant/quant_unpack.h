@@ -1,15 +1,18 @@
 /* quant_unpack.h: what the bytes of each quantised type mean, a block at a time.
  *
  * This is a template. The includer first provides two primitives, from quant_scalar.h or from its own instruction set:
- *     static inline float quant_half(const void *p);        the f16 stored at p, exact for every finite value
- *     static inline void quant_lookup(const int8_t table[16], const uint8_t nibbles[16], int8_t low[16], int8_t high[16]);
+ *     float quant_half(const void *p)
+ *         the half at p, exactly;
+ *     void quant_lookup(const int8_t table[16], const uint8_t nibbles[16], int8_t low[16], int8_t high[16])
+ *         the table's values for 16 low and 16 high nibbles;
  * and receives quant_unpack_<type>(blocks, out, n) for every quantised type, each as the table of quant.h describes
  * it, compiled for the includer's instruction set. Nothing here branches on the data; loops have constant counts, so
  * that compilers vectorise them.
  *
  * quant_block_<type>(b, q, scale[, min]) reads one block: integers to q, one scale (and offset) per 16 weights.
- * A layout comment gives offset, bytes, meaning. Multi-byte fields are little-endian; half = IEEE binary16.
- * Source: the blocks are those of ggml (MIT licence), which defines them for GGUF. Grids: quant_grids.c.
+ * The comments give offset, bytes and meaning of each field. What is wider than a byte is little-endian; a half is an
+ * IEEE binary16; nibbles go low before high. The blocks are those of ggml (MIT licence), which defines them for GGUF.
+ * Next: quant_grids.c (the codebooks), quant.c (the table).
  */
 #ifndef LEAT_QUANT_UNPACK_H
 #define LEAT_QUANT_UNPACK_H
@@ -49,8 +52,8 @@ static inline uint64_t quant_negate(uint64_t bytes, uint8_t signs) {
     return (bytes ^ (m * 255)) + m;
 }
 
-/* Adds 1 to each byte of an entry of quant_grid_iq1, or takes 1 off where down is 1. The entry is 127 too high, so that no
- * byte carries or borrows. */
+/* Adds 1 to each byte of an entry of quant_grid_iq1, or takes 1 off where down is 1. The entry is 127 too high, so that
+ * no byte carries or borrows. */
 static inline uint64_t quant_shift_iq1(uint64_t entry, uint64_t down) {
     return (entry + (1 - down) * 0x0202020202020202u) ^ 0x8080808080808080u;
 }
@@ -66,13 +69,17 @@ static inline void quant_six_bits(const uint8_t *restrict b, uint8_t *restrict s
 
 /* ---- blocks of 32, 64 and 128 ---------------------------------------------------------------------- */
 
-/* Q1_0, 128 weights: 0 half scale; 2 16 a sign bit each, 1 is +1 and 0 is -1. */
+/* Q1_0: 128 weights.
+ *       0    2  half: scale
+ *       2   16  a bit each: 1 is +1, 0 is -1 */
 static inline void quant_block_q1_0(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     quant_repeat(scale, quant_half(b), 8);
     for (size_t i = 0; i < 16; i++) store_u64(q + 8 * i, ~(quant_spread(b[2 + i]) * 0xfe));
 }
 
-/* Q2_0, 64 weights: 0 half scale; 2 16 two bits each plus 1, four neighbours a byte. */
+/* Q2_0: 64 weights.
+ *       0    2  half: scale
+ *       2   16  two bits each plus 1, four neighbours a byte */
 static inline void quant_block_q2_0(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     quant_repeat(scale, quant_half(b), 4);
     for (size_t i = 0; i < 16; i++) {
@@ -81,13 +88,18 @@ static inline void quant_block_q2_0(const uint8_t *restrict b, int8_t *restrict 
     }
 }
 
-/* Q4_0, 32 weights: 0 half scale; 2 16 nibbles, plus 8. */
+/* Q4_0: 32 weights.
+ *       0    2  half: scale
+ *       2   16  nibbles plus 8 */
 static inline void quant_block_q4_0(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     quant_repeat(scale, quant_half(b), 2);
     quant_nibbles(b + 2, 8, q);
 }
 
-/* Q4_1, 32 weights: 0 half scale; 2 half that is added; 4 16 nibbles. */
+/* Q4_1: 32 weights.
+ *       0    2  half: scale
+ *       2    2  half: what is added to each weight
+ *       4   16  nibbles */
 static inline void quant_block_q4_1(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale,
                                     float *restrict min) {
     quant_repeat(scale, quant_half(b), 2);
@@ -106,13 +118,20 @@ static inline void quant_five_bits(const uint8_t *restrict b, uint8_t plus, int8
     }
 }
 
-/* Q5_0, 32 weights: 0 half scale; 2 4 fifth bits; 6 16 nibbles; the five bits are plus 16. */
+/* Q5_0: 32 weights.
+ *       0    2  half: scale
+ *       2    4  fifth bits
+ *       6   16  nibbles; the five bits are plus 16 */
 static inline void quant_block_q5_0(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     quant_repeat(scale, quant_half(b), 2);
     quant_five_bits(b + 2, 16, q);
 }
 
-/* Q5_1, 32 weights: 0 half scale; 2 half that is added; 4 4 fifth bits; 8 16 nibbles. */
+/* Q5_1: 32 weights.
+ *       0    2  half: scale
+ *       2    2  half: what is added to each weight
+ *       4    4  fifth bits
+ *       8   16  nibbles */
 static inline void quant_block_q5_1(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale,
                                     float *restrict min) {
     quant_repeat(scale, quant_half(b), 2);
@@ -120,28 +139,36 @@ static inline void quant_block_q5_1(const uint8_t *restrict b, int8_t *restrict 
     quant_five_bits(b + 4, 0, q);
 }
 
-/* Q8_0, 32 weights: 0 half scale; 2 32 signed bytes. */
+/* Q8_0: 32 weights.
+ *       0    2  half: scale
+ *       2   32  signed bytes */
 static inline void quant_block_q8_0(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     quant_repeat(scale, quant_half(b), 2);
     memcpy(q, b + 2, 32);
 }
 
-/* IQ4_NL, 32 weights: 0 half scale; 2 16 nibbles into quant_values_iq4. */
+/* IQ4_NL: 32 weights.
+ *       0    2  half: scale
+ *       2   16  nibbles: indices into quant_values_iq4 */
 static inline void quant_block_iq4_nl(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     quant_repeat(scale, quant_half(b), 2);
     quant_lookup(quant_values_iq4, b + 2, q, q + 16);
 }
 
-/* MXFP4 (OCP Microscaling Formats, 2023), 32 weights: 0 1 power of two, E8M0; 1 16 nibbles of E2M1. The table holds
- * doubled values, so the scale is half of 2^(e-127): subnormal in f32 for e < 2. */
+/* MXFP4 (OCP Microscaling Formats, 2023): 32 weights.
+ *       0    1  E8M0, a power of two: scale
+ *       1   16  nibbles: E2M1 floats
+ * The table of E2M1 holds doubled values, so the scale is half of 2^(e - 127): subnormal for e < 2. */
 static inline void quant_block_mxfp4(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     uint32_t e = b[0];
     quant_repeat(scale, f32_of_bits(e < 2 ? 0x200000u << e : (e - 1) << 23), 2);
     quant_lookup(quant_values_fp4, b + 1, q, q + 16);
 }
 
-/* NVFP4, 64 weights: 0 4 scales of 16 weights each, E4M3 without sign (0x7f counts as 0); 4 32 nibbles of E2M1, in each
- * 8 bytes the low ones first. Doubled values and half scales, as in MXFP4. */
+/* NVFP4: 64 weights in groups of 16.
+ *       0    4  E4M3 floats without sign, 0x7f counting as zero: scale of each group
+ *       4   32  nibbles: E2M1 floats; 8 bytes a group, the low ones first
+ * Doubled values and half scales, as in MXFP4. */
 static inline void quant_block_nvfp4(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     for (size_t i = 0; i < 4; i++) {
         uint32_t e = b[i] >> 3 & 15, m = b[i] & 7;
@@ -160,8 +187,11 @@ static inline void quant_block_nvfp4(const uint8_t *restrict b, int8_t *restrict
 
 /* ---- K types: 256 weights ---------------------------------------------------------------------------- */
 
-/* Q2_K, groups of 16: 0 16 scale (low nibble) and offset (high) of each group; 16 64 two bits each; 80 half scale of
- * scales; 82 half scale of offsets. 32 bytes hold 128 weights: bits 0-1 the first 32, bits 2-3 the next. */
+/* Q2_K: 256 weights in groups of 16.
+ *       0   16  scale (low nibble) and offset (high nibble) of each group
+ *      16   64  two bits each: of 32 bytes, bits 0-1 are 32 weights, bits 2-3 the next 32 ...
+ *      80    2  half: scale of the scales
+ *      82    2  half: scale of the offsets */
 static inline void quant_block_q2_k(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale,
                                     float *restrict min) {
     float d = quant_half(b + 80), d_min = quant_half(b + 82);
@@ -180,8 +210,11 @@ static inline void quant_block_q2_k(const uint8_t *restrict b, int8_t *restrict 
         }
 }
 
-/* Q3_K, groups of 16: 0 32 third bits (bit k of byte i: weight 32 k + i); 32 64 low two bits as in Q2_K; 96 12 scales of
- * six bits plus 32: low nibbles in 8 bytes, then high pairs; 108 half scale of scales. The three bits are plus 4. */
+/* Q3_K: 256 weights in groups of 16.
+ *       0   32  third bits: bit k of byte i belongs to weight 32 k + i
+ *      32   64  low two bits, placed as in Q2_K; the three bits are plus 4
+ *      96   12  16 scales of six bits plus 32: the low nibbles in 8 bytes, then the high pairs
+ *     108    2  half: scale of the scales */
 static inline void quant_block_q3_k(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     uint32_t low_a = load_u32(b + 96), low_b = load_u32(b + 100), high = load_u32(b + 104);
     uint8_t scales[16];
@@ -202,8 +235,11 @@ static inline void quant_block_q3_k(const uint8_t *restrict b, int8_t *restrict 
         }
 }
 
-/* Q4_K, groups of 32: 0 half scale of scales; 2 half scale of offsets; 4 12 scales and offsets of six bits; 16 128 nibbles:
- * the low ones of 32 bytes are a group, the high ones the next. */
+/* Q4_K: 256 weights in groups of 32.
+ *       0    2  half: scale of the scales
+ *       2    2  half: scale of the offsets
+ *       4   12  scales and offsets of six bits (quant_six_bits)
+ *      16  128  nibbles: of 32 bytes, the low ones are a group, the high ones the next */
 static inline void quant_block_q4_k(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale,
                                     float *restrict min) {
     uint8_t scales[8], mins[8];
@@ -221,7 +257,10 @@ static inline void quant_block_q4_k(const uint8_t *restrict b, int8_t *restrict 
         }
 }
 
-/* Q5_K, groups of 32: the first 16 bytes as in Q4_K; 16 32 fifth bits (bit k of byte i: weight 32 k + i); 48 128 nibbles. */
+/* Q5_K: 256 weights in groups of 32.
+ *       0   16  as in Q4_K
+ *      16   32  fifth bits: bit k of byte i belongs to weight 32 k + i
+ *      48  128  nibbles as in Q4_K */
 static inline void quant_block_q5_k(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale,
                                     float *restrict min) {
     uint8_t scales[8], mins[8];
@@ -239,9 +278,13 @@ static inline void quant_block_q5_k(const uint8_t *restrict b, int8_t *restrict 
         }
 }
 
-/* Q6_K, groups of 16: 0 128 low nibbles; 128 64 high pairs; 192 16 signed scales; 208 half scale of scales. The six bits
- * are plus 32. 128 weights take 64 bytes of nibbles and 32 of pairs: weights 0-31 the low nibbles of bytes 0-31 and bits
- * 0-1, 32-63 bytes 32-63 and bits 2-3, 64-95 the high nibbles of bytes 0-31 and bits 4-5, 96-127 the rest. */
+/* Q6_K: 256 weights in groups of 16.
+ *       0  128  low nibbles
+ *     128   64  high pairs; the six bits are plus 32
+ *     192   16  signed bytes: scale of each group
+ *     208    2  half: scale of the scales
+ * 64 bytes of nibbles and 32 of pairs hold 128 weights: 0-31 are the low nibbles of bytes 0-31 and bits 0-1, 32-63
+ * those of bytes 32-63 and bits 2-3, 64-95 the high nibbles of bytes 0-31 and bits 4-5, 96-127 the rest. */
 static inline void quant_block_q6_k(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     float d = quant_half(b + 208);
     for (size_t i = 0; i < 16; i++) scale[i] = d * (float)(int8_t)b[192 + i];
@@ -258,15 +301,19 @@ static inline void quant_block_q6_k(const uint8_t *restrict b, int8_t *restrict 
 
 /* ---- ternary types: 256 weights ------------------------------------------------------------------------ */
 
-/* n bytes of ternary digits to q, in rows of n. A byte holds a fraction of 256, digits are taken from its top: times 3^k
- * (mod 256) moves digit k there, times 3 again lifts it over the byte. The digits are plus 1. */
+/* n bytes of ternary digits to q, in rows of n. A byte is a fraction of 256 in base 3: times 3^k (mod 256) moves digit
+ * k to the top, times 3 again lifts it over the byte. The digits are plus 1. */
 static inline void quant_ternary(const uint8_t *restrict b, size_t n, size_t n_digits, int8_t *restrict q) {
     static const uint8_t power[5] = {1, 3, 9, 27, 81};
     for (size_t k = 0; k < n_digits; k++)
         for (size_t i = 0; i < n; i++) q[n * k + i] = (int8_t)(((uint8_t)(b[i] * power[k]) * 3 >> 8) - 1);
 }
 
-/* TQ1_0: 0 32 five digits each, weights 0-159; 32 16 five each, 160-239; 48 4 four each, 240-255; 52 half scale. */
+/* TQ1_0: 256 weights.
+ *       0   32  five digits each: weights 0-159
+ *      32   16  five digits each: weights 160-239
+ *      48    4  four digits each: weights 240-255
+ *      52    2  half: scale */
 static inline void quant_block_tq1_0(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     quant_repeat(scale, quant_half(b + 52), 16);
     quant_ternary(b, 32, 5, q);
@@ -274,7 +321,9 @@ static inline void quant_block_tq1_0(const uint8_t *restrict b, int8_t *restrict
     quant_ternary(b + 48, 4, 4, q + 240);
 }
 
-/* TQ2_0: 0 64 two bits each plus 1, placed as in Q2_K; 64 half scale. */
+/* TQ2_0: 256 weights.
+ *       0   64  two bits each plus 1, placed as in Q2_K
+ *      64    2  half: scale */
 static inline void quant_block_tq2_0(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     quant_repeat(scale, quant_half(b + 64), 16);
     for (size_t half = 0; half < 2; half++)
@@ -290,8 +339,11 @@ static inline void quant_block_tq2_0(const uint8_t *restrict b, int8_t *restrict
 
 /* ---- grid types: 256 weights in groups of 32; indices into codebooks ------------------------------------ */
 
-/* IQ1_S: 0 half scale; 2 32 grid index, low 8 bits; 34 16 a u16 per group: bits 3k..3k+2 the high bits of index k, 12-14
- * scale, 15 sign of the shift. A weight is scale * (grid +- 1/8): here (8 grid +- 1) * scale / 8. */
+/* IQ1_S: 256 weights in groups of 32.
+ *       0    2  half: scale of the scales
+ *       2   32  indices of 8 weights, low 8 bits
+ *      34   16  u16 a group: bits 3k..3k+2 are the high bits of index k, 12-14 the scale, 15 the sign of the shift
+ * A weight is scale * (grid +- 1/8): here (8 grid +- 1) * (scale / 8). */
 static inline void quant_block_iq1_s(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     float d = quant_half(b);
     for (size_t g = 0; g < 8; g++) {
@@ -304,8 +356,10 @@ static inline void quant_block_iq1_s(const uint8_t *restrict b, int8_t *restrict
     }
 }
 
-/* IQ1_M: 0 32 grid index, low 8 bits; 32 16 a nibble per index: bits 0-2 its high bits, 3 sign of the shift; 48 8 a u16 per
- * 64 weights: four scales of 3 bits for 16 weights each, and in the top nibbles the half scale, lowest first. */
+/* IQ1_M: 256 weights in groups of 16.
+ *       0   32  indices of 8 weights, low 8 bits
+ *      32   16  a nibble an index: its high bits 0-2, the sign of its shift
+ *      48    8  four u16: each four scales of 3 bits, and in its top nibble a part of the half that scales them */
 static inline void quant_block_iq1_m(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     uint64_t s = load_u64(b + 48);
     uint16_t half = (uint16_t)((s >> 12 & 0xf) | (s >> 24 & 0xf0) | (s >> 36 & 0xf00) | (s >> 48 & 0xf000));
@@ -318,7 +372,9 @@ static inline void quant_block_iq1_m(const uint8_t *restrict b, int8_t *restrict
     }
 }
 
-/* IQ2_XXS: 0 half scale; 2 64 per group four index bytes and a u32: four times 7 sign bits, 4 bits of scale. */
+/* IQ2_XXS: 256 weights in groups of 32.
+ *       0    2  half: scale of the scales
+ *       2   64  8 bytes a group: four indices of 8 weights, then a u32 of four times 7 signs and 4 bits of scale */
 static inline void quant_block_iq2_xxs(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     float d = quant_half(b);
     for (size_t g = 0; g < 8; g++) {
@@ -330,7 +386,10 @@ static inline void quant_block_iq2_xxs(const uint8_t *restrict b, int8_t *restri
     }
 }
 
-/* IQ2_XS: 0 half scale; 2 64 a u16 per 8 weights: 9 bits index, 7 sign; 66 8 scales of 16 weights, low nibble first. */
+/* IQ2_XS: 256 weights in groups of 16.
+ *       0    2  half: scale of the scales
+ *       2   64  u16 for 8 weights: 9 bits of index, 7 signs
+ *      66    8  nibbles: scale of each group */
 static inline void quant_block_iq2_xs(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     float d = quant_half(b);
     for (size_t g = 0; g < 8; g++) {
@@ -344,7 +403,12 @@ static inline void quant_block_iq2_xs(const uint8_t *restrict b, int8_t *restric
         }
 }
 
-/* IQ2_S: 0 half scale; 2 32 index, low 8 bits; 34 32 signs; 66 8 index, high pairs, lowest first; 74 8 scales as in IQ2_XS. */
+/* IQ2_S: 256 weights in groups of 16.
+ *       0    2  half: scale of the scales
+ *       2   32  indices of 8 weights, low 8 bits
+ *      34   32  signs
+ *      66    8  high pairs of the indices
+ *      74    8  nibbles: scale of each group */
 static inline void quant_block_iq2_s(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     float d = quant_half(b);
     for (size_t g = 0; g < 8; g++) {
@@ -358,7 +422,10 @@ static inline void quant_block_iq2_s(const uint8_t *restrict b, int8_t *restrict
         }
 }
 
-/* IQ3_XXS: 0 half scale; 2 64 an index per 4 weights; 66 32 signs and scales of a group as in IQ2_XXS. */
+/* IQ3_XXS: 256 weights in groups of 32.
+ *       0    2  half: scale of the scales
+ *       2   64  indices of 4 weights
+ *      66   32  u32 a group: four times 7 signs and 4 bits of scale */
 static inline void quant_block_iq3_xxs(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     float d = quant_half(b);
     for (size_t g = 0; g < 8; g++) {
@@ -372,8 +439,12 @@ static inline void quant_block_iq3_xxs(const uint8_t *restrict b, int8_t *restri
     }
 }
 
-/* IQ3_S: 0 half scale; 2 64 index per 4 weights, low 8 bits; 66 8 ninth bits of a group's indices; 74 32 signs; 106 4 scales
- * of 32 weights, low nibble first. */
+/* IQ3_S: 256 weights in groups of 32.
+ *       0    2  half: scale of the scales
+ *       2   64  indices of 4 weights, low 8 bits
+ *      66    8  ninth bits of the indices, a byte a group
+ *      74   32  signs
+ *     106    4  nibbles: scale of each group */
 static inline void quant_block_iq3_s(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     float d = quant_half(b);
     for (size_t g = 0; g < 8; g++) {
@@ -388,8 +459,11 @@ static inline void quant_block_iq3_s(const uint8_t *restrict b, int8_t *restrict
     }
 }
 
-/* IQ4_XS: 0 half scale; 2 2 scales of a group, high pairs; 4 4 low nibbles; the six bits are plus 32; 8 128 nibbles into
- * quant_values_iq4, 16 bytes a group. */
+/* IQ4_XS: 256 weights in groups of 32.
+ *       0    2  half: scale of the scales
+ *       2    2  high pairs of the groups' scales
+ *       4    4  low nibbles of them; the six bits are plus 32
+ *       8  128  nibbles: indices into quant_values_iq4, 16 bytes a group */
 static inline void quant_block_iq4_xs(const uint8_t *restrict b, int8_t *restrict q, float *restrict scale) {
     float d = quant_half(b);
     uint32_t high = load_u16(b + 2), low = load_u32(b + 4);
@@ -402,7 +476,7 @@ static inline void quant_block_iq4_xs(const uint8_t *restrict b, int8_t *restric
 
 /* ---- up to 256 weights ------------------------------------------------------------------------------------ */
 
-/* The quantised types, one row each: name in code, name in files, weights and bytes a block; in the second form where the
+/* The quantised types, one row each: name in code, name as tools print it, weights and bytes a block; ROW_MIN where the
  * block has offsets. A new type is a row here and a quant_block_ function above. */
 #define QUANT_PACKED_TYPES(ROW, ROW_MIN) \
     ROW(q1_0, Q1_0, 128, 18)             \
@@ -437,7 +511,7 @@ static inline void quant_block_iq4_xs(const uint8_t *restrict b, int8_t *restric
     for (size_t at = 0; at < n; at += (len), b += (bytes)) __VA_ARGS__;                                 \
     if (n < 256) {                                                                                      \
         memset(out->q + n, 0, 256 - n);                                                                 \
-        memset(out->scale + n / 16, 0, (256 - n) / 16 * sizeof *out->scale);                     \
+        memset(out->scale + n / 16, 0, (256 - n) / 16 * sizeof *out->scale);                            \
     }
 #define QUANT_UNPACK(type, id, len, bytes)                                                              \
     static inline void quant_unpack_##type(const void *blocks, quant_unpacked *out, size_t n) {         \
