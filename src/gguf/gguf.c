@@ -155,7 +155,7 @@ static err_code check_split(const gguf *g, uint32_t part, const gguf_head *h, ui
 }
 
 static err_code read_parts(gguf *g, err *e) {
-    uint64_t n_tensors = 0, n;
+    uint64_t n_tensors = 0, n = 0;
     for (uint32_t i = 0; i < g->n_parts; i++) {
         gguf_head head;
         size_t own = arena_mark(&g->own), keys = arena_mark(&g->kvs.mem);
