@@ -31,6 +31,7 @@ void mem_block_free(void *block); /* accepts NULL */
 typedef struct arena {
     char *base;
     size_t used_bytes, committed_bytes, reserved_bytes;
+    size_t dirty_bytes; /* below it memory may hold what a reset gave back: zeroed when taken again */
     mem_tag tag;
 } arena;
 

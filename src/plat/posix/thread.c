@@ -1,0 +1,90 @@
+/* thread.c: threads on the cores of the affinity mask, and sleeping on a word. */
+#include "plat/posix/posix.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The mask that the process started with: a pinned thread would otherwise see only its own core. */
+#define MASK_CORES 8192
+static cpu_set_t mask[MASK_CORES / CPU_SETSIZE];
+static int mask_cores;
+static pthread_once_t mask_once = PTHREAD_ONCE_INIT;
+
+static void mask_read(void) {
+    if (sched_getaffinity(0, sizeof mask, mask) == 0) mask_cores = CPU_COUNT_S(sizeof mask, mask);
+}
+
+int plat_core_count(void) {
+    pthread_once(&mask_once, mask_read);
+    return MAX(mask_cores, 1);
+}
+
+int plat_pin_self(int core) {
+    if (core >= plat_core_count() || !mask_cores) return PLAT_INVALID;
+    cpu_set_t one[COUNT_OF(mask)];
+    CPU_ZERO_S(sizeof one, one);
+    for (size_t cpu = 0, seen = 0; core >= 0 && cpu < MASK_CORES; cpu++) {
+        if (!CPU_ISSET_S(cpu, sizeof mask, mask) || seen++ != (size_t)core) continue;
+        CPU_SET_S(cpu, sizeof one, one);
+        break;
+    }
+    return sched_setaffinity(0, sizeof mask, core < 0 ? mask : one) ? posix_error(errno) : PLAT_OK;
+}
+
+struct plat_thread {
+    pthread_t id;
+    void (*fn)(void *);
+    void *arg;
+    int core;
+};
+
+static void *thread_main(void *arg) {
+    plat_thread *t = arg;
+    if (t->core >= 0) plat_pin_self(t->core); /* a wish: the thread works on any core */
+    t->fn(t->arg);
+    return NULL;
+}
+
+int plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core) {
+    *out = NULL;
+    plat_core_count(); /* the mask is read before any thread is pinned */
+    plat_thread *t = malloc(sizeof *t);
+    if (!t) return PLAT_NO_MEMORY;
+    *t = (plat_thread){.fn = fn, .arg = arg, .core = core};
+    /* Signals go to the first thread only: a worker has nothing to interrupt. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int error = pthread_create(&t->id, NULL, thread_main, t);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) {
+        free(t);
+        return error == EAGAIN ? PLAT_NO_MEMORY : posix_error(error);
+    }
+    *out = t;
+    return PLAT_OK;
+}
+
+void plat_thread_join(plat_thread *t) {
+    pthread_join(t->id, NULL);
+    free(t);
+}
+
+void plat_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns) {
+    struct timespec t = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ns == UINT64_MAX ? NULL : &t, NULL, 0);
+}
+
+void plat_wake(_Atomic uint32_t *word, uint32_t count) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, (int)MIN(count, (uint32_t)INT_MAX), NULL, NULL, 0);
+}
+
+void plat_yield(void) { sched_yield(); }

@@ -1,0 +1,311 @@
+/* test_plat.c: that this home keeps the promises of plat.h. */
+#include "plat/posix/posix.h"
+#include "check.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+TEST(plat_memory) {
+    size_t page = plat_page_bytes(), bytes = 64 * page;
+    char *p = plat_reserve(bytes);
+    CHECK(p && plat_commit(p + page, 4 * page) == PLAT_OK);
+    for (size_t i = 0; i < 4 * page; i++) CHECK(p[page + i] == 0);
+    p[page] = 7;
+    plat_huge_pages(p, bytes);
+    plat_decommit(p + page, 4 * page);
+    CHECK(plat_commit(p + page, page) == PLAT_OK && p[page] == 0);
+    plat_release(p, bytes);
+    CHECK(plat_reserve((size_t)1 << 62) == NULL);
+    CHECK(plat_mem_total() > 1 << 20 && plat_mem_available() > 1 << 20 && plat_mem_available() <= plat_mem_total());
+}
+
+static void write_file(const char *path, const char *text) {
+    plat_out *o;
+    CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
+    CHECK_EQ(plat_out_write(o, text, cstr_len(text)), PLAT_OK);
+    CHECK_EQ(plat_out_close(o, false), PLAT_OK);
+}
+
+/* A machine on paper: writes name = text below the tree. */
+static void tree(const char *root, const char *name, const char *text) {
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = 0;
+        mkdir(path, 0777);
+        *slash = '/';
+    }
+    write_file(path, text);
+}
+
+TEST(plat_group_limits_v2) {
+    const char *root = test_path(0, "groups-v2");
+    uint64_t left;
+    tree(root, "proc/self/cgroup", "0::/a/b\n");
+    tree(root, "proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n31 23 0:5 / /tmp rw - tmpfs tmpfs rw\n");
+    tree(root, "sys/fs/cgroup/a/b/memory.max", "max\n");
+    tree(root, "sys/fs/cgroup/a/memory.max", "1000000\n");
+    tree(root, "sys/fs/cgroup/a/memory.current", "700000\n");
+    tree(root, "sys/fs/cgroup/a/memory.stat", "anon 5\ninactive_file 200000\nactive_file 100000\n");
+    CHECK_EQ(posix_group_memory(root, &left), 1000000);
+    CHECK_EQ(left, 600000);
+    tree(root, "sys/fs/cgroup/a/b/memory.max", "500000\n");
+    tree(root, "sys/fs/cgroup/a/b/memory.current", "450000\n");
+    CHECK_EQ(posix_group_memory(root, &left), 500000);
+    CHECK_EQ(left, 50000);
+    /* In a container: the mount is the group itself, the path is outside or the host's. */
+    tree(root, "sys/fs/cgroup/memory.max", "300000\n");
+    tree(root, "proc/self/cgroup", "0::/../other\n");
+    CHECK_EQ(posix_group_memory(root, &left), 300000);
+    tree(root, "proc/self/mountinfo", "30 23 0:26 /docker/x /sys/fs/cgroup rw - cgroup2 cgroup rw\n");
+    tree(root, "proc/self/cgroup", "0::/docker/x\n");
+    CHECK_EQ(posix_group_memory(root, &left), 300000);
+    tree(root, "proc/self/cgroup", "0::/docker/x/a\n");
+    CHECK_EQ(posix_group_memory(root, &left), 300000);
+    CHECK_EQ(left, 300000);
+    CHECK(posix_group_memory("/no/such/root", &left) == UINT64_MAX && left == UINT64_MAX);
+}
+
+TEST(plat_group_limits_v1) {
+    const char *root = test_path(0, "groups-v1");
+    uint64_t left;
+    tree(root, "proc/self/cgroup", "5:cpu,cpuacct:/c\n4:memory:/m/n\n0::/u\n");
+    tree(root, "proc/self/mountinfo", "30 23 0:26 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n31 23 0:27 / /cg/memory rw - cgroup cgroup rw,memory\n");
+    tree(root, "cg/memory/m/n/memory.limit_in_bytes", "9223372036854771712\n");
+    tree(root, "cg/memory/m/memory.limit_in_bytes", "4000000\n");
+    tree(root, "cg/memory/m/memory.usage_in_bytes", "1000000\n");
+    tree(root, "cg/cpu/c/memory.limit_in_bytes", "5\n");
+    CHECK_EQ(posix_group_memory(root, &left), 4000000);
+    CHECK_EQ(left, 3000000);
+}
+
+/* ---- threads ------------------------------------------------------------------------------------- */
+
+static _Atomic uint32_t word;
+static _Atomic int woken;
+
+static void sleeper(void *arg) {
+    (void)arg;
+    while (atomic_load(&word) == 0) plat_wait(&word, 0, UINT64_MAX);
+    atomic_fetch_add(&woken, 1);
+}
+
+TEST(plat_threads_wait_and_wake) {
+    plat_thread *t[4];
+    word = 0;
+    woken = 0;
+    for (int i = 0; i < 4; i++) CHECK_EQ(plat_thread_start(&t[i], sleeper, NULL, i % plat_core_count()), PLAT_OK);
+    plat_sleep_ns(2000000);
+    CHECK_EQ(woken, 0);
+    word = 1;
+    plat_wake(&word, UINT32_MAX);
+    for (int i = 0; i < 4; i++) plat_thread_join(t[i]);
+    CHECK_EQ(woken, 4);
+    uint64_t from = plat_time_ns();
+    plat_wait(&word, 0, UINT64_MAX); /* another value: returns at once */
+    plat_wait(&word, 1, 3000000);
+    uint64_t took = plat_time_ns() - from;
+    CHECK_MSG(took > 2000000 && took < 1000000000, "%llu ns", (unsigned long long)took);
+}
+
+TEST(plat_pins_within_the_mask) {
+    int cores = plat_core_count();
+    CHECK(cores >= 1);
+    for (int i = 0; i < cores; i++) CHECK_EQ(plat_pin_self(i), PLAT_OK);
+    CHECK_EQ(plat_core_count(), cores);
+    CHECK_EQ(plat_pin_self(cores), PLAT_INVALID);
+    CHECK_EQ(plat_pin_self(-1), PLAT_OK);
+    CHECK_EQ(sysconf(_SC_NPROCESSORS_ONLN) >= cores, 1);
+}
+
+/* ---- files --------------------------------------------------------------------------------------- */
+
+TEST(plat_files_read_map_write) {
+    const char *path = test_path(0, "plat-a"), *other = test_path(1, "plat-b");
+    unsigned char text[10000], back[10001];
+    for (size_t i = 0; i < sizeof text; i++) text[i] = (unsigned char)(i * 7);
+    plat_out *o;
+    CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
+    CHECK_EQ(plat_out_write(o, text, 5000), PLAT_OK);
+    CHECK_EQ(plat_out_write(o, text + 5000, 5000), PLAT_OK);
+    CHECK_EQ(plat_out_close(o, true), PLAT_OK);
+    write_file(other, "old");
+    CHECK_EQ(plat_file_rename(path, other), PLAT_OK);
+    plat_file *f;
+    CHECK_EQ(plat_file_open(&f, path), PLAT_NOT_FOUND);
+    CHECK(f == NULL);
+    CHECK_EQ(plat_file_open(&f, other), PLAT_OK);
+    CHECK_EQ(plat_file_bytes(f), 10000);
+    CHECK_EQ(plat_file_read(f, 0, back, sizeof back), 10000);
+    CHECK(memcmp(text, back, 10000) == 0);
+    CHECK_EQ(plat_file_read(f, 9990, back, 100), 10);
+    CHECK_EQ(plat_file_read(f, 20000, back, 100), 0);
+    CHECK_EQ(plat_file_read(f, UINT64_MAX, back, 100), PLAT_INVALID);
+    const void *at;
+    CHECK_EQ(plat_file_map(f, &at), PLAT_OK);
+    CHECK(memcmp(text, at, 10000) == 0);
+    plat_file_close(f);
+    CHECK(memcmp(text, at, 10000) == 0); /* the mapping outlives the file */
+    plat_file_unmap(at, 10000);
+    CHECK_EQ(plat_file_remove(other), PLAT_OK);
+    CHECK_EQ(plat_file_remove(other), PLAT_NOT_FOUND);
+    plat_file_close(NULL);
+}
+
+TEST(plat_files_refused) {
+    plat_file *f;
+    plat_out *o;
+    CHECK_EQ(plat_file_open(&f, "/"), PLAT_INVALID);
+    const char *fifo = test_path(0, "a-pipe");
+    remove(fifo);
+    CHECK_EQ(mkfifo(fifo, 0666), 0);
+    CHECK_EQ(plat_file_open(&f, fifo), PLAT_INVALID);
+    remove(fifo);
+    CHECK_EQ(plat_out_create(&o, "/no/such/directory/x"), PLAT_NOT_FOUND);
+    CHECK_EQ(plat_out_create(&o, "/"), PLAT_INVALID);
+    const char *empty = test_path(0, "empty");
+    write_file(empty, "");
+    CHECK_EQ(plat_file_open(&f, empty), PLAT_OK);
+    const void *at;
+    CHECK_EQ(plat_file_map(f, &at), PLAT_INVALID);
+    plat_file_close(f);
+    if (plat_out_create(&o, "/dev/full") == PLAT_OK) {
+        CHECK_EQ(plat_out_write(o, "x", 1), PLAT_NO_SPACE);
+        CHECK_EQ(plat_out_close(o, true), PLAT_OK);
+    }
+    CHECK_STR(plat_error_name(PLAT_NO_SPACE), "no space left");
+    CHECK_STR(plat_error_name(-1000), "unknown error");
+    CHECK_STR(plat_error_name(1), "unknown error");
+}
+
+TEST(plat_queue_reads) {
+    enum { BYTES = 1 << 20, PIECE = 10007, DEPTH = 16 };
+    static unsigned char text[BYTES], back[BYTES];
+    for (size_t i = 0; i < BYTES; i++) text[i] = (unsigned char)(i * 31 >> 3);
+    const char *path = test_path(0, "queue");
+    plat_out *o;
+    CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
+    CHECK_EQ(plat_out_write(o, text, BYTES), PLAT_OK);
+    CHECK_EQ(plat_out_close(o, false), PLAT_OK);
+    plat_file *f;
+    CHECK_EQ(plat_file_open(&f, path), PLAT_OK);
+    plat_queue *q;
+    CHECK_EQ(plat_queue_open(&q, 0), PLAT_INVALID);
+    CHECK_EQ(plat_queue_open(&q, DEPTH), PLAT_OK);
+    plat_read done[DEPTH];
+    CHECK_EQ(plat_queue_reap(q, done, DEPTH, UINT64_MAX), 0); /* nothing under way: returns */
+    size_t at = 0, in_flight = 0, got = 0;
+    while (got < BYTES) {
+        while (at < BYTES && in_flight < DEPTH) {
+            plat_read r = {.file = f, .offset = at, .to = back + at, .bytes = PIECE, .tag = at};
+            if (at + PIECE > BYTES) r.to = back + at, r.bytes = BYTES - at;
+            CHECK_EQ(plat_queue_submit(q, &r, 1), PLAT_OK);
+            at += r.bytes;
+            in_flight++;
+        }
+        if (in_flight == DEPTH) CHECK_EQ(plat_queue_submit(q, done, 1), PLAT_NO_SPACE);
+        size_t n = plat_queue_reap(q, done, 5, UINT64_MAX);
+        CHECK(n >= 1 && n <= 5);
+        for (size_t i = 0; i < n; i++) {
+            CHECK_EQ(done[i].result, done[i].bytes);
+            CHECK((unsigned char *)done[i].to == back + done[i].tag);
+            got += done[i].bytes;
+        }
+        in_flight -= n;
+    }
+    CHECK(memcmp(text, back, BYTES) == 0);
+    plat_read past = {.file = f, .offset = BYTES - 5, .to = back, .bytes = 10};
+    CHECK_EQ(plat_queue_submit(q, &past, 1), PLAT_OK);
+    CHECK_EQ(plat_queue_reap(q, done, 1, UINT64_MAX), 1);
+    CHECK_EQ(done[0].result, 5);
+    plat_read many[DEPTH];
+    for (size_t i = 0; i < DEPTH; i++) many[i] = (plat_read){.file = f, .to = back, .bytes = 1, .offset = i};
+    for (size_t i = 0; i < DEPTH; i++) many[i].to = back + i;
+    CHECK_EQ(plat_queue_submit(q, many, DEPTH), PLAT_OK);
+    plat_queue_close(q); /* with reads under way */
+    plat_queue_close(NULL);
+    plat_file_close(f);
+}
+
+/* ---- process ------------------------------------------------------------------------------------- */
+
+static int child_status(void (*fn)(void)) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        fn();
+        _exit(99);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void interrupted_twice(void) {
+    plat_posix_start();
+    if (plat_interrupted()) _exit(1);
+    raise(SIGINT);
+    if (!plat_interrupted()) _exit(2);
+    plat_interrupt_clear();
+    if (plat_interrupted()) _exit(3);
+    raise(SIGTERM);
+    if (!plat_interrupted()) _exit(4);
+    raise(SIGINT);
+    _exit(5);
+}
+
+static void writes_to_nobody(void) {
+    plat_posix_start();
+    int ends[2];
+    if (pipe(ends) || dup2(ends[1], 1) != 1 || close(ends[0])) _exit(1);
+    _exit(plat_stdout_write("x", 1) == PLAT_IO_ERROR ? 40 : 2);
+}
+
+static void reads_interrupted(void) {
+    plat_posix_start();
+    int ends[2];
+    char c;
+    if (pipe(ends) || dup2(ends[0], 0) != 0 || write(ends[1], "ab", 2) != 2) _exit(1);
+    if (plat_stdin_read(&c, 1) != 1 || c != 'a') _exit(2);
+    if (plat_stdin_read(&c, 1) != 1 || c != 'b') _exit(3);
+    alarm(5); /* a hang ends the child */
+    pid_t parent = getpid();
+    if (fork() == 0) {
+        usleep(20000);
+        kill(parent, SIGINT);
+        _exit(0);
+    }
+    if (plat_stdin_read(&c, 1) != PLAT_INTERRUPTED) _exit(4);
+    close(ends[1]);
+    plat_exit(41);
+}
+
+static void asserts(void) {
+    plat_posix_start();
+    if (!freopen("/dev/null", "w", stderr)) _exit(1);
+    ASSERT(COUNT_OF("ab") == 2);
+}
+
+TEST(plat_process) {
+    CHECK_EQ(child_status(interrupted_twice), 130);
+    CHECK_EQ(child_status(writes_to_nobody), 40);
+    CHECK_EQ(child_status(reads_interrupted), 41);
+    CHECK_EQ(child_status(asserts), -SIGABRT);
+}
+
+TEST(plat_machine) {
+    char name[64], small[4];
+    CHECK(plat_cpu_name(name, sizeof name) > 0 && name[0]);
+    CHECK(plat_cpu_name(small, sizeof small) == 3);
+    CHECK(plat_load() >= 0 && plat_load() < 1e6);
+    uint64_t a[2] = {0}, b[2] = {0};
+    plat_entropy(a, sizeof a);
+    plat_entropy(b, sizeof b);
+    CHECK(memcmp(a, b, sizeof a) != 0);
+    CHECK(plat_time_ns() <= plat_time_ns() && plat_wall_ns() > 1600000000000000000u);
+    CHECK(plat_terminal_columns() > 0);
+    CHECK((plat_caps() & (PLAT_CAN_MAP | PLAT_CAN_WRITE)) == (PLAT_CAN_MAP | PLAT_CAN_WRITE));
+}
