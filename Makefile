@@ -53,7 +53,7 @@ WRAP := $(patsubst __wrap_%,-Wl$(comma)--wrap=%,$(shell grep -oh '__wrap_plat_[a
 
 all: $(B)/leat $(B)/libleat.a $(B)/libleat_posix.a $(if $(VALIDATE_C),$(B)/leat-validate)
 
-$(CORE_O): $(B)/obj/%.o: %.c $(B)/version.h
+$(CORE_O): $(B)/obj/%.o: %.c | $(B)/version.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(COMMON) $(FREE) $(call isa_flags,$<) -c $< -o $@
 $(call obj,$(POSIX_C) $(HOSTED_C) $(VALIDATE_C)): $(B)/obj/%.o: %.c

@@ -21,6 +21,7 @@ typedef enum {
     PLAT_UNSUPPORTED = -7,
     PLAT_INTERRUPTED = -8,
     PLAT_NO_SPACE = -9,
+    PLAT_CLOSED = -10, /* nobody reads the other end of a pipe */
 } plat_error;
 const char *plat_error_name(int error); /* "no such file", ... static */
 

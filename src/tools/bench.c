@@ -252,7 +252,7 @@ static const tools_option options[] = {
     TOOLS_INTS(T, n_prompt, 'p', "n-prompt", "LIST", 0, 1 << 24, "prompt lengths to measure; 0: none ({})"),
     TOOLS_INTS(T, n_gen, 'n', "n-gen", "LIST", 0, 1 << 24, "numbers of tokens to generate; 0: none ({})"),
     TOOLS_INTS(T, n_depth, 'd', "n-depth", "LIST", 0, 1 << 24, "tokens in the context before ({})"),
-    TOOLS_INTS(T, n_threads, 't', "threads", "LIST", 1, 256, "threads (default: one per core that this process may use)"),
+    TOOLS_INTS(T, n_threads, 't', "threads", "LIST", 1, 256, "threads (default: one per core available)"),
     TOOLS_INT(T, n_reps, 'r', "repetitions", "N", 1, 1000, "of each test ({})"),
     TOOLS_CHOICE(T, format, 'o', "output", "md|json|csv", "format ({})"),
     TOOLS_ISA(T, isa),

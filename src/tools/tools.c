@@ -79,9 +79,9 @@ int tools_main(int argc, char **argv, const tools_command *const *hosted, size_t
     listing l = {hosted, n_hosted};
     int status = dispatch(&t, argc, argv, &l);
     tools_out_flush(&t);
-    if (t.out_error && status == TOOLS_OK) {
+    if (t.out_error && t.out_error != PLAT_CLOSED && status == TOOLS_OK) {
         int error = t.out_error;
         status = tools_fail(&t, "standard output: %s", plat_error_name(error));
     }
-    return status;
+    return status == TOOLS_FAILED && plat_interrupted() ? TOOLS_INTERRUPTED : status;
 }

@@ -90,7 +90,7 @@ typedef struct tools_option {
     TOOLS_ROW(TOOLS_KIND_STR, T, field, const char *, 'm', "model", "FILE",                                          \
               "the GGUF file, or its first part; may be given without -m", .required = true, .bare = true)
 #define TOOLS_THREADS(T, field)                                                                                      \
-    TOOLS_INT(T, field, 't', "threads", "N", 1, 256, "threads (default: one per core that this process may use)")
+    TOOLS_INT(T, field, 't', "threads", "N", 1, 256, "threads (default: one per core available)")
 #define TOOLS_ISA(T, field)                                                                                          \
     TOOLS_CHOICE(T, field, 0, "isa", "scalar|avx2|avx512", "instruction set (default: the best this CPU has)")
 

@@ -261,7 +261,7 @@ static void writes_to_nobody(void) {
     plat_posix_start();
     int ends[2];
     if (pipe(ends) || dup2(ends[1], 1) != 1 || close(ends[0])) _exit(1);
-    _exit(plat_stdout_write("x", 1) == PLAT_IO_ERROR ? 40 : 2);
+    _exit(plat_stdout_write("x", 1) == PLAT_CLOSED ? 40 : 2);
 }
 
 static void reads_interrupted(void) {

@@ -34,13 +34,15 @@ int posix_error(int error_number) {
     case ENOSPC:
     case EDQUOT:
     case EFBIG: return PLAT_NO_SPACE;
+    case EPIPE: return PLAT_CLOSED;
     default: return PLAT_IO_ERROR;
     }
 }
 
 const char *plat_error_name(int error) {
     static const char *const names[] = {"no error",        "no such file", "permission denied", "not enough memory", "input or output error",
-                                        "it exists already", "not a usable file or argument", "not supported here", "interrupted", "no space left"};
+                                        "it exists already", "not a usable file or argument", "not supported here", "interrupted", "no space left",
+                                        "closed by its reader"};
     return error <= 0 && (size_t)-error < COUNT_OF(names) ? names[-error] : "unknown error";
 }
 
