@@ -127,6 +127,15 @@ static inline bool add_size(size_t a, size_t b, size_t *out) {
     return true;
 }
 
+/* Between two looks at a word that another core will change. */
+static inline void cpu_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+
 /* ---- small floats: bit-exact, round to nearest even --------------------------------------------- */
 
 static inline float f32_of_bits(uint32_t bits) { float f; memcpy(&f, &bits, 4); return f; }

@@ -47,6 +47,7 @@ TEST(plat_group_limits_v2) {
     uint64_t left;
     tree(root, "proc/self/cgroup", "0::/a/b\n");
     tree(root, "proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n31 23 0:5 / /tmp rw - tmpfs tmpfs rw\n");
+    tree(root, "sys/fs/cgroup/memory.max", "max\n");
     tree(root, "sys/fs/cgroup/a/b/memory.max", "max\n");
     tree(root, "sys/fs/cgroup/a/memory.max", "1000000\n");
     tree(root, "sys/fs/cgroup/a/memory.current", "700000\n");

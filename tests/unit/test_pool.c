@@ -1,0 +1,171 @@
+/* test_pool.c: every worker runs once, barriers hold, and nothing collapses when there are too many workers. */
+#include "pool/pool.h"
+#include "check.h"
+
+#include <stdatomic.h>
+
+typedef struct job {
+    pool *p;
+    int rounds;
+    int runs[POOL_WORKERS_MAX]; /* plain memory: the pool's own ordering must carry it */
+    int slot[2][POOL_WORKERS_MAX];
+    _Atomic int wrong;
+    double work_ns;
+} job;
+
+static pool *open_pool(int n, bool pin) {
+    pool *p;
+    err e;
+    CHECK_MSG(pool_open(&p, &(pool_opts){.n_workers = n, .pin = pin}, &e) == ERR_NONE, "%s", e.text);
+    return p;
+}
+
+static void count_run(void *arg, int worker, int n_workers) {
+    job *j = arg;
+    j->runs[worker]++;
+    if (n_workers != pool_workers(j->p)) atomic_fetch_add(&j->wrong, 1);
+}
+
+/* Each round every worker writes its slot, and after the barrier reads everybody's. */
+static void exchange(void *arg, int worker, int n_workers) {
+    job *j = arg;
+    for (int round = 1; round <= j->rounds; round++) {
+        int *slot = j->slot[round % 2];
+        slot[worker] = round;
+        pool_barrier(j->p, worker);
+        for (int i = 0; i < n_workers; i++)
+            if (slot[i] != round) atomic_fetch_add(&j->wrong, 1);
+    }
+}
+
+static void check_pool(int n, int runs, int rounds) {
+    static job j;
+    memset(&j, 0, sizeof j);
+    j.p = open_pool(n, true);
+    j.rounds = rounds;
+    CHECK(n == 0 || pool_workers(j.p) == n);
+    n = pool_workers(j.p);
+    for (int i = 0; i < runs; i++) pool_run(j.p, count_run, &j);
+    for (int i = 0; i < n; i++) CHECK_EQ(j.runs[i], runs);
+    for (int i = 0; i < 3; i++) {
+        memset(j.slot, 0, sizeof j.slot);
+        pool_run(j.p, exchange, &j);
+        if (i == 1) plat_sleep_ns(500000); /* the workers are asleep now */
+    }
+    CHECK_EQ(j.wrong, 0);
+    pool_close(j.p);
+}
+
+TEST(pool_runs_everybody) {
+    size_t before = mem_bytes_total();
+    check_pool(0, 100, 100);
+    check_pool(1, 1000, 100);
+    check_pool(2, 3000, 3000);
+    check_pool(3, 300, 300);
+    check_pool(8, 200, 200);
+    check_pool(9, 100, 100);
+    check_pool(33, 20, 20);
+    check_pool(POOL_WORKERS_MAX, 3, 3);
+    pool_close(NULL);
+    CHECK_EQ(mem_bytes_total(), before);
+}
+
+TEST(pool_refuses_silly_counts) {
+    pool *p;
+    err e;
+    CHECK_EQ(pool_open(&p, &(pool_opts){.n_workers = -1}, &e), ERR_ARGUMENT);
+    CHECK(p == NULL);
+    CHECK_EQ(pool_open(&p, &(pool_opts){.n_workers = POOL_WORKERS_MAX + 1}, &e), ERR_ARGUMENT);
+    CHECK_STR(e.text, "257 workers wanted, 1 to 256 are possible");
+}
+
+TEST(pool_closes_at_once) {
+    for (int i = 0; i < 100; i++) {
+        pool *p = open_pool(1 + i % 5, false);
+        if (i % 3 == 0) plat_sleep_ns(100000);
+        pool_close(p);
+    }
+}
+
+TEST(pool_shares_cover_everything) {
+    for (size_t n = 0; n < 300; n += 7) {
+        for (size_t step = 1; step <= 32; step *= 2) {
+            for (int workers = 1; workers < 20; workers++) {
+                size_t at = 0;
+                for (int w = 0; w < workers; w++) {
+                    size_t from, to;
+                    pool_share(n, step, w, workers, &from, &to);
+                    CHECK(from == at && to >= from && (from % step == 0 || from == n));
+                    at = to;
+                }
+                CHECK_EQ(at, n);
+            }
+        }
+    }
+}
+
+/* ---- speed: generous bounds, because test machines are busy --------------------------------------- */
+
+static void barriers_only(void *arg, int worker, int n_workers) {
+    (void)n_workers;
+    job *j = arg;
+    for (int i = 0; i < j->rounds; i++) pool_barrier(j->p, worker);
+}
+
+static void grind(double ns) { /* about as long on every worker, however the clock is */
+    static double a_ns; /* steps a nanosecond; set before the workers start */
+    volatile double x = 1;
+    if (ns < 0) {
+        uint64_t from = plat_time_ns();
+        for (int i = 0; i < 1000000; i++) x = x * 1.0000001;
+        a_ns = 1e6 / (double)(plat_time_ns() - from);
+        return;
+    }
+    for (long i = 0, n = (long)(ns * a_ns); i < n; i++) x = x * 1.0000001;
+}
+
+static void work_and_meet(void *arg, int worker, int n_workers) {
+    job *j = arg;
+    for (int i = 0; i < j->rounds; i++) {
+        grind(j->work_ns / n_workers);
+        pool_barrier(j->p, worker);
+    }
+}
+
+static void nothing(void *arg, int worker, int n_workers) { (void)arg, (void)worker, (void)n_workers; }
+
+static double time_of(job *j, int n, int runs, pool_fn *fn) {
+    double best = 1e30;
+    j->p = open_pool(n, false);
+    for (int i = 0; i < 3; i++) {
+        uint64_t from = plat_time_ns();
+        for (int k = 0; k < runs; k++) pool_run(j->p, fn, j);
+        best = MIN(best, (double)(plat_time_ns() - from));
+    }
+    pool_close(j->p);
+    return best;
+}
+
+TEST(pool_is_quick) {
+    static job j;
+    int cores = plat_core_count();
+    if (cores < 2) test_skip("one core");
+    j.rounds = 5000;
+    double barrier = time_of(&j, 2, 1, barriers_only) / j.rounds, run = time_of(&j, 2, 1000, nothing) / 1000;
+    j.rounds = 100;
+    double many = time_of(&j, 4 * cores, 1, barriers_only) / j.rounds;
+    printf("     pool: a barrier of 2 workers %.0f ns, an empty run %.0f ns, a barrier of %d workers on %d cores %.0f ns\n", barrier,
+           run, 4 * cores, cores, many);
+    CHECK_MSG(barrier < 100000, "a barrier takes %.0f ns", barrier);
+}
+
+TEST(pool_does_not_collapse) {
+    static job j;
+    int cores = plat_core_count();
+    grind(-1);
+    j.rounds = 300;
+    j.work_ns = cores * 100000.0; /* a matrix of a small model */
+    double even = time_of(&j, cores, 1, work_and_meet), over = time_of(&j, 4 * cores, 1, work_and_meet);
+    printf("     pool: %d workers on %d cores do %.0f %% of the work of %d\n", 4 * cores, cores, 100 * even / over, cores);
+    CHECK_MSG(over < 4 * even, "%d workers take %.1f ms, %d take %.1f ms", 4 * cores, over / 1e6, cores, even / 1e6);
+}
