@@ -123,6 +123,23 @@ static int read_count(const char **at, int fallback) {
     return v;
 }
 
+static void put_string(sink *s, spec *sp, const char *text) {
+    if (!text) text = "(null)";
+    size_t n = 0, most = sp->precision < 0 ? SIZE_MAX : (size_t)sp->precision;
+    while (n < most && text[n]) n++;
+    put_text(s, sp, text, n);
+}
+
+static void read_flags(const char **at, spec *sp) {
+    for (;; (*at)++) {
+        if (**at == '-') sp->left = true;
+        else if (**at == '0') sp->zero = true;
+        else if (**at == '+') sp->sign = '+';
+        else if (**at == ' ') sp->sign = sp->sign ? sp->sign : ' ';
+        else return;
+    }
+}
+
 static int size_of_modifier(const char **at) {
     int size = (int)sizeof(int);
     for (;; (*at)++) {
@@ -146,13 +163,8 @@ size_t fmt_v(char *buf, size_t cap, const char *format, va_list args_in) {
             continue;
         }
         spec sp = {.precision = -1};
-        for (p++;; p++) {
-            if (*p == '-') sp.left = true;
-            else if (*p == '0') sp.zero = true;
-            else if (*p == '+') sp.sign = '+';
-            else if (*p == ' ') sp.sign = sp.sign ? sp.sign : ' ';
-            else break;
-        }
+        p++;
+        read_flags(&p, &sp);
         if (*p == '*') {
             int width = va_arg(args, int);
             sp.left |= width < 0;
@@ -196,14 +208,7 @@ size_t fmt_v(char *buf, size_t cap, const char *format, va_list args_in) {
             put_text(&s, &sp, &c, 1);
             break;
         }
-        case 's': {
-            const char *text_at = va_arg(args, const char *);
-            if (!text_at) text_at = "(null)";
-            size_t n = 0, most = sp.precision < 0 ? SIZE_MAX : (size_t)sp.precision;
-            while (n < most && text_at[n]) n++;
-            put_text(&s, &sp, text_at, n);
-            break;
-        }
+        case 's': put_string(&s, &sp, va_arg(args, const char *)); break;
         case '%': put(&s, '%'); break;
         default: assert_failed("a format that fmt knows", format, (int)(p - format));
         }

@@ -1,0 +1,1 @@
+include tests/tidy/tidy.mk
