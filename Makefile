@@ -1,5 +1,6 @@
 # leat: `make` builds build/leat and build/libleat.a; `make demo` shows it; `make check` tests it.
-# No configure. Other compilers: make CC=clang. Sanitizers: make SAN=1 (in build/san).
+# No configure. Other compilers: make CC=clang B=build/clang. Sanitizers: make SAN=1 (address and
+# undefined behaviour, in build/san) or SAN=thread (build/tsan). V=1 shows commands.
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -7,13 +8,11 @@ endif
 AR ?= ar
 NM ?= nm
 SAN ?= 0
-ifeq ($(SAN),1)
-B := build/san
-else
-B := build
-endif
+B := $(if $(filter 1,$(SAN)),build/san,$(if $(filter thread,$(SAN)),build/tsan,build))
 
 comma := ,
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1)")
 FLOORS := base mem quant gguf uni kern pool store tok dev kv model engine tools
 CORE_C := $(foreach d,$(FLOORS),$(wildcard src/$(d)/*.c))
 POSIX_C := $(wildcard src/plat/posix/*.c)
@@ -34,9 +33,11 @@ LINK := -pie -Wl,--gc-sections -Wl,--build-id=none
 ifneq ($(shell uname -m),x86_64)
 FREE := $(filter-out -mno-red-zone,$(FREE))
 endif
-ifeq ($(SAN),1)
-COMMON += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
-LINK += -fsanitize=address,undefined
+SANITIZE_1 := -fsanitize=address,undefined
+SANITIZE_thread := -fsanitize=thread
+ifneq ($(SAN),0)
+COMMON += $(SANITIZE_$(SAN)) $(if $(filter 1,$(SAN)),-fno-sanitize-recover=undefined) -fno-omit-frame-pointer -O1
+LINK += $(SANITIZE_$(SAN))
 endif
 
 # ISA levels are chosen by file, never by #ifdef in the core.
@@ -55,26 +56,34 @@ all: $(B)/leat $(B)/libleat.a $(B)/libleat_posix.a $(if $(VALIDATE_C),$(B)/leat-
 
 $(CORE_O): $(B)/obj/%.o: %.c | $(B)/version.h
 	@mkdir -p $(@D)
-	$(CC) $(WARN) $(COMMON) $(FREE) $(call isa_flags,$<) -c $< -o $@
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) $(COMMON) $(FREE) $(call isa_flags,$<) -c $< -o $@
 $(call obj,$(POSIX_C) $(HOSTED_C) $(VALIDATE_C)): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(WARN) $(COMMON) $(HOST) -c $< -o $@
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -c $< -o $@
 $(TEST_O) $(call obj,$(FUZZ_C)): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(WARN) $(COMMON) $(HOST) -Itests -c $< -o $@
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -Itests -c $< -o $@
 
 $(B)/libleat.a: $(CORE_O)
 	@rm -f $@
-	$(AR) rcsD $@ $^
+	$(call say,archive $@)
+	$(Q)$(AR) rcsD $@ $^
 $(B)/libleat_posix.a: $(POSIX_O)
 	@rm -f $@
-	$(AR) rcsD $@ $^
+	$(call say,archive $@)
+	$(Q)$(AR) rcsD $@ $^
 $(B)/leat: $(call obj,$(HOSTED_C)) $(B)/libleat.a $(B)/libleat_posix.a
-	$(CC) $(LINK) -pthread -o $@ $^
+	$(call say,link    $@)
+	$(Q)$(CC) $(LINK) -pthread -o $@ $^
 $(B)/leat-validate: $(call obj,$(VALIDATE_C)) $(B)/libleat.a $(B)/libleat_posix.a
-	$(CC) $(LINK) -pthread -o $@ $^ -ldl -lm
+	$(call say,link    $@)
+	$(Q)$(CC) $(LINK) -pthread -o $@ $^ -ldl -lm
 $(B)/test: $(TEST_O) $(B)/libleat.a $(B)/libleat_posix.a
-	$(CC) $(LINK) -pthread $(WRAP) -o $@ $^ -lm
+	$(call say,link    $@)
+	$(Q)$(CC) $(LINK) -pthread $(WRAP) -o $@ $^ -lm
 
 # Rewritten only when the commit changes, so that the same tree gives the same bytes.
 $(B)/version.h: FORCE

@@ -1,1 +1,101 @@
+# tests.mk: `make check` (every test, offline, under a minute) and `make check-all` (then also the long ones).
+#
+# A suite is a target suite-NAME that ends with the line `N passed, N failed`; tests/suites.sh runs suites one by one,
+# shows what failed and adds up. A folder with suites of its own has a .mk file that says
+#     SUITES += NAME            (or LONG_SUITES += NAME)
+#     SUITE_FILES += what make must have built before
+#     suite-NAME: ; commands
+
+SUITES := unit
+LONG_SUITES :=
+SUITE_FILES := $(B)/test
 include tests/tidy/tidy.mk
+-include tests/fuzz/fuzz.mk tests/kern/kern.mk
+
+SUITES += tidy example cli size
+SUITE_FILES += $(B)/complete $(B)/tiny-models
+LONG_SUITES += clang asan cli-asan tsan valgrind
+
+LEAT_BYTES_MAX := 600000 # of the stripped program
+MODELS := $(B)/models
+CLANG ?= clang
+
+setup:
+	@scripts/setup.sh
+# Make itself is started again, since it asked the compiler for its folders before there was one.
+check: setup
+	@$(MAKE) --no-print-directory all $(SUITE_FILES)
+	@B=$(B) MAKE="$(MAKE)" tests/suites.sh $(SUITES)
+check-all: check
+	@scripts/setup.sh all
+	@B=$(B) MAKE="$(MAKE)" tests/suites.sh $(LONG_SUITES)
+	@B=$(B) tests/suites.sh --sum $(SUITES) $(LONG_SUITES)
+
+# ---- make check ------------------------------------------------------------------------------------
+
+suite-unit: $(B)/test
+	@LEAT_TEST_DIR=$(B)/test-files $(B)/test
+
+suite-tidy:
+	@$(MAKE) --no-print-directory tidy && echo "1 passed, 0 failed"
+
+# tests/gen draws tiny models of any kind; this program writes those that the command-line tests and the demo use.
+$(B)/tiny-models: $(call obj,tests/cli/models.c $(wildcard tests/gen/*.c)) $(B)/libleat.a $(B)/libleat_posix.a
+	$(call say,link    $@)
+	$(Q)$(CC) $(LINK) -pthread -o $@ $^ -lm
+$(call obj,tests/cli/models.c): $(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -Itests -c $< -o $@
+$(MODELS)/done: $(B)/tiny-models
+	@mkdir -p $(@D)
+	@$(B)/tiny-models $(@D)
+	@touch $@
+
+$(B)/complete: examples/complete.c $(B)/libleat.a $(B)/libleat_posix.a
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) $(LINK) -o $@ $^
+# The example and `leat run` must say the same.
+suite-example: $(B)/complete $(B)/leat $(MODELS)/done
+	@set -e; \
+	$(B)/complete $(MODELS)/demo.gguf "Once upon a time" > $(B)/example.txt; \
+	$(B)/leat run $(MODELS)/demo.gguf -p "Once upon a time" -n 64 --temp 0 -q > $(B)/example-run.txt; \
+	echo >> $(B)/example-run.txt; cmp $(B)/example.txt $(B)/example-run.txt; \
+	wc -c < $(B)/example.txt | awk '{ exit $$1 < 3 }'; echo "1 passed, 0 failed"
+
+suite-cli: $(B)/leat $(MODELS)/done
+	@tests/cli/cli.sh $(B)/leat $(MODELS) $(B)/test-files/cli
+
+suite-size: $(B)/leat
+	@strip -o $(B)/leat.stripped $<; bytes=$$(wc -c < $(B)/leat.stripped); \
+	echo "stripped: $$bytes bytes, at most $(strip $(LEAT_BYTES_MAX))"; \
+	[ $$bytes -le $(strip $(LEAT_BYTES_MAX)) ] && echo "1 passed, 0 failed" || { echo "0 passed, 1 failed"; false; }
+
+# ---- make check-all --------------------------------------------------------------------------------
+
+suite-clang:
+	@$(MAKE) --no-print-directory CC=$(CLANG) B=$(B)/clang all $(B)/clang/test
+	@LEAT_TEST_DIR=$(B)/clang/test-files $(B)/clang/test
+
+suite-asan:
+	@$(MAKE) --no-print-directory SAN=1 B=$(B)/san all $(B)/san/test
+	@LEAT_TEST_DIR=$(B)/san/test-files $(B)/san/test
+suite-cli-asan: $(MODELS)/done
+	@$(MAKE) --no-print-directory SAN=1 B=$(B)/san all
+	@tests/cli/cli.sh $(B)/san/leat $(MODELS) $(B)/san/test-files/cli
+
+# The parts where threads meet.
+suite-tsan:
+	@$(MAKE) --no-print-directory SAN=thread B=$(B)/tsan $(B)/tsan/test
+	@LEAT_TEST_DIR=$(B)/tsan/test-files $(B)/tsan/test test_pool test_store test_plat engine
+
+suite-valgrind: $(B)/leat $(MODELS)/done
+	@tests/cli/valgrind.sh $(B)/leat $(MODELS) $(B)/test-files/valgrind
+
+# ---- make demo -------------------------------------------------------------------------------------
+
+demo: setup
+	@$(MAKE) --no-print-directory all $(MODELS)/done
+	@scripts/demo.sh $(B)/leat $(MODELS)/demo.gguf
+
+.PHONY: setup check check-all demo $(addprefix suite-,$(SUITES) $(LONG_SUITES))

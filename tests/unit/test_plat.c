@@ -45,6 +45,7 @@ static void tree(const char *root, const char *name, const char *text) {
 TEST(plat_group_limits_v2) {
     const char *root = test_path(0, "groups-v2");
     uint64_t left;
+    tree(root, "sys/fs/cgroup/memory.max", "max\n"); /* an earlier run left its end */
     tree(root, "proc/self/cgroup", "0::/a/b\n");
     tree(root, "proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n31 23 0:5 / /tmp rw - tmpfs tmpfs rw\n");
     tree(root, "sys/fs/cgroup/memory.max", "max\n");

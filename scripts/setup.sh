@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# setup.sh [all]: installs what is missing of what the build needs (a C compiler, make, binutils); with `all` also what
+# `make check-all` needs (clang, valgrind, the sanitizers). Does nothing, and needs no network, where all of it is there.
+set -u
+missing=()
+want() { command -v "$1" > /dev/null || missing+=("$2"); }
+
+command -v "${CC:-gcc}" > /dev/null || command -v clang > /dev/null || missing+=(gcc libc6-dev)
+want make make
+want ar binutils
+if [ "${1-}" = all ]; then
+    want clang clang
+    want valgrind valgrind
+    # The sanitizer and fuzzer libraries of clang are a package of their own, one for each version.
+    if ! command -v clang > /dev/null; then
+        missing+=(libclang-rt-dev)
+    elif [ ! -e "$(clang -print-runtime-dir)/libclang_rt.fuzzer-$(uname -m).a" ]; then
+        missing+=("libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev")
+    fi
+fi
+[ ${#missing[@]} = 0 ] && exit 0
+
+if ! command -v apt-get > /dev/null; then
+    echo "missing: ${missing[*]} (names of Debian packages); please install them and try again" >&2
+    exit 1
+fi
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+echo "installing with apt-get: ${missing[*]}"
+$sudo apt-get install -y --no-install-recommends "${missing[@]}" > /dev/null 2>&1 && exit 0
+$sudo apt-get update > /dev/null && $sudo apt-get install -y --no-install-recommends "${missing[@]}"

@@ -1,0 +1,184 @@
+#!/usr/bin/env bash
+# cli.sh LEAT MODELS WORK: the commands as they are typed. LEAT is the program, MODELS the folder that tiny-models wrote, WORK
+# a folder that may be overwritten. Ends with `N passed, N failed`.
+set -u
+leat=$1 models=$2 work=$3
+mkdir -p "$work"
+out=$work/out err=$work/err
+passed=0 failed=0
+
+pass() { passed=$((passed + 1)); }
+fail() {
+    failed=$((failed + 1))
+    echo "FAIL $1"
+    echo "     $2"
+    sed 's/^/     err: /' "$err" | head -5
+}
+# check NAME STATUS OUT ERR COMMAND...: the exit status, and a pattern (grep -E) each for what the command writes to standard output
+# and to standard error; "" wants nothing written, "." anything, "*" anything or nothing.
+check() {
+    local name=$1 status=$2 want_out=$3 want_err=$4 got
+    shift 4
+    "$@" > "$out" 2> "$err"
+    got=$?
+    if [ $got != "$status" ]; then fail "$name" "exit status $got, wanted $status: $*"
+    elif ! like "$out" "$want_out"; then fail "$name" "stdout is not like '$want_out': $(head -c 200 "$out")"
+    elif ! like "$err" "$want_err"; then fail "$name" "stderr is not like '$want_err': $(head -c 200 "$err")"
+    else pass; fi
+}
+like() {
+    case $2 in
+        '*') true ;;
+        '') [ ! -s "$1" ] ;;
+        *) grep -aqE -- "$2" "$1" ;;
+    esac
+}
+# same NAME FILE FILE...: all of them have the same bytes, and some.
+same() {
+    local name=$1 first=$2 f
+    shift 2
+    [ -s "$first" ] || { fail "$name" "$first is empty"; return; }
+    for f; do cmp -s "$first" "$f" || { fail "$name" "$first and $f differ"; return; }; done
+    pass
+}
+bytes_are() { if [ "$(wc -c < "$2")" = "$3" ]; then pass; else fail "$1" "$2 has $(wc -c < "$2") bytes, wanted $3"; fi; }
+
+demo=$models/demo.gguf bpe=$models/bpe.gguf bare=$models/ids.gguf parts=$models/parts-00001-of-00003.gguf
+text="Once upon a time"
+
+# ---- the program ------------------------------------------------------------------------------------
+
+check version 0 '^leat [0-9]+\.[0-9]+\.[0-9]+ \([0-9a-f]+\)$' '' "$leat" --version
+check help 0 '^usage: leat COMMAND' '' "$leat" --help
+check no-command 2 '^usage: leat COMMAND' '' "$leat"
+check unknown-command 2 '' "unknown command 'rnu'; did you mean 'run'" "$leat" rnu
+check unknown-flag 2 '' "unknown command '--hepl'; did you mean '--help'" "$leat" --hepl
+check nonsense 2 '' "unknown command 'xyzzyq'$" "$leat" xyzzyq
+commands=$("$leat" --help | sed -n 's/^  \([a-z-]*\) .*/\1/p')
+for c in $commands; do
+    check "help-$c" 0 "^usage: leat $c " '' "$leat" "$c" --help
+    check "help-of-$c" 0 "^usage: leat $c " '' "$leat" help "$c"
+    check "no-file-$c" 2 '' 'is missing' "$leat" "$c"
+    check "unknown-option-$c" 2 '' 'unknown option --mdoel; did you mean --model' "$leat" "$c" --mdoel x
+    check "no-value-$c" 2 '' '-m wants a value: FILE' "$leat" "$c" -m
+done
+check help-full-disk 1 '*' 'standard output: no space left' sh -c '"$1" run --help > /dev/full' sh "$leat"
+for c in run eval perplexity bench; do
+    check "isa-$c" 2 '' "'mmx' is none of scalar" "$leat" $c --isa=mmx x
+    check "threads-$c" 2 '' "-t: '0' is not a whole number from 1 to 256" "$leat" $c -t 0 x
+done
+check glued 2 '' "-c: '1x' is not a whole number" "$leat" run -c1x x
+check flag-value 2 '' '--quiet takes no value' "$leat" run --quiet=1 x
+check dashes 2 '' 'unknown option -temp; did you mean --temp' "$leat" run -temp 0 x
+check extra 2 '' "what is 'b'" "$leat" run a b
+
+# ---- files that are none ------------------------------------------------------------------------------
+
+: > "$work/empty.gguf"
+head -c 2000 "$demo" > "$work/cut.gguf"
+echo "no model" > "$work/text.gguf"
+for c in "run -p x" "eval --ids $work/i --logits $work/l" "perplexity -f $work/text.gguf" bench; do
+    for f in missing.gguf empty.gguf cut.gguf text.gguf; do
+        check "$f-${c%% *}" 1 '' "^leat ${c%% *}: .*$f" "$leat" $c -m "$work/$f"
+    done
+    check "folder-${c%% *}" 1 '' "^leat ${c%% *}: " "$leat" $c -m "$work"
+done
+
+# ---- run ----------------------------------------------------------------------------------------------
+
+run=("$leat" run -m "$demo")
+check run 0 . 'prompt [0-9.]+ tok/s, generation [0-9.]+ tok/s' "${run[@]}" -p "$text" -n 8
+check run-loaded 0 . 'M parameters.*loaded in.*threads?.*context 512' "${run[@]}" -p "$text" -n 8
+check run-quiet 0 . '' "${run[@]}" -p "$text" -n 8 -q
+check run-verbose 0 . 'seed [0-9]+' "${run[@]}" -p "$text" -n 8 -v
+check run-none 0 '' 'generation 0.0 tok/s' "${run[@]}" -p "$text" -n 0
+check run-bare 0 . '' "$leat" run -q -n 2 -p "$text" "$demo"
+check run-parts 0 . '' "$leat" run -q -n 2 -p "$text" "$parts"
+check run-template 0 . 'chat template' "$leat" run -n 2 -p "$text" "$bpe"
+check run-empty-bos 0 . '' "${run[@]}" -p "" -n 2 -q
+check run-two-prompts 2 '' 'choose one' "${run[@]}" -p a -f b
+check run-stop-empty 2 '' 'the string is empty' "${run[@]}" -p a --stop ""
+check run-no-file 1 '' 'no-such-prompt: no such file' "${run[@]}" -q -f "$work/no-such-prompt"
+check run-no-tokenizer 1 '' 'has no tokenizer: give the prompt as token ids' "$leat" run -q -p x "$bare"
+check run-context 0 . 'stopped: the context of 16 tokens is full' "${run[@]}" -p "ab" -c 16 --ignore-eos
+check run-long 1 '' 'the prompt has [0-9]+ tokens, the context holds 4' "${run[@]}" -q -p "$text" -c 4
+check run-large-context 0 . 'warning: a context of 1000 is above the 512' "${run[@]}" -p a -c 1000 -n 2
+check run-full-disk 1 '*' 'no space left' sh -c '"$@" > /dev/full' sh "${run[@]}" -q -p a -n 4
+check run-closed 0 . '' sh -c '"$@" | head -c 3' sh "${run[@]}" -q -p a --ignore-eos
+
+for t in 1 2 5; do
+    "${run[@]}" -q -p "$text" -n 48 --temp 0 -t $t > "$work/greedy-$t" 2> "$err"
+    "${run[@]}" -q -p "$text" -n 48 -s 11 -t $t > "$work/seed-$t" 2> "$err"
+done
+same run-greedy-threads "$work"/greedy-[125]
+same run-seed-threads "$work"/seed-[125]
+"${run[@]}" -q -p "$text" -n 48 -s 12 > "$work/seed-other" 2> "$err"
+if cmp -s "$work/seed-1" "$work/seed-other"; then fail run-seed-matters "two seeds, one text"; else pass; fi
+printf '%s\n' "$text" > "$work/prompt"
+"${run[@]}" -q -f "$work/prompt" -n 48 --temp 0 > "$work/greedy-file" 2> "$err"
+"${run[@]}" -q -n 48 --temp 0 < "$work/prompt" > "$work/greedy-stdin" 2> "$err"
+"${run[@]}" -q -n 48 --temp 0 -f - < "$work/prompt" > "$work/greedy-dash" 2> "$err"
+"${run[@]}" -q -n 48 --temp 0 -p "$text" --no-mmap > "$work/greedy-resident" 2> "$err"
+same run-sources "$work"/greedy-{1,file,stdin,dash,resident}
+# A stop string from the middle of the text, so that it spans tokens: nothing of it may show.
+stop=$(tail -c +12 "$work/greedy-1" | tr -cd '!-~' | head -c 3)
+if [ ${#stop} = 3 ]; then
+    "${run[@]}" -q -p "$text" -n 48 --temp 0 --stop "never so" --stop "$stop" > "$work/stopped" 2> "$err"
+    if grep -aqF -- "$stop" "$work/stopped"; then fail run-stop "'$stop' shows"; else pass; fi
+    if cmp -s -n "$(wc -c < "$work/stopped")" "$work/stopped" "$work/greedy-1"; then pass; else fail run-stop-prefix "not the text's beginning"; fi
+fi
+echo "1 5 9, 12" > "$work/ids"
+check run-ids 0 '^([0-9]+ ){9}[0-9]+$' '' "$leat" run -q -n 10 --ids "$work/ids" "$bare"
+check run-ids-text 0 . '' "${run[@]}" -q -n 4 --ids "$work/ids"
+check run-ids-outside 1 '' 'line 1: token id 99999 is outside the vocabulary of' sh -c 'echo 1 99999 | "$@"' sh "${run[@]}" -q --ids -
+check run-interrupt 130 . '' timeout --preserve-status -s INT 1 "${run[@]}" -q -p "$text" --ignore-eos -c 100000 -n 90000
+check run-interrupt-says 130 . 'generation [0-9.]+ tok/s' timeout --preserve-status -s INT 1 "${run[@]}" -p "$text" --ignore-eos -c 100000 -n 90000
+
+# ---- eval ---------------------------------------------------------------------------------------------
+
+seq 3 41 > "$work/ids39"
+n_vocab=128
+for t in 1 2 5; do "$leat" eval -m "$bare" --ids "$work/ids39" --logits "$work/prompt-$t.f32" -t $t 2> "$err"; done
+for b in 1 7 39; do "$leat" eval -m "$bare" --ids "$work/ids39" --logits "$work/batch-$b.f32" -b $b 2> "$err"; done
+for t in 1 5; do "$leat" eval -m "$bare" --ids "$work/ids39" --logits "$work/batch-t$t.f32" -b 3 -t $t 2> "$err"; done
+same eval-threads "$work"/prompt-[125].f32
+same eval-batches "$work"/batch-{1,7,39,t1,t5}.f32
+bytes_are eval-bytes "$work/prompt-1.f32" $((39 * n_vocab * 4))
+check eval-npy 0 '' '*' "$leat" eval "$bare" --ids "$work/ids39" --logits "$work/logits.npy"
+bytes_are eval-npy-bytes "$work/logits.npy" $((39 * n_vocab * 4 + 128))
+tail -c +129 "$work/logits.npy" > "$work/npy.f32"
+same eval-npy-data "$work/npy.f32" "$work/prompt-1.f32"
+check eval-npy-header 0 "^.NUMPY.*'descr': '<f4', 'fortran_order': False, 'shape': \(39, 128\), }" '' head -n 1 "$work/logits.npy"
+check eval-scalar 0 '' '*' "$leat" eval "$bare" --ids "$work/ids39" --logits "$work/scalar.f32" --isa scalar
+ids_error() { check "$1" 1 '' "$2" sh -c 'printf "%b" "$1" | "$2" eval "$3" --ids - --logits "$4"' sh "$3" "$leat" "$bare" "$work/x"; }
+ids_error eval-outside 'line 2: token id 128 is outside the vocabulary of 128' '1 2\n128'
+ids_error eval-negative 'token id -1 is outside' '1 -1'
+ids_error eval-word "line 1: 'x2' is not a token id" '1 x2'
+ids_error eval-float "'1.5' is not a token id" '1.5'
+ids_error eval-huge "'99999999999999999999' is not a token id" '99999999999999999999'
+ids_error eval-empty 'has no token ids' ' \n'
+check eval-no-folder 1 '' 'no such file' "$leat" eval "$bare" --ids "$work/ids39" --logits "$work/no/such"
+check eval-full-disk 1 '' 'no space left' "$leat" eval "$bare" --ids "$work/ids39" --logits /dev/full
+
+# ---- perplexity ---------------------------------------------------------------------------------------
+
+for i in $(seq 40); do echo "Once upon a time there was a little test, number $i."; done > "$work/story"
+ppl=("$leat" perplexity -m "$demo" -f "$work/story" -c 64)
+check perplexity 0 '^Final estimate: PPL = [0-9.]+ \+/- [0-9.]+$' 'chunks of 64' "${ppl[@]}" --chunks 3
+check perplexity-short 1 '' 'tokens; a context of 100000 wants' "$leat" perplexity "$demo" -f "$work/story" -c 100000
+check perplexity-bare 1 '' 'has no tokenizer' "$leat" perplexity "$bare" -f "$work/story"
+for t in 1 2; do "${ppl[@]}" -t $t --chunks 3 > "$work/ppl-$t" 2> "$err"; done
+same perplexity-threads "$work"/ppl-[12]
+
+# ---- bench --------------------------------------------------------------------------------------------
+
+bench=("$leat" bench "$bare" -r 2)
+check bench 0 '^\| +2 \| pp8 +\| +[0-9.]+ ± [0-9.]+ \| +[0-9.]+ \|' '*' "${bench[@]}" -p 8 -n 2 -d 0,4 -t 2
+check bench-heading 0 'machine reads [0-9.]+ GB/s' '*' cat "$out"
+check bench-json 0 '^  \{"n_prompt": 0, "n_gen": 3, "n_depth": 0, "threads": 1, "tok_s": [0-9.e+]+, "tok_s_stddev"' '*' \
+    "${bench[@]}" -p 0 -n 3 -t 1 -o json
+check bench-list 2 '' 'is not a whole number from 1 to 256 nor a range' "${bench[@]}" -t 1,x
+check bench-nothing 2 '' 'leaves nothing to measure' "${bench[@]}" -p 0 -n 0
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]

@@ -1,0 +1,47 @@
+/* models.c: writes the tiny models that the command-line tests and the demo use: `tiny-models FOLDER`. */
+#include "check.h"
+#include "gen/tiny.h"
+
+#include <string.h>
+
+/* The generator ends the running test where it fails; here that is the program. */
+void test_fail(const char *file, int line, const char *format, ...) {
+    va_list args;
+    fprintf(stderr, "%s:%d: ", file, line);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+static void write_model(const char *folder, const char *name, const tiny_spec *spec) {
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    tiny_write(spec, path);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2) return fprintf(stderr, "usage: tiny-models FOLDER\n"), 2;
+    tiny_spec demo = tiny_default("llama");
+    demo.tok = TINY_TOK_SPM;
+    demo.n_ctx = 512;
+    demo.type = QUANT_Q8_0;
+    write_model(argv[1], "demo.gguf", &demo);
+
+    tiny_spec bpe = tiny_default("qwen3");
+    bpe.tok = TINY_TOK_BPE;
+    bpe.type = QUANT_Q4_K;
+    bpe.chat_template = "{{ messages }}";
+    write_model(argv[1], "bpe.gguf", &bpe);
+
+    tiny_spec ids = tiny_default("qwen2moe"); /* no tokenizer: ids in, ids out */
+    ids.n_ctx = 64;
+    write_model(argv[1], "ids.gguf", &ids);
+
+    tiny_spec parts = tiny_default("llama");
+    parts.tok = TINY_TOK_SPM;
+    parts.parts = 3;
+    write_model(argv[1], "parts-00001-of-00003.gguf", &parts);
+    return 0;
+}

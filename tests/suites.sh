@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# suites.sh NAME...: runs `make suite-NAME` for each, shows the output of those that fail, and ends with
+# `N passed, N failed` over all. suites.sh --sum NAME... adds up what earlier calls counted.
+# Wants $B (the build folder) and $MAKE. Fails when a test failed, or a suite ended without its closing line.
+set -u
+dir=$B/suites
+mkdir -p "$dir"
+
+sum() {
+    local passed=0 failed=0 p f name
+    for name; do
+        read -r p f < "$dir/$name.count" || { p=0; f=1; }
+        passed=$((passed + p)) failed=$((failed + f))
+    done
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ] && [ "$passed" != 0 ]
+}
+
+if [ "${1-}" = --sum ]; then
+    shift
+    sum "$@"
+    exit
+fi
+for name; do
+    log=$dir/$name.log start=$SECONDS
+    $MAKE --no-print-directory "suite-$name" > "$log" 2>&1
+    status=$?
+    read -r p f < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed.*/\1 \2/p' "$log" | tail -1) || { p=0; f=0; }
+    [ $status != 0 ] && [ "$f" = 0 ] && f=1 # it stopped before it could count
+    [ $((p + f)) = 0 ] && f=1               # it tested nothing
+    echo "$p $f" > "$dir/$name.count"
+    [ "$f" != 0 ] && { echo "---- $name ----"; tail -n 60 "$log"; }
+    grep '^skip ' "$log"
+    printf '%-10s %s passed, %s failed (%s s)\n' "$name" "$p" "$f" $((SECONDS - start))
+done
+sum "$@"
