@@ -60,8 +60,8 @@ const char *leat_model_chat_template(const leat_model *model);
 /* ---- tokens --------------------------------------------------------------------------------------- */
 
 bool leat_has_tokenizer(const leat_model *model);
-/* Ids of text[0..bytes). add_bos: what the file asks for (BOS, EOS, CLS, SEP). special: spelled-out control tokens
- * in the text become those tokens. Writes at most cap ids and sets *count to the full number (at most 4 * bytes + 16). */
+/* Ids of text[0..bytes). add_bos: what the file asks for (BOS, EOS, CLS, SEP). special: spelled-out control tokens in
+ * the text become those tokens. Writes at most cap ids; *count is the full number, at most 4 * bytes + 16. */
 leat_code leat_tokenize(const leat_model *model, const char *text, size_t bytes, bool add_bos, bool special,
                         int32_t *ids, size_t cap, size_t *count, leat_error *error);
 /* Bytes of one token in running text, which may be part of a UTF-8 character; control tokens give none unless
@@ -88,7 +88,8 @@ typedef struct leat_session_options {
     void *user;
 } leat_session_options;
 
-leat_code leat_session_open(leat_session **out, leat_model *model, const leat_session_options *options, leat_error *error);
+leat_code leat_session_open(leat_session **out, leat_model *model, const leat_session_options *options,
+                            leat_error *error);
 void leat_session_close(leat_session *session); /* accepts NULL */
 
 int32_t leat_session_n_ctx(const leat_session *session);
@@ -101,8 +102,8 @@ size_t leat_session_bytes(const leat_session *session);   /* KV cache and scratc
  * alone). The choice is part of the numbers: the same tokens in the same roles give the same bits. */
 typedef enum { LEAT_PROMPT, LEAT_GENERATED } leat_role;
 
-/* Appends n tokens. Afterwards leat_logits gives the last token's logits. On an error the session is as before the call,
- * up to whole chunks: leat_session_length tells. LEAT_LIMIT when they do not fit in the context. */
+/* Appends n tokens. Afterwards leat_logits gives the last token's logits. On an error the session is as before the
+ * call, up to whole chunks: leat_session_length tells. LEAT_LIMIT when they do not fit in the context. */
 leat_code leat_feed(leat_session *session, const int32_t *tokens, size_t n, leat_role role, leat_error *error);
 /* The same, with the logits of every token handed to each() in order: logits (n_vocab), valid during the call. each may
  * return false to stop. */
@@ -141,7 +142,8 @@ typedef struct leat_sampler_options {
 } leat_sampler_options;
 
 void leat_sampler_defaults(leat_sampler_options *options);
-leat_code leat_sampler_open(leat_sampler **out, const leat_model *model, const leat_sampler_options *options, leat_error *error);
+leat_code leat_sampler_open(leat_sampler **out, const leat_model *model, const leat_sampler_options *options,
+                            leat_error *error);
 void leat_sampler_close(leat_sampler *sampler);
 /* Remembers a token for the penalties (prompt tokens too, if they should count). */
 void leat_sampler_accept(leat_sampler *sampler, int32_t token);

@@ -51,7 +51,7 @@ const char *test_path(int slot, const char *name);
 const char *test_shared(void);
 /* Whole file; *bytes its size; test_fail when it cannot be read. Free it. */
 unsigned char *test_slurp(const char *path, size_t *bytes);
-/* Memory whose last byte is directly before an unreadable page (and whose first byte follows one). Free with test_guard_free. */
+/* Memory whose last byte is directly before an unreadable page (and whose first byte follows one). */
 void *test_guard(size_t bytes);
 void test_guard_free(void *at, size_t bytes);
 

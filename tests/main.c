@@ -35,7 +35,8 @@ void test_skip(const char *why) {
 }
 
 void test_check_str(const char *file, int line, const char *what, const char *a, const char *b) {
-    if (!a || !b || strcmp(a, b) != 0) test_fail(file, line, "%s is \"%s\", wanted \"%s\"", what, a ? a : "(null)", b ? b : "(null)");
+    if (!a || !b || strcmp(a, b) != 0)
+        test_fail(file, line, "%s is \"%s\", wanted \"%s\"", what, a ? a : "(null)", b ? b : "(null)");
 }
 
 const char *test_path(int slot, const char *name) {

@@ -162,7 +162,8 @@ static inline double math_abs(double x) { return x < 0 ? -x : x; }
 
 /* ---- hash, random numbers ------------------------------------------------------------------------ */
 
-uint64_t hash_bytes(const void *p, size_t n, uint64_t seed); /* not cryptographic; seed it per process for hostile keys */
+/* Not cryptographic; seed it per process for hostile keys. */
+uint64_t hash_bytes(const void *p, size_t n, uint64_t seed);
 
 /* xoshiro256** (Blackman, Vigna 2018), seeded by splitmix64: the same stream on every machine. */
 typedef struct rng { uint64_t s[4]; } rng;

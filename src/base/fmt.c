@@ -108,7 +108,8 @@ static void put_double(sink *s, spec *sp, double x, char kind) {
     str prefix = sign_prefix(sp, negative);
     char tail[8];
     int exponent = d.n ? d.point - 1 : 0, point = scientific ? 1 : d.n ? d.point : 1;
-    size_t tail_n = scientific ? fmt(tail, sizeof tail, "e%c%02d", exponent < 0 ? '-' : '+', exponent < 0 ? -exponent : exponent) : 0;
+    size_t tail_n = 0;
+    if (scientific) tail_n = fmt(tail, sizeof tail, "e%c%02d", exponent < 0 ? '-' : '+', MAX(exponent, -exponent));
     int body = MAX(point, 1) + (precision > 0 ? precision + 1 : 0) + (int)tail_n;
     put_lead(s, sp, prefix, body);
     put_fixed(s, &d, point, precision);

@@ -1,12 +1,13 @@
 /* gguf.c: opens one file or all parts of a split one, joins them and answers by name.
  *
  * Parts are found from the first one's name (NAME-00001-of-00004.gguf) and must agree with what their headers say
- * (split.no, split.count, split.tensors.count). Keys are the first part's; tensors are everybody's. The parts stay open,
- * the data is left to the store. Header parsing is in gguf_read.c, values in gguf_value.c, writing in gguf_write.c.
+ * (split.no, split.count, split.tensors.count). Keys are the first part's; tensors are everybody's. The parts stay
+ * open, the data is left to the store. Header parsing is in gguf_read.c, values in gguf_value.c, writing in
+ * gguf_write.c.
  */
 #include "gguf/gguf_int.h"
 
-/* ---- tables and indices --------------------------------------------------------------------------------------- */
+/* ---- tables and indices ------------------------------------------------------------------------- */
 
 err_code gguf_table_open(gguf_table *t, size_t count_max, size_t size, err *e) {
     err_code c = arena_open(&t->mem, MEM_GGUF, count_max * size, e);
@@ -66,7 +67,7 @@ bool gguf_name_ok(str s) {
     return true;
 }
 
-/* ---- parts ------------------------------------------------------------------------------------------------------- */
+/* ---- parts -------------------------------------------------------------------------------------- */
 
 #define SPLIT_TAIL_BYTES (sizeof "-00001-of-00004.gguf" - 1)
 
@@ -76,7 +77,8 @@ static bool split_name(str path, uint64_t *no, uint64_t *count) {
     str tail = str_cut(path, path.len - SPLIT_TAIL_BYTES, SPLIT_TAIL_BYTES);
     if (tail.ptr[0] != '-' || !str_eq(str_cut(tail, 6, 4), STR("-of-")) || !str_ends(tail, STR(".gguf"))) return false;
     for (size_t i = 0; i < 5; i++)
-        if (tail.ptr[1 + i] < '0' || tail.ptr[1 + i] > '9' || tail.ptr[10 + i] < '0' || tail.ptr[10 + i] > '9') return false;
+        if (tail.ptr[1 + i] < '0' || tail.ptr[1 + i] > '9' || tail.ptr[10 + i] < '0' || tail.ptr[10 + i] > '9')
+            return false;
     return parse_u64(str_cut(tail, 1, 5), no) && parse_u64(str_cut(tail, 10, 5), count);
 }
 
@@ -84,10 +86,11 @@ static bool split_name(str path, uint64_t *no, uint64_t *count) {
 static err_code name_parts(gguf *g, const char *path, err *e) {
     str whole = str_of(path);
     if (whole.len == 0 || whole.len > GGUF_PATH_BYTES_MAX)
-        return err_set(e, ERR_ARGUMENT, "gguf_open", "a path of %zu bytes, wanted 1 to %d", whole.len, GGUF_PATH_BYTES_MAX);
+        return err_set(e, ERR_ARGUMENT, "gguf_open", "a path of %zu bytes, wanted 1 to %d", whole.len,
+                       GGUF_PATH_BYTES_MAX);
     uint64_t no = 1, count = 1;
     bool split = split_name(whole, &no, &count);
-    str tail = str_cut(whole, whole.len - MIN(whole.len, (size_t)160), 160); /* of a long path, what tells files apart */
+    str tail = str_cut(whole, whole.len - MIN(whole.len, (size_t)160), 160); /* what tells files of long paths apart */
     if (split && (count == 0 || no == 0 || no > count))
         return err_set(e, ERR_ARGUMENT, "gguf_open", "%.*s: a name for part %llu of %llu", (int)tail.len, tail.ptr,
                        (unsigned long long)no, (unsigned long long)count);
@@ -97,7 +100,8 @@ static err_code name_parts(gguf *g, const char *path, err *e) {
     if (no != 1) {
         str stem = str_cut(tail, 0, tail.len - SPLIT_TAIL_BYTES);
         return err_set(e, ERR_ARGUMENT, "gguf_open", "this is part %llu of %llu: open %.*s-00001-of-%05llu.gguf",
-                       (unsigned long long)no, (unsigned long long)count, (int)stem.len, stem.ptr, (unsigned long long)count);
+                       (unsigned long long)no, (unsigned long long)count, (int)stem.len, stem.ptr,
+                       (unsigned long long)count);
     }
     g->n_parts = (size_t)count;
     g->parts = arena_array(&g->own, g->n_parts, sizeof *g->parts);
@@ -121,7 +125,8 @@ static err_code open_files(gguf *g, err *e) {
         if (error) {
             err_code code = error == PLAT_NO_MEMORY ? ERR_MEMORY : ERR_IO;
             if (g->n_parts == 1) return gguf_part_error(g, 0, e, code, "%s", plat_error_name(error));
-            return gguf_part_error(g, (uint32_t)i, e, code, "part %zu of %zu: %s", i + 1, g->n_parts, plat_error_name(error));
+            return gguf_part_error(g, (uint32_t)i, e, code, "part %zu of %zu: %s", i + 1, g->n_parts,
+                                   plat_error_name(error));
         }
         g->parts[i].bytes = plat_file_bytes(g->parts[i].file);
     }
@@ -136,8 +141,8 @@ static err_code check_split(const gguf *g, uint32_t part, const gguf_head *h, ui
         const gguf_kv *kv = gguf_head_find(g, h, keys[i]);
         if (!kv && g->n_parts == 1) continue;
         if (!kv)
-            return gguf_part_error(g, part, e, ERR_FORMAT, "named part %u of %zu, but it has no key %s", part + 1, g->n_parts,
-                                   keys[i]);
+            return gguf_part_error(g, part, e, ERR_FORMAT, "named part %u of %zu, but it has no key %s", part + 1,
+                                   g->n_parts, keys[i]);
         if (kv->kind == GGUF_ARR || !gguf_item_u64(kv, 0, &seen[i]))
             return gguf_part_error(g, part, e, ERR_FORMAT, "key %s is of kind %s or negative, wanted a count", keys[i],
                                    gguf_kind_name(kv->kind));
@@ -149,8 +154,8 @@ static err_code check_split(const gguf *g, uint32_t part, const gguf_head *h, ui
                                "-%05llu-of-%05llu.gguf", (unsigned long long)seen[0] + 1, (unsigned long long)seen[1],
                                (unsigned long long)seen[0] + 1, (unsigned long long)seen[1]);
     if (g->n_parts > 1 && (seen[0] != part || seen[1] != g->n_parts))
-        return gguf_part_error(g, part, e, ERR_FORMAT, "named part %u of %zu, but its header says part %llu of %llu", part + 1,
-                               g->n_parts, (unsigned long long)seen[0] + 1, (unsigned long long)seen[1]);
+        return gguf_part_error(g, part, e, ERR_FORMAT, "named part %u of %zu, but its header says part %llu of %llu",
+                               part + 1, g->n_parts, (unsigned long long)seen[0] + 1, (unsigned long long)seen[1]);
     return ERR_NONE;
 }
 
@@ -192,7 +197,7 @@ static err_code index_tensors(gguf *g, err *e) {
     return c ? gguf_part_error(g, 0, e, c, "no memory for the index of %zu tensors", g->tensors.count) : ERR_NONE;
 }
 
-/* ---- open, close -------------------------------------------------------------------------------------------------- */
+/* ---- open, close -------------------------------------------------------------------------------- */
 
 err_code gguf_open_opts(gguf **out, const char *path, const gguf_opts *opts, err *e) {
     *out = NULL;
@@ -233,7 +238,7 @@ void gguf_close(gguf *g) {
     mem_block_free(g);
 }
 
-/* ---- what is in it ------------------------------------------------------------------------------------------------ */
+/* ---- what is in it ------------------------------------------------------------------------------ */
 
 uint32_t gguf_version(const gguf *g) { return g->version; }
 uint32_t gguf_alignment(const gguf *g) { return g->alignment; }

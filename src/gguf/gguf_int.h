@@ -73,7 +73,8 @@ typedef struct gguf_head {
 err_code gguf_read_part(gguf *g, uint32_t part, gguf_head *out, err *e);
 const gguf_kv *gguf_head_find(const gguf *g, const gguf_head *h, const char *key);
 /* Fills *e with "NAME: " and the text, NAME being the last component of that part's path. */
-err_code gguf_part_error(const gguf *g, uint32_t part, err *e, err_code code, const char *format, ...) PRINTF_LIKE(5, 6);
+err_code gguf_part_error(const gguf *g, uint32_t part, err *e, err_code code, const char *format, ...)
+    PRINTF_LIKE(5, 6);
 
 /* ERR_FORMAT when a name comes twice: dup[] are the two items. ERR_MEMORY without memory. */
 err_code gguf_index_build(gguf_index *x, arena *a, const void *items, size_t stride, size_t n, uint64_t seed,

@@ -47,7 +47,7 @@ err_code gguf_part_error(const gguf *g, uint32_t part, err *e, err_code code, co
     return err_set(e, code, WHERE, "%.*s: %s", gguf_shown(name), name.ptr, text);
 }
 
-/* ---- bytes -------------------------------------------------------------------------------------------------- */
+/* ---- bytes -------------------------------------------------------------------------------------- */
 
 /* Makes the next n bytes available at r->at + r->pos. `what` ends the sentence when the file is too short. */
 static err_code need(reader *r, uint64_t n, const char *what, str name) {
@@ -60,7 +60,8 @@ static err_code need(reader *r, uint64_t n, const char *what, str name) {
     size_t missing = (size_t)n - (r->have_bytes - r->pos);
     if (missing > room)
         return FAIL(r, ERR_LIMIT, "the header does not fit into %d bytes (at %s%s%.*s, %llu bytes long)",
-                    GGUF_HEADER_BYTES_MAX, what, name.len ? " " : "", gguf_shown(name), name.ptr, (unsigned long long)n);
+                    GGUF_HEADER_BYTES_MAX, what, name.len ? " " : "", gguf_shown(name), name.ptr,
+                    (unsigned long long)n);
     size_t bytes = (size_t)MIN((uint64_t)MIN(MAX(missing, r->piece_bytes), room), r->file_bytes - r->have_bytes);
     if (r->piece_bytes < GGUF_PIECE_BYTES_MAX) r->piece_bytes *= 2;
     uint8_t *to;
@@ -105,7 +106,8 @@ static err_code take_name(reader *r, const char *what, size_t index, size_t byte
     uint64_t len = take_u64(r);
     if (len == 0) return FAIL(r, ERR_FORMAT, "%s has an empty name", which);
     if (len > bytes_max)
-        return FAIL(r, ERR_FORMAT, "%s has a name of %llu bytes, %zu are allowed", which, (unsigned long long)len, bytes_max);
+        return FAIL(r, ERR_FORMAT, "%s has a name of %llu bytes, %zu are allowed", which, (unsigned long long)len,
+                    bytes_max);
     c = need(r, len, which, none);
     if (c) return c;
     *out = (str){(const char *)r->at + r->pos, (size_t)len};
@@ -114,7 +116,7 @@ static err_code take_name(reader *r, const char *what, size_t index, size_t byte
     return ERR_NONE;
 }
 
-/* ---- keys --------------------------------------------------------------------------------------------------- */
+/* ---- keys --------------------------------------------------------------------------------------- */
 
 size_t gguf_kind_bytes(uint32_t kind) {
     static const uint8_t bytes[GGUF_KINDS] = {
@@ -145,7 +147,8 @@ static err_code read_value(reader *r, gguf_kv *kv) {
         uint32_t item = take_u32(r);
         kv->count = take_u64(r);
         if (item == GGUF_ARR)
-            return FAIL(r, ERR_UNSUPPORTED, "key %.*s is an array of arrays, which leat does not read", gguf_shown(key), key.ptr);
+            return FAIL(r, ERR_UNSUPPORTED, "key %.*s is an array of arrays, which leat does not read", gguf_shown(key),
+                        key.ptr);
         if (item >= GGUF_KINDS)
             return FAIL(r, ERR_FORMAT, "key %.*s has items of kind %u, wanted 0 to %d", gguf_shown(key), key.ptr, item,
                         GGUF_KINDS - 1);
@@ -169,15 +172,16 @@ static err_code read_value(reader *r, gguf_kv *kv) {
     if (kv->item == GGUF_BOOL)
         for (size_t i = 0; i < kv->data_bytes; i++)
             if (kv->data[i] > 1)
-                return FAIL(r, ERR_FORMAT, "key %.*s has the bool %d, wanted 0 or 1", gguf_shown(key), key.ptr, kv->data[i]);
+                return FAIL(r, ERR_FORMAT, "key %.*s has the bool %d, wanted 0 or 1", gguf_shown(key), key.ptr,
+                            kv->data[i]);
     return ERR_NONE;
 }
 
 static err_code read_keys(reader *r, uint64_t n, gguf_head *out) {
     gguf *g = r->g;
     if (n > left(r) / GGUF_KV_BYTES_MIN)
-        return FAIL(r, ERR_FORMAT, "%llu keys are announced, the %llu bytes of the file hold fewer", (unsigned long long)n,
-                    (unsigned long long)r->file_bytes);
+        return FAIL(r, ERR_FORMAT, "%llu keys are announced, the %llu bytes of the file hold fewer",
+                    (unsigned long long)n, (unsigned long long)r->file_bytes);
     if (n > GGUF_KEYS_MAX)
         return FAIL(r, ERR_LIMIT, "%llu keys, leat reads at most %d", (unsigned long long)n, GGUF_KEYS_MAX);
     out->first_kv = g->kvs.count;
@@ -203,8 +207,8 @@ static err_code read_keys(reader *r, uint64_t n, gguf_head *out) {
     const gguf_kv *items = (const gguf_kv *)g->kvs.at + out->first_kv;
     err_code c = gguf_index_build(&out->index, &g->own, items, sizeof *items, out->n_kv, g->hash_seed, dup);
     if (c == ERR_FORMAT)
-        return FAIL(r, c, "key %.*s comes twice, as number %zu and %zu", gguf_shown(items[dup[0]].key), items[dup[0]].key.ptr,
-                    dup[0], dup[1]);
+        return FAIL(r, c, "key %.*s comes twice, as number %zu and %zu", gguf_shown(items[dup[0]].key),
+                    items[dup[0]].key.ptr, dup[0], dup[1]);
     return c ? FAIL(r, c, "no memory for the index of %llu keys", (unsigned long long)n) : ERR_NONE;
 }
 
@@ -228,7 +232,7 @@ static err_code read_alignment(reader *r, gguf_head *h) {
     return ERR_NONE;
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------------------ */
+/* ---- tensors ------------------------------------------------------------------------------------ */
 
 /* Ids that were retired, or that only other programs' tensors have. */
 static const char *const foreign_types[QUANT_ID_MAX] = {
@@ -247,7 +251,8 @@ static err_code check_shape(reader *r, gguf_tensor *t, bool keep_unknown) {
     str name = t->name;
     size_t n = 1;
     for (uint32_t i = 0; i < t->n_dims; i++) {
-        if (t->dims[i] == 0) return FAIL(r, ERR_FORMAT, "tensor %.*s: dimension %u is 0", gguf_shown(name), name.ptr, i);
+        if (t->dims[i] == 0)
+            return FAIL(r, ERR_FORMAT, "tensor %.*s: dimension %u is 0", gguf_shown(name), name.ptr, i);
         if (!mul_size(n, t->dims[i], &n))
             return FAIL(r, ERR_FORMAT, "tensor %.*s: %llu x %llu x %llu x %llu weights are more than 64 bits count",
                         gguf_shown(name), name.ptr, (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
@@ -256,12 +261,12 @@ static err_code check_shape(reader *r, gguf_tensor *t, bool keep_unknown) {
     t->type = quant_find(t->type_id);
     if (!t->type) {
         if (keep_unknown) return ERR_NONE;
-        return FAIL(r, ERR_UNSUPPORTED, "tensor %.*s is of type %u (%s), which leat cannot read", gguf_shown(name), name.ptr,
-                    t->type_id, gguf_type_name(t->type_id));
+        return FAIL(r, ERR_UNSUPPORTED, "tensor %.*s is of type %u (%s), which leat cannot read", gguf_shown(name),
+                    name.ptr, t->type_id, gguf_type_name(t->type_id));
     }
     if (t->dims[0] % t->type->block_len != 0)
-        return FAIL(r, ERR_FORMAT, "tensor %.*s: rows of %llu weights, wanted a multiple of %u for %s", gguf_shown(name),
-                    name.ptr, (unsigned long long)t->dims[0], t->type->block_len, t->type->name);
+        return FAIL(r, ERR_FORMAT, "tensor %.*s: rows of %llu weights, wanted a multiple of %u for %s",
+                    gguf_shown(name), name.ptr, (unsigned long long)t->dims[0], t->type->block_len, t->type->name);
     size_t bytes;
     if (!quant_bytes(t->type, n, &bytes))
         return FAIL(r, ERR_FORMAT, "tensor %.*s: %zu weights of %s are more bytes than 64 bits count", gguf_shown(name),
@@ -273,8 +278,8 @@ static err_code check_shape(reader *r, gguf_tensor *t, bool keep_unknown) {
 static err_code read_tensors(reader *r, uint64_t n, const gguf_head *h) {
     gguf *g = r->g;
     if (n > left(r) / GGUF_TENSOR_BYTES_MIN)
-        return FAIL(r, ERR_FORMAT, "%llu tensors are announced, the %llu bytes of the file hold fewer", (unsigned long long)n,
-                    (unsigned long long)r->file_bytes);
+        return FAIL(r, ERR_FORMAT, "%llu tensors are announced, the %llu bytes of the file hold fewer",
+                    (unsigned long long)n, (unsigned long long)r->file_bytes);
     if (n > GGUF_TENSORS_MAX - g->tensors.count)
         return FAIL(r, ERR_LIMIT, "%llu tensors, leat reads at most %d", (unsigned long long)(n + g->tensors.count),
                     GGUF_TENSORS_MAX);
@@ -286,7 +291,8 @@ static err_code read_tensors(reader *r, uint64_t n, const gguf_head *h) {
         if (c) return c;
         uint32_t n_dims = take_u32(r);
         if (n_dims > 4)
-            return FAIL(r, ERR_FORMAT, "tensor %.*s has %u dimensions, wanted at most 4", gguf_shown(t.name), t.name.ptr, n_dims);
+            return FAIL(r, ERR_FORMAT, "tensor %.*s has %u dimensions, wanted at most 4", gguf_shown(t.name),
+                        t.name.ptr, n_dims);
         c = need(r, n_dims * 8 + 12, "tensor", t.name);
         if (c) return c;
         for (uint32_t k = 0; k < n_dims; k++) t.dims[k] = take_u64(r);
@@ -296,8 +302,8 @@ static err_code read_tensors(reader *r, uint64_t n, const gguf_head *h) {
         c = check_shape(r, &t, g->keep_unknown);
         if (c) return c;
         if (t.offset % h->alignment != 0)
-            return FAIL(r, ERR_FORMAT, "tensor %.*s begins at %llu, wanted a multiple of the alignment %u", gguf_shown(t.name),
-                        t.name.ptr, (unsigned long long)t.offset, h->alignment);
+            return FAIL(r, ERR_FORMAT, "tensor %.*s begins at %llu, wanted a multiple of the alignment %u",
+                        gguf_shown(t.name), t.name.ptr, (unsigned long long)t.offset, h->alignment);
         gguf_tensor *to = gguf_table_push(&g->tensors, 1, sizeof t);
         if (!to) return FAIL(r, ERR_MEMORY, "no memory for %llu tensors", (unsigned long long)n);
         *to = t;
@@ -310,9 +316,10 @@ static err_code place_tensors(reader *r, size_t first, const gguf_head *h) {
     uint64_t start = ((uint64_t)r->pos + h->alignment - 1) & ~((uint64_t)h->alignment - 1);
     gguf_tensor *t = (gguf_tensor *)r->g->tensors.at;
     for (size_t i = first; i < r->g->tensors.count; i++) {
-        if (start > r->file_bytes || t[i].offset > r->file_bytes - start || t[i].bytes > r->file_bytes - start - t[i].offset)
-            return FAIL(r, ERR_FORMAT, "tensor %.*s: %llu bytes at %llu + %llu, but the file has %llu", gguf_shown(t[i].name),
-                        t[i].name.ptr, (unsigned long long)t[i].bytes, (unsigned long long)start,
+        if (start > r->file_bytes || t[i].offset > r->file_bytes - start ||
+            t[i].bytes > r->file_bytes - start - t[i].offset)
+            return FAIL(r, ERR_FORMAT, "tensor %.*s: %llu bytes at %llu + %llu, but the file has %llu",
+                        gguf_shown(t[i].name), t[i].name.ptr, (unsigned long long)t[i].bytes, (unsigned long long)start,
                         (unsigned long long)t[i].offset, (unsigned long long)r->file_bytes);
         t[i].offset += start;
     }
@@ -355,15 +362,16 @@ static err_code check_overlap(reader *r, size_t first) {
     for (size_t i = 1; i < n && !c; i++) {
         const gguf_tensor *a = &t[order[i - 1]], *b = &t[order[i]];
         if (a->offset + a->bytes > b->offset)
-            c = FAIL(r, ERR_FORMAT, "tensor %.*s (bytes %llu to %llu) reaches into %.*s (from %llu)", gguf_shown(a->name),
-                     a->name.ptr, (unsigned long long)a->offset, (unsigned long long)(a->offset + a->bytes),
-                     gguf_shown(b->name), b->name.ptr, (unsigned long long)b->offset);
+            c = FAIL(r, ERR_FORMAT, "tensor %.*s (bytes %llu to %llu) reaches into %.*s (from %llu)",
+                     gguf_shown(a->name), a->name.ptr, (unsigned long long)a->offset,
+                     (unsigned long long)(a->offset + a->bytes), gguf_shown(b->name), b->name.ptr,
+                     (unsigned long long)b->offset);
     }
     arena_reset(&g->own, mark);
     return c;
 }
 
-/* ---- the whole header --------------------------------------------------------------------------------------- */
+/* ---- the whole header --------------------------------------------------------------------------- */
 
 static err_code read_start(reader *r, uint32_t *version) {
     str none = {NULL, 0};

@@ -27,7 +27,7 @@ struct gguf_writer {
     bool finished;
 };
 
-/* ---- open, close ----------------------------------------------------------------------------------------------- */
+/* ---- open, close -------------------------------------------------------------------------------- */
 
 err_code gguf_writer_open(gguf_writer **out, uint32_t version, uint32_t alignment, err *e) {
     *out = NULL;
@@ -45,7 +45,8 @@ err_code gguf_writer_open(gguf_writer **out, uint32_t version, uint32_t alignmen
     if (!c) c = gguf_table_open(&w->infos, (size_t)GGUF_TENSORS_MAX * (GGUF_NAME_BYTES_MAX + 56), 1, e);
     if (!c) c = gguf_table_open(&w->keys, GGUF_KEYS_MAX, sizeof(str), e);
     if (!c) c = gguf_table_open(&w->tensors, GGUF_TENSORS_MAX, sizeof(written), e);
-    if (!c) c = arena_open(&w->own, MEM_GGUF, 128 * (size_t)(GGUF_KEYS_MAX + GGUF_TENSORS_MAX) + 4 * GGUF_PATH_BYTES_MAX, e);
+    size_t own_bytes = 128 * (size_t)(GGUF_KEYS_MAX + GGUF_TENSORS_MAX) + 4 * GGUF_PATH_BYTES_MAX;
+    if (!c) c = arena_open(&w->own, MEM_GGUF, own_bytes, e);
     if (c) {
         gguf_writer_close(w);
         return c;
@@ -66,7 +67,7 @@ void gguf_writer_close(gguf_writer *w) {
     mem_block_free(w);
 }
 
-/* ---- keys ------------------------------------------------------------------------------------------------------- */
+/* ---- keys --------------------------------------------------------------------------------------- */
 
 /* Keeps the first error of the put calls. */
 #define PUT_FAIL(w, ...) ((void)((w)->first.code || err_set(&(w)->first, __VA_ARGS__)))
@@ -75,7 +76,8 @@ void gguf_writer_close(gguf_writer *w) {
 static uint8_t *append(gguf_writer *w, gguf_table *t, const void *bytes, size_t n) {
     uint8_t *to = gguf_table_push(t, n, 1);
     if (!to) {
-        PUT_FAIL(w, ERR_LIMIT, "gguf_put", "the header is larger than %d bytes, or there is no memory for it", GGUF_HEADER_BYTES_MAX);
+        PUT_FAIL(w, ERR_LIMIT, "gguf_put", "the header is larger than %d bytes, or there is no memory for it",
+                 GGUF_HEADER_BYTES_MAX);
         return NULL;
     }
     if (n) memcpy(to, bytes, n);
@@ -92,8 +94,8 @@ static bool begin_key(gguf_writer *w, str key) {
         return false;
     }
     if (key.len == 0 || key.len > GGUF_KEY_BYTES_MAX || !gguf_name_ok(key)) {
-        PUT_FAIL(w, ERR_ARGUMENT, "gguf_put", "key number %zu (%zu bytes) is no UTF-8 text of 1 to %d bytes", w->keys.count,
-                 key.len, GGUF_KEY_BYTES_MAX);
+        PUT_FAIL(w, ERR_ARGUMENT, "gguf_put", "key number %zu (%zu bytes) is no UTF-8 text of 1 to %d bytes",
+                 w->keys.count, key.len, GGUF_KEY_BYTES_MAX);
         return false;
     }
     append_u64(w, &w->kvs, key.len);
@@ -149,7 +151,8 @@ void gguf_put_strs(gguf_writer *w, const char *key, const str *v, uint64_t n) {
 void gguf_put_array(gguf_writer *w, const char *key, gguf_kind item, const void *v, uint64_t n) {
     size_t bytes;
     if (gguf_kind_bytes(item) == 0 || !mul_size(gguf_kind_bytes(item), n, &bytes)) {
-        PUT_FAIL(w, ERR_ARGUMENT, "gguf_put", "key %s: %llu items of kind %s", key, (unsigned long long)n, gguf_kind_name(item));
+        PUT_FAIL(w, ERR_ARGUMENT, "gguf_put", "key %s: %llu items of kind %s", key, (unsigned long long)n,
+                 gguf_kind_name(item));
         return;
     }
     if (is_alignment(w, key) || !begin_key(w, str_of(key))) return;
@@ -169,21 +172,23 @@ void gguf_put_kv(gguf_writer *w, const gguf_kv *kv) {
     append(w, &w->kvs, kv->data, kv->data_bytes);
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------------------------ */
+/* ---- tensors ------------------------------------------------------------------------------------ */
 
 void gguf_put_tensor(gguf_writer *w, const char *name, const quant_type *t, uint32_t n_dims, const uint64_t *dims) {
     str view = str_of(name);
     if (w->first.code) return;
     if (w->part_path || view.len == 0 || view.len > NAME_BYTES_MAX || !gguf_name_ok(view) || n_dims < 1 || n_dims > 4) {
-        PUT_FAIL(w, ERR_ARGUMENT, "gguf_put", "tensor %.*s: %zu bytes of name (1 to %d), %u dimensions (1 to 4)%s", gguf_shown(view),
-                 name, view.len, NAME_BYTES_MAX, n_dims, w->part_path ? ", after gguf_write_begin" : "");
+        PUT_FAIL(w, ERR_ARGUMENT, "gguf_put", "tensor %.*s: %zu bytes of name (1 to %d), %u dimensions (1 to 4)%s",
+                 gguf_shown(view), name, view.len, NAME_BYTES_MAX, n_dims,
+                 w->part_path ? ", after gguf_write_begin" : "");
         return;
     }
     size_t n = 1, bytes;
     bool fits = true;
     for (uint32_t i = 0; i < n_dims; i++) fits = fits && dims[i] > 0 && mul_size(n, dims[i], &n);
     if (!fits || dims[0] % t->block_len != 0 || !quant_bytes(t, n, &bytes) || bytes > UINT64_MAX / 2 - w->data_bytes) {
-        PUT_FAIL(w, ERR_ARGUMENT, "gguf_put", "tensor %s: rows of %llu weights of %s (blocks of %u), or its size is 0 or overflows", name,
+        PUT_FAIL(w, ERR_ARGUMENT, "gguf_put",
+                 "tensor %s: rows of %llu weights of %s (blocks of %u), or its size is 0 or overflows", name,
                  (unsigned long long)dims[0], t->name, t->block_len);
         return;
     }
@@ -203,11 +208,12 @@ void gguf_put_tensor(gguf_writer *w, const char *name, const quant_type *t, uint
     w->data_bytes = align_up(w->data_bytes + bytes, w->alignment);
 }
 
-/* ---- the file ----------------------------------------------------------------------------------------------------- */
+/* ---- the file ----------------------------------------------------------------------------------- */
 
 static err_code write_bytes(gguf_writer *w, const void *bytes, size_t n, err *e) {
     int error = n ? plat_out_write(w->out, bytes, n) : PLAT_OK;
-    return error ? err_set(e, ERR_IO, "gguf_write", "writing %zu bytes to %s: %s", n, w->part_path, plat_error_name(error))
+    return error ? err_set(e, ERR_IO, "gguf_write", "writing %zu bytes to %s: %s", n, w->part_path,
+                           plat_error_name(error))
                  : ERR_NONE;
 }
 
@@ -234,8 +240,8 @@ static err_code check_names(gguf_writer *w, err *e) {
         arena_reset(&w->own, mark);
         if (c == ERR_FORMAT) {
             str name = *(const str *)(const void *)((const char *)tables[i]->at + dup[1] * sizes[i]);
-            return err_set(e, ERR_ARGUMENT, "gguf_write", "%s %.*s was put twice", i ? "tensor" : "key", gguf_shown(name),
-                           name.ptr);
+            return err_set(e, ERR_ARGUMENT, "gguf_write", "%s %.*s was put twice", i ? "tensor" : "key",
+                           gguf_shown(name), name.ptr);
         }
         if (c) return err_set(e, c, "gguf_write", "no memory to check the names");
     }
@@ -254,7 +260,8 @@ err_code gguf_write_begin(gguf_writer *w, const char *path, err *e) {
     }
     str view = str_of(path);
     if (view.len == 0 || view.len > GGUF_PATH_BYTES_MAX)
-        return err_set(e, ERR_ARGUMENT, "gguf_write", "a path of %zu bytes, wanted 1 to %d", view.len, GGUF_PATH_BYTES_MAX);
+        return err_set(e, ERR_ARGUMENT, "gguf_write", "a path of %zu bytes, wanted 1 to %d", view.len,
+                       GGUF_PATH_BYTES_MAX);
     err_code c = check_names(w, e);
     if (c) return c;
     char *part = arena_alloc(&w->own, view.len + sizeof ".part", 1);
@@ -300,8 +307,8 @@ err_code gguf_write_finish(gguf_writer *w, err *e) {
     if (!w->out) return err_set(e, ERR_ARGUMENT, "gguf_write", "finish before gguf_write_begin or twice");
     if (w->tensor != w->tensors.count) {
         const written *t = (const written *)w->tensors.at + w->tensor;
-        return err_set(e, ERR_ARGUMENT, "gguf_write", "tensor %.*s: %llu of %llu bytes came", gguf_shown(t->name), t->name.ptr,
-                       (unsigned long long)w->at, (unsigned long long)t->bytes);
+        return err_set(e, ERR_ARGUMENT, "gguf_write", "tensor %.*s: %llu of %llu bytes came", gguf_shown(t->name),
+                       t->name.ptr, (unsigned long long)w->at, (unsigned long long)t->bytes);
     }
     int error = plat_out_close(w->out, true);
     w->out = NULL;

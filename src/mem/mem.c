@@ -20,16 +20,20 @@ typedef struct block_head {
 
 /* ---- accounting --------------------------------------------------------------------------------- */
 
+/* Sets *at to `to` where it is *seen; else updates *seen. */
+static bool swap(atomic_size_t *at, size_t *seen, size_t to) {
+    return atomic_compare_exchange_weak_explicit(at, seen, to, memory_order_relaxed, memory_order_relaxed);
+}
+
 static bool charge(mem_tag tag, size_t bytes) {
     size_t limit = atomic_load_explicit(&limit_bytes, memory_order_relaxed);
     size_t total = atomic_load_explicit(&held_total, memory_order_relaxed), sum;
     do {
         if (!add_size(total, bytes, &sum) || (limit && sum > limit)) return false;
-    } while (!atomic_compare_exchange_weak_explicit(&held_total, &total, sum, memory_order_relaxed, memory_order_relaxed));
+    } while (!swap(&held_total, &total, sum));
     size_t now = atomic_fetch_add_explicit(&held[tag], bytes, memory_order_relaxed) + bytes;
     size_t most = atomic_load_explicit(&peak[tag], memory_order_relaxed);
-    while (most < now &&
-           !atomic_compare_exchange_weak_explicit(&peak[tag], &most, now, memory_order_relaxed, memory_order_relaxed)) {}
+    while (most < now && !swap(&peak[tag], &most, now)) {}
     return true;
 }
 
@@ -52,7 +56,8 @@ size_t mem_bytes_peak(mem_tag tag) { return atomic_load(&peak[tag]); }
 size_t mem_bytes_total(void) { return atomic_load(&held_total); }
 
 const char *mem_tag_name(mem_tag tag) {
-    static const char *const names[MEM_TAGS] = {"gguf", "tokenizer", "weights", "KV cache", "scratch", "engine", "tools"};
+    static const char *const names[MEM_TAGS] = {"gguf",    "tokenizer", "weights", "KV cache",
+                                                "scratch", "engine",    "tools"};
     return (size_t)tag < MEM_TAGS ? names[tag] : "unknown";
 }
 
@@ -91,7 +96,8 @@ err_code arena_open(arena *a, mem_tag tag, size_t reserve_bytes, err *e) {
         return ERR(e, ERR_MEMORY, "%s: %zu bytes of address space do not exist", mem_tag_name(tag), reserve_bytes);
     size_t span = align_up(MAX(reserve_bytes, 1), page);
     a->base = plat_reserve(span);
-    if (!a->base) return ERR(e, ERR_MEMORY, "%s: the machine refuses %zu bytes of address space", mem_tag_name(tag), span);
+    if (!a->base)
+        return ERR(e, ERR_MEMORY, "%s: the machine refuses %zu bytes of address space", mem_tag_name(tag), span);
     a->reserved_bytes = span;
     return ERR_NONE;
 }

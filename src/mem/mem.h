@@ -38,7 +38,7 @@ typedef struct arena {
 /* Reserves address space only. ERR_MEMORY when refused. */
 err_code arena_open(arena *a, mem_tag tag, size_t reserve_bytes, err *e);
 void arena_close(arena *a); /* accepts a zeroed arena */
-/* Zeroed memory, align a power of two (0 means 16); NULL when the reservation, the machine or the budget is exhausted. */
+/* Zeroed memory, align a power of two (0 means 16); NULL when reservation, machine or budget is exhausted. */
 void *arena_alloc(arena *a, size_t bytes, size_t align);
 /* count * size with an overflow check. */
 void *arena_array(arena *a, size_t count, size_t size);

@@ -68,7 +68,8 @@ static void arrive(pool *p, int worker) {
     word *at = &p->arrived[group];
     if (atomic_fetch_add_explicit(&at->value, 1, memory_order_acq_rel) + 1 != (uint32_t)members) return;
     atomic_store_explicit(&at->value, 0, memory_order_relaxed); /* nobody comes again before the phase moves */
-    if (atomic_fetch_add_explicit(&p->groups_arrived.value, 1, memory_order_acq_rel) + 1 != (uint32_t)p->n_groups) return;
+    if (atomic_fetch_add_explicit(&p->groups_arrived.value, 1, memory_order_acq_rel) + 1 != (uint32_t)p->n_groups)
+        return;
     atomic_store_explicit(&p->groups_arrived.value, 0, memory_order_relaxed);
     advance(&p->phase, &p->phase_sleepers);
 }
@@ -90,7 +91,8 @@ static void work(void *arg) {
 err_code pool_open(pool **out, const pool_opts *o, err *e) {
     *out = NULL;
     int cores = plat_core_count(), n = o->n_workers ? o->n_workers : MIN(cores, POOL_WORKERS_MAX);
-    if (n < 1 || n > POOL_WORKERS_MAX) return ERR(e, ERR_ARGUMENT, "%d workers wanted, 1 to %d are possible", n, POOL_WORKERS_MAX);
+    if (n < 1 || n > POOL_WORKERS_MAX)
+        return ERR(e, ERR_ARGUMENT, "%d workers wanted, 1 to %d are possible", n, POOL_WORKERS_MAX);
     pool *p = mem_block(MEM_ENGINE, sizeof *p);
     if (!p) return ERR(e, ERR_MEMORY, "%zu bytes for the pool of workers", sizeof *p);
     p->n_workers = n;

@@ -35,7 +35,8 @@ static const char *const same_floor_edges[][2] = {
 };
 /* What the core may include in angle brackets: the freestanding headers, and base/shim/string.h. */
 static const char *const free_headers[] = {"stdint.h", "stddef.h",    "stdbool.h",   "stdarg.h",
-                                           "float.h",  "stdatomic.h", "immintrin.h", "string.h"};
+                                           "float.h",  "stdatomic.h", "immintrin.h", "cpuid.h",
+                                           "string.h"};
 
 enum {
     FILE_LINES = 1000,
@@ -174,7 +175,8 @@ static void strip(source *s) {
 static const struct floor_row *row_of(const char *key) {
     const struct floor_row *best = NULL;
     for (size_t i = 0; i < sizeof floors / sizeof *floors; i++)
-        if (starts(key, floors[i].prefix) && (!best || strlen(best->prefix) < strlen(floors[i].prefix))) best = &floors[i];
+        if (starts(key, floors[i].prefix) && (!best || strlen(best->prefix) < strlen(floors[i].prefix)))
+            best = &floors[i];
     return best;
 }
 
@@ -196,8 +198,8 @@ static void check_include(const source *s, size_t line, const char *name) {
     if (!to) {
         breach(s->path, line, "includes \"%s\", which stands on no floor; wanted a path from src/", name);
     } else if (!may_see(from, to)) {
-        breach(s->path, line, "includes \"%s\" (floor %d); wanted lower than floor %d of %s", name, to->floor, from->floor,
-               from->prefix);
+        breach(s->path, line, "includes \"%s\" (floor %d); wanted lower than floor %d of %s", name, to->floor,
+               from->floor, from->prefix);
     } else if (from != to && ends(name, "_int.h")) {
         breach(s->path, line, "includes \"%s\", which is for its own folder; wanted its public header", name);
     }
@@ -206,7 +208,8 @@ static void check_include(const source *s, size_t line, const char *name) {
 static void check_system_include(const source *s, size_t line, const char *name) {
     for (size_t i = 0; i < sizeof free_headers / sizeof *free_headers; i++)
         if (strcmp(name, free_headers[i]) == 0) {
-            if (strcmp(name, "immintrin.h") == 0 && !starts(s->key, "kern/") && !starts(s->key, "base/"))
+            bool of_processor = strcmp(name, "immintrin.h") == 0 || strcmp(name, "cpuid.h") == 0;
+            if (of_processor && !starts(s->key, "kern/") && !starts(s->key, "base/"))
                 breach(s->path, line, "includes <%s>; wanted only in kern/ and base/", name);
             return;
         }
@@ -267,7 +270,8 @@ static void check_lines(const source *s) {
             columns += (*c & 0xc0) != 0x80; /* one a UTF-8 character */
             if (*c == '\t') breach(s->path, n_lines + 1, "a tab; wanted spaces"), c = end - 1;
         }
-        if (columns > LINE_COLUMNS) breach(s->path, n_lines + 1, "%zu columns; wanted at most %d", columns, LINE_COLUMNS);
+        if (columns > LINE_COLUMNS)
+            breach(s->path, n_lines + 1, "%zu columns; wanted at most %d", columns, LINE_COLUMNS);
         if (end > at && end[-1] == ' ') breach(s->path, n_lines + 1, "white space at the end; wanted none");
         if (*end == 0) {
             breach(s->path, n_lines + 1, "no newline at the end; wanted one");
@@ -295,7 +299,8 @@ static void check_words(const source *s) {
         const char *word = at + 2;
         while (*word == ' ') word++;
         if (!starts(word, "if") || starts(word, "ifndef LEAT_")) continue;
-        breach(s->path, line_of(s, (size_t)(at - s->raw)) + 1, "a conditional in the core; wanted a choice by file list");
+        breach(s->path, line_of(s, (size_t)(at - s->raw)) + 1,
+               "a conditional in the core; wanted a choice by file list");
     }
 }
 

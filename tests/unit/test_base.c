@@ -133,7 +133,8 @@ TEST(fmt_cuts_at_the_cap) {
 }
 
 TEST(fmt_doubles_random) {
-    static const char *const formats[] = {"%.17g", "%.16g", "%g", "%.9g", "%.3f", "%f", "%.0f", "%e", "%.0e", "%.17e", "%.30f", "%.1g"};
+    static const char *const formats[] = {"%.17g", "%.16g", "%g",   "%.9g",  "%.3f",  "%f",
+                                          "%.0f",  "%e",    "%.0e", "%.17e", "%.30f", "%.1g"};
     rng r;
     rng_seed(&r, 1);
     char a[1024], b[1024];
@@ -175,10 +176,12 @@ TEST(parse_integers) {
     CHECK(parse_u64(STR("18446744073709551615"), &u) && u == UINT64_MAX);
     CHECK(parse_u64(STR("007"), &u) && u == 7);
     CHECK(!parse_u64(STR("18446744073709551616"), &u) && !parse_u64(STR("99999999999999999999"), &u));
-    CHECK(!parse_u64(STR(""), &u) && !parse_u64(STR("-1"), &u) && !parse_u64(STR("1 "), &u) && !parse_u64(STR("+1"), &u));
+    CHECK(!parse_u64(STR(""), &u) && !parse_u64(STR("-1"), &u) && !parse_u64(STR("1 "), &u) &&
+          !parse_u64(STR("+1"), &u));
     CHECK(parse_i64(STR("-9223372036854775808"), &i) && i == INT64_MIN);
     CHECK(parse_i64(STR("+9223372036854775807"), &i) && i == INT64_MAX);
-    CHECK(!parse_i64(STR("9223372036854775808"), &i) && !parse_i64(STR("-9223372036854775809"), &i) && !parse_i64(STR("--1"), &i));
+    CHECK(!parse_i64(STR("9223372036854775808"), &i) && !parse_i64(STR("-9223372036854775809"), &i) &&
+          !parse_i64(STR("--1"), &i));
 }
 
 TEST(parse_byte_counts) {
@@ -189,7 +192,8 @@ TEST(parse_byte_counts) {
     CHECK(parse_bytes(STR("2GiB"), &n) && n == 2147483648u);
     CHECK(parse_bytes(STR("3 MB"), &n) && n == 3145728);
     CHECK(parse_bytes(STR("7B"), &n) && n == 7);
-    CHECK(!parse_bytes(STR("1.5"), &n) && !parse_bytes(STR("K"), &n) && !parse_bytes(STR(""), &n) && !parse_bytes(STR("-1K"), &n));
+    CHECK(!parse_bytes(STR("1.5"), &n) && !parse_bytes(STR("K"), &n) && !parse_bytes(STR(""), &n) &&
+          !parse_bytes(STR("-1K"), &n));
     CHECK(!parse_bytes(STR("16E"), &n) && !parse_bytes(STR("1KK"), &n) && !parse_bytes(STR("iB"), &n));
 }
 
@@ -202,16 +206,18 @@ static void check_parse(const char *text) {
 
 TEST(parse_doubles) {
     static const char *const good[] = {
-        "0", "-0", "1", "-1.5", "+2.", ".5", "1e5", "1E-5", "123456789.125e+3", "0.1", "1e22", "1e23", "1e-400", "1e308",
-        "1.7976931348623157e308", "1.7976931348623158e308", "1.7976931348623159e308", "1e309", "9e999999999", "1e-999999999",
-        "4.9406564584124654e-324", "2.4703282292062327e-324", "2.4703282292062328e-324", "2.2250738585072011e-308",
-        "2.2250738585072014e-308", "9007199254740993", "9007199254740992.99999999999999999999", "0e999999999",
+        "0", "-0", "1", "-1.5", "+2.", ".5", "1e5", "1E-5", "123456789.125e+3", "0.1", "1e22", "1e23", "1e-400",
+        "1e308", "1.7976931348623157e308", "1.7976931348623158e308", "1.7976931348623159e308", "1e309", "9e999999999",
+        "1e-999999999", "4.9406564584124654e-324", "2.4703282292062327e-324", "2.4703282292062328e-324",
+        "2.2250738585072011e-308", "2.2250738585072014e-308", "9007199254740993",
+        "9007199254740992.99999999999999999999", "0e999999999",
         "9007199254740993.0000000000000000000000000000000000000000000000000000000000000000000000000000000000001",
         "0.000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000001e85",
         "1000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000e-80",
     };
     for (size_t i = 0; i < COUNT_OF(good); i++) check_parse(good[i]);
-    static const char *const bad[] = {"", "-", ".", "e5", "1e", "1e+", "1.2.3", "0x10", "inf", "nan", " 1", "1 ", "1e5.", "--1"};
+    static const char *const bad[] = {"",     "-",   ".",   "e5", "1e", "1e+",  "1.2.3",
+                                      "0x10", "inf", "nan", " 1", "1 ", "1e5.", "--1"};
     double v;
     for (size_t i = 0; i < COUNT_OF(bad); i++) CHECK_MSG(!parse_f64(str_of(bad[i]), &v), "%s", bad[i]);
     rng r;
@@ -284,7 +290,9 @@ TEST(utf8_refuses_the_malformed) {
 
 /* The processor's own conversions, where it has them; NaNs included. */
 __attribute__((target("f16c"))) static float hardware_f32(uint16_t h) { return _cvtsh_ss(h); }
-__attribute__((target("f16c"))) static uint16_t hardware_f16(float f) { return _cvtss_sh(f, _MM_FROUND_TO_NEAREST_INT); }
+__attribute__((target("f16c"))) static uint16_t hardware_f16(float f) {
+    return _cvtss_sh(f, _MM_FROUND_TO_NEAREST_INT);
+}
 
 static void check_f16(uint32_t bits) {
     float f = f32_of_bits(bits);

@@ -41,10 +41,13 @@ TEST(math_log_points) {
     rng r;
     rng_seed(&r, 12);
     for (int i = 0; i < POINTS; i++) {
-        double x = i % 3 == 0 ? exp2(between(&r, -1074, 1024)) : i % 3 == 1 ? between(&r, 0.5, 2) : 1 + between(&r, -1e-6, 1e-6);
+        double x = i % 3 == 0   ? exp2(between(&r, -1074, 1024))
+                   : i % 3 == 1 ? between(&r, 0.5, 2)
+                                : 1 + between(&r, -1e-6, 1e-6);
         ULPS(math_log(x), logl((long double)x), 0.52, "log(%a)", x);
     }
-    CHECK(math_log(1) == 0 && isinf(math_log(0)) && math_log(0) < 0 && isnan(math_log(-1)) && isinf(math_log(INFINITY)));
+    CHECK(math_log(1) == 0 && isinf(math_log(0)) && math_log(0) < 0 && isnan(math_log(-1)) &&
+          isinf(math_log(INFINITY)));
     CHECK(isnan(math_log(NAN)));
 }
 
@@ -61,11 +64,13 @@ TEST(math_pow_points) {
     for (int base = 0; base < 4; base++) { /* rope frequencies */
         static const double bases[] = {10000, 500000, 1000000, 150000};
         for (int i = 0; i < 64; i++)
-            ULPS(math_pow(bases[base], -2.0 * i / 128), powl(bases[base], -2.0L * i / 128), 0.9, "rope %g %d", bases[base], i);
+            ULPS(math_pow(bases[base], -2.0 * i / 128), powl(bases[base], -2.0L * i / 128), 0.9, "rope %g %d",
+                 bases[base], i);
     }
     CHECK(math_pow(2, 10) == 1024 && math_pow(7, 0) == 1 && math_pow(1, 1e300) == 1 && math_pow(0, 3) == 0);
     CHECK(isinf(math_pow(0, -1)) && isinf(math_pow(2, 1e30)) && math_pow(2, -1e30) == 0 && math_pow(0.5, 1e30) == 0);
-    CHECK(isinf(math_pow(INFINITY, 2)) && math_pow(INFINITY, -2) == 0 && isnan(math_pow(-1, 2)) && isnan(math_pow(2, NAN)));
+    CHECK(isinf(math_pow(INFINITY, 2)) && math_pow(INFINITY, -2) == 0 && isnan(math_pow(-1, 2)) &&
+          isnan(math_pow(2, NAN)));
     CHECK(math_pow(2, -1074) == 0x1p-1074 && isinf(math_pow(2, 1024)));
 }
 
@@ -82,7 +87,8 @@ TEST(math_sin_cos_points) {
         ULPS(math_sin(x), sinl((long double)x), 0.8, "sin(%a)", x);
         ULPS(math_cos(x), cosl((long double)x), 0.8, "cos(%a)", x);
     }
-    CHECK(math_sin(0) == 0 && math_cos(0) == 1 && isnan(math_sin(0x1p30)) && isnan(math_cos(INFINITY)) && isnan(math_sin(NAN)));
+    CHECK(math_sin(0) == 0 && math_cos(0) == 1 && isnan(math_sin(0x1p30)) && isnan(math_cos(INFINITY)) &&
+          isnan(math_sin(NAN)));
 }
 
 TEST(math_floor_sqrt) {

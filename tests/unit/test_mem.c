@@ -28,7 +28,8 @@ TEST(mem_blocks_are_counted) {
     CHECK_EQ(mem_bytes(MEM_TOOLS), before);
     CHECK_EQ(mem_bytes_total(), total);
     CHECK(mem_bytes_peak(MEM_TOOLS) >= before + (5 << 20));
-    CHECK(!mem_block(MEM_TOOLS, SIZE_MAX) && !mem_block(MEM_TOOLS, SIZE_MAX - page) && !mem_block(MEM_TOOLS, SIZE_MAX / 2));
+    CHECK(!mem_block(MEM_TOOLS, SIZE_MAX) && !mem_block(MEM_TOOLS, SIZE_MAX - page) &&
+          !mem_block(MEM_TOOLS, SIZE_MAX / 2));
     CHECK_EQ(mem_bytes_total(), total);
     CHECK_STR(mem_tag_name(MEM_KV), "KV cache");
 }
@@ -40,7 +41,8 @@ TEST(mem_limit_is_honoured) {
     arena a;
     bool opened = arena_open(&a, MEM_TOOLS, 16 << 20, NULL) == ERR_NONE;
     /* about 500 KiB are left: arenas commit coarsely, but near the limit what still fits is given */
-    void *some = arena_alloc(&a, 400 << 10, 0), *more = arena_alloc(&a, 90 << 10, 0), *over = arena_alloc(&a, 100 << 10, 0);
+    void *some = arena_alloc(&a, 400 << 10, 0), *more = arena_alloc(&a, 90 << 10, 0),
+         *over = arena_alloc(&a, 100 << 10, 0);
     size_t held = mem_bytes_total();
     mem_limit_set(0);
     arena_close(&a);

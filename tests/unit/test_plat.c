@@ -47,7 +47,8 @@ TEST(plat_group_limits_v2) {
     uint64_t left;
     tree(root, "sys/fs/cgroup/memory.max", "max\n"); /* an earlier run left its end */
     tree(root, "proc/self/cgroup", "0::/a/b\n");
-    tree(root, "proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n31 23 0:5 / /tmp rw - tmpfs tmpfs rw\n");
+    tree(root, "proc/self/mountinfo",
+         "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n31 23 0:5 / /tmp rw - tmpfs tmpfs rw\n");
     tree(root, "sys/fs/cgroup/memory.max", "max\n");
     tree(root, "sys/fs/cgroup/a/b/memory.max", "max\n");
     tree(root, "sys/fs/cgroup/a/memory.max", "1000000\n");
@@ -76,7 +77,9 @@ TEST(plat_group_limits_v1) {
     const char *root = test_path(0, "groups-v1");
     uint64_t left;
     tree(root, "proc/self/cgroup", "5:cpu,cpuacct:/c\n4:memory:/m/n\n0::/u\n");
-    tree(root, "proc/self/mountinfo", "30 23 0:26 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n31 23 0:27 / /cg/memory rw - cgroup cgroup rw,memory\n");
+    tree(root, "proc/self/mountinfo",
+         "30 23 0:26 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n31 23 0:27 / /cg/memory rw - cgroup cgroup "
+         "rw,memory\n");
     tree(root, "cg/memory/m/n/memory.limit_in_bytes", "9223372036854771712\n");
     tree(root, "cg/memory/m/memory.limit_in_bytes", "4000000\n");
     tree(root, "cg/memory/m/memory.usage_in_bytes", "1000000\n");

@@ -154,8 +154,9 @@ TEST(pool_is_quick) {
     double barrier = time_of(&j, 2, 1, barriers_only) / j.rounds, run = time_of(&j, 2, 1000, nothing) / 1000;
     j.rounds = 100;
     double many = time_of(&j, 4 * cores, 1, barriers_only) / j.rounds;
-    printf("     pool: a barrier of 2 workers %.0f ns, an empty run %.0f ns, a barrier of %d workers on %d cores %.0f ns\n", barrier,
-           run, 4 * cores, cores, many);
+    printf("     pool: a barrier of 2 workers %.0f ns, an empty run %.0f ns, a barrier of %d workers on %d cores %.0f "
+           "ns\n",
+           barrier, run, 4 * cores, cores, many);
     CHECK_MSG(barrier < 100000, "a barrier takes %.0f ns", barrier);
 }
 
@@ -166,6 +167,7 @@ TEST(pool_does_not_collapse) {
     j.rounds = 300;
     j.work_ns = cores * 100000.0; /* a matrix of a small model */
     double even = time_of(&j, cores, 1, work_and_meet), over = time_of(&j, 4 * cores, 1, work_and_meet);
-    printf("     pool: %d workers on %d cores do %.0f %% of the work of %d\n", 4 * cores, cores, 100 * even / over, cores);
+    printf("     pool: %d workers on %d cores do %.0f %% of the work of %d\n", 4 * cores, cores, 100 * even / over,
+           cores);
     CHECK_MSG(over < 4 * even, "%d workers take %.1f ms, %d take %.1f ms", 4 * cores, over / 1e6, cores, even / 1e6);
 }

@@ -99,7 +99,8 @@ TEST(quant_decodes_golden_blocks) {
         t->decode(blocks, out, N_GOLDEN);
         if (test_shared()) compare_shared(&expected[k], out);
         CHECK_MSG(hash_floats(out, N_GOLDEN) == expected[k].golden, "%s decodes to hash %016llx, wanted %016llx",
-                  expected[k].name, (unsigned long long)hash_floats(out, N_GOLDEN), (unsigned long long)expected[k].golden);
+                  expected[k].name, (unsigned long long)hash_floats(out, N_GOLDEN),
+                  (unsigned long long)expected[k].golden);
         free(out);
         free(blocks);
     }
@@ -112,7 +113,8 @@ TEST(quant_decodes_random_blocks) {
         float *out = malloc(N_RANDOM * sizeof *out);
         t->decode(blocks, out, N_RANDOM);
         CHECK_MSG(hash_floats(out, N_RANDOM) == expected[k].random, "%s decodes to hash %016llx, wanted %016llx",
-                  expected[k].name, (unsigned long long)hash_floats(out, N_RANDOM), (unsigned long long)expected[k].random);
+                  expected[k].name, (unsigned long long)hash_floats(out, N_RANDOM),
+                  (unsigned long long)expected[k].random);
         free(out);
         free(blocks);
     }
@@ -137,12 +139,13 @@ static void check_unpack(const quant_type *t, const uint8_t *blocks, size_t n) {
     for (size_t i = 0; i < n; i++) {
         double seen = (double)u.scale[i / 16] * u.q[i] - (double)u.min[i / 16];
         if (f32_is_finite(decoded[i]))
-            CHECK_MSG(math_abs(seen - (double)decoded[i]) <= 1e-6 * largest, "%s weight %zu of %zu unpacks to %.9g, wanted %.9g",
-                      t->name, i, n, seen, (double)decoded[i]);
+            CHECK_MSG(math_abs(seen - (double)decoded[i]) <= 1e-6 * largest,
+                      "%s weight %zu of %zu unpacks to %.9g, wanted %.9g", t->name, i, n, seen, (double)decoded[i]);
         CHECK_MSG(t->has_min || u.min[i / 16] == 0, "%s has an offset and says that it has none", t->name);
     }
     for (size_t i = n; i < 256; i++)
-        CHECK_MSG(u.q[i] == 0 && u.scale[i / 16] == 0 && u.min[i / 16] == 0, "%s leaves weight %zu of %zu", t->name, i, n);
+        CHECK_MSG(u.q[i] == 0 && u.scale[i / 16] == 0 && u.min[i / 16] == 0, "%s leaves weight %zu of %zu", t->name, i,
+                  n);
     test_guard_free(guarded, bytes);
 }
 
@@ -176,7 +179,8 @@ TEST(quant_unpacks_all_but_floats) {
 }
 
 TEST(quant_finds_only_stored_types) {
-    static const uint32_t gone[] = {4, 5, 9, 15, 24, 25, 26, 27, 31, 32, 33, 36, 37, 38, 43, 44, 0x80000000u, UINT32_MAX};
+    static const uint32_t gone[] = {4,  5,  9,  15, 24, 25, 26, 27,          31,
+                                    32, 33, 36, 37, 38, 43, 44, 0x80000000u, UINT32_MAX};
     for (size_t i = 0; i < COUNT_OF(gone); i++) CHECK_MSG(!quant_find(gone[i]), "id %u is found", gone[i]);
     CHECK_EQ(quant_find_name(STR("iq2_xxs"))->id, QUANT_IQ2_XXS);
     CHECK_EQ(quant_find_name(STR("Mxfp4"))->id, QUANT_MXFP4);
@@ -206,7 +210,8 @@ TEST(quant_decodes_floats) {
     static const uint32_t wanted[] = {0x3f800000, 0x80000000, 0x3dcccccd, 0x3f800000, 0x3f800002, 0x7f800000, 1};
     quant_find(QUANT_F64)->decode(wide, out, COUNT_OF(wide));
     for (size_t i = 0; i < COUNT_OF(wide); i++)
-        CHECK_MSG(bits_of_f32(out[i]) == wanted[i], "%.17g decodes to %08x, wanted %08x", wide[i], bits_of_f32(out[i]), wanted[i]);
+        CHECK_MSG(bits_of_f32(out[i]) == wanted[i], "%.17g decodes to %08x, wanted %08x", wide[i], bits_of_f32(out[i]),
+                  wanted[i]);
 }
 
 /* Codebooks as text, where they are: a line an entry. */
@@ -217,7 +222,8 @@ static void check_grid(const char *name, const void *grid, size_t n_entries, siz
     char *text = (char *)test_slurp(path, &bytes), *at = text;
     for (const uint8_t *v = grid; *at && n_read < n_entries * width; n_read++, v++) {
         long wanted = strtol(at, &at, 10) * times + plus;
-        CHECK_MSG((uint8_t)wanted == *v, "%s entry %zu value %zu is %d, wanted %ld", name, n_read / width, n_read % width, *v, wanted);
+        CHECK_MSG((uint8_t)wanted == *v, "%s entry %zu value %zu is %d, wanted %ld", name, n_read / width,
+                  n_read % width, *v, wanted);
     }
     CHECK_EQ(n_read, n_entries * width);
     free(text);

@@ -40,9 +40,10 @@ int posix_error(int error_number) {
 }
 
 const char *plat_error_name(int error) {
-    static const char *const names[] = {"no error",        "no such file", "permission denied", "not enough memory", "input or output error",
-                                        "it exists already", "not a usable file or argument", "not supported here", "interrupted", "no space left",
-                                        "closed by its reader"};
+    static const char *const names[] = {
+        "no error", "no such file", "permission denied", "not enough memory", "input or output error",
+        "it exists already", "not a usable file or argument", "not supported here", "interrupted", "no space left",
+        "closed by its reader"};
     return error <= 0 && (size_t)-error < COUNT_OF(names) ? names[-error] : "unknown error";
 }
 
@@ -58,7 +59,8 @@ int plat_file_open(plat_file **out, const char *path) {
     if (fd < 0) return posix_error(errno);
     struct stat st;
     off_t bytes = -1;
-    if (fstat(fd, &st) == 0) bytes = S_ISREG(st.st_mode) ? st.st_size : S_ISBLK(st.st_mode) ? lseek(fd, 0, SEEK_END) : -1;
+    if (fstat(fd, &st) == 0)
+        bytes = S_ISREG(st.st_mode) ? st.st_size : S_ISBLK(st.st_mode) ? lseek(fd, 0, SEEK_END) : -1;
     plat_file *f = bytes >= 0 ? malloc(sizeof *f) : NULL;
     if (!f) {
         close(fd);
@@ -118,8 +120,9 @@ int plat_out_create(plat_out **out, const char *path) {
     if (!o) return PLAT_NO_MEMORY;
     o->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
     if (o->fd < 0) {
+        int error = posix_error(errno);
         free(o);
-        return posix_error(errno);
+        return error;
     }
     *out = o;
     return PLAT_OK;
@@ -144,7 +147,8 @@ int plat_out_close(plat_out *o, bool sync) {
         if (errno != EINVAL) error = posix_error(errno); /* EINVAL: a pipe or device, which keeps nothing to sync */
         break;
     }
-    if (close(o->fd) != 0 && errno != EINTR && error == PLAT_OK) error = posix_error(errno); /* some systems report a full disk here */
+    /* Some systems report a full disk only here. */
+    if (close(o->fd) != 0 && errno != EINTR && error == PLAT_OK) error = posix_error(errno);
     free(o);
     return error;
 }

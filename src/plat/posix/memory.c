@@ -50,7 +50,8 @@ typedef struct group_names {
     const char *limit, *usage, *inactive, *active;
 } group_names;
 
-static const group_names names_v1 = {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ", "total_active_file "};
+static const group_names names_v1 = {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ",
+                                     "total_active_file "};
 static const group_names names_v2 = {"memory.max", "memory.current", "inactive_file ", "active_file "};
 
 /* Walks from the group at mount + path up to the mount, taking the tightest limit and the least free memory. */
@@ -102,7 +103,8 @@ static uint64_t hierarchy_memory(const char *root, const char *path, bool v2, ui
         size_t root_len = strcmp(mount_root, "/") ? strlen(mount_root) : 0;
         bool inside = strncmp(path, mount_root, root_len) == 0 && (path[root_len] == '/' || !path[root_len]);
         if (snprintf(at, sizeof at, "%s%s", root, mount) >= (int)sizeof at) continue;
-        least = MIN(least, walk_groups(at, inside && !strstr(path, "/..") ? path + root_len : "", v2 ? &names_v2 : &names_v1, free_bytes));
+        least = MIN(least, walk_groups(at, inside && !strstr(path, "/..") ? path + root_len : "",
+                                       v2 ? &names_v2 : &names_v1, free_bytes));
     }
     fclose(f);
     return least;
@@ -121,7 +123,8 @@ uint64_t posix_group_memory(const char *root, uint64_t *free_bytes) {
         if (!path) continue;
         *controllers++ = *path++ = 0;
         bool v2 = !*controllers, v1 = false;
-        for (char *at, *name = strtok_r(controllers, ",", &at); name; name = strtok_r(NULL, ",", &at)) v1 |= !strcmp(name, "memory");
+        for (char *at, *name = strtok_r(controllers, ",", &at); name; name = strtok_r(NULL, ",", &at))
+            v1 |= !strcmp(name, "memory");
         if (v1 || v2) least = MIN(least, hierarchy_memory(root, path, v2, free_bytes));
     }
     fclose(f);
@@ -135,7 +138,8 @@ uint64_t plat_mem_total(void) {
 }
 
 uint64_t plat_mem_available(void) {
-    uint64_t group_free, machine = file_number("/proc/meminfo", "MemAvailable:", (uint64_t)sysconf(_SC_AVPHYS_PAGES) * plat_page_bytes() / 1024);
+    uint64_t pages_free = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * plat_page_bytes(), group_free;
+    uint64_t machine = file_number("/proc/meminfo", "MemAvailable:", pages_free / 1024);
     posix_group_memory("", &group_free);
     return MIN(machine * 1024, group_free);
 }

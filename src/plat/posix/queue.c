@@ -116,7 +116,8 @@ size_t plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t time
     until = (struct timespec){(time_t)(end / 1000000000), (long)(end % 1000000000)};
     pthread_mutex_lock(&q->lock);
     bool timed_out = timeout_ns == 0;
-    while (!q->done.n && q->taken && !timed_out) timed_out = pthread_cond_timedwait(&q->has_done, &q->lock, &until) != 0;
+    while (!q->done.n && q->taken && !timed_out)
+        timed_out = pthread_cond_timedwait(&q->has_done, &q->lock, &until) != 0;
     size_t n = 0;
     while (n < max && q->done.n) done[n++] = ring_take(&q->done, q->depth);
     q->taken -= n;

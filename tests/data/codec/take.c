@@ -29,10 +29,11 @@ static unsigned long long hash(size_t n) {
 
 int main(int argc, char **argv) {
     static const char *const names[43] = {
-        [1] = "f16", [2] = "q4_0", [3] = "q4_1", [6] = "q5_0", [7] = "q5_1", [8] = "q8_0", [10] = "q2_k", [11] = "q3_k",
-        [12] = "q4_k", [13] = "q5_k", [14] = "q6_k", [16] = "iq2_xxs", [17] = "iq2_xs", [18] = "iq3_xxs", [19] = "iq1_s",
-        [20] = "iq4_nl", [21] = "iq3_s", [22] = "iq2_s", [23] = "iq4_xs", [29] = "iq1_m", [30] = "bf16", [34] = "tq1_0",
-        [35] = "tq2_0", [39] = "mxfp4", [40] = "nvfp4", [41] = "q1_0", [42] = "q2_0"};
+        [1] = "f16",     [2] = "q4_0",     [3] = "q4_1",   [6] = "q5_0",    [7] = "q5_1",   [8] = "q8_0",
+        [10] = "q2_k",   [11] = "q3_k",    [12] = "q4_k",  [13] = "q5_k",   [14] = "q6_k",  [16] = "iq2_xxs",
+        [17] = "iq2_xs", [18] = "iq3_xxs", [19] = "iq1_s", [20] = "iq4_nl", [21] = "iq3_s", [22] = "iq2_s",
+        [23] = "iq4_xs", [29] = "iq1_m",   [30] = "bf16",  [34] = "tq1_0",  [35] = "tq2_0", [39] = "mxfp4",
+        [40] = "nvfp4",  [41] = "q1_0",    [42] = "q2_0"};
     void *lib = argc == 2 ? dlopen(argv[1], RTLD_NOW) : NULL;
     const struct ggml_type_traits *(*traits)(int) = NULL;
     if (lib) *(void **)&traits = dlsym(lib, "ggml_get_type_traits");
