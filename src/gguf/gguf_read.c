@@ -155,7 +155,7 @@ static err_code read_value(reader *r, gguf_kv *kv) {
         kv->item = (gguf_kind)item;
     }
     size_t size = gguf_kind_bytes(kv->item);
-    if (kv->count > left(r) / (size ? size : 8))
+    if (kv->kind == GGUF_ARR && kv->count > left(r) / (size ? size : 8))
         return FAIL(r, ERR_FORMAT, "key %.*s has %llu items, the %llu bytes that are left of the file hold fewer",
                     gguf_shown(key), key.ptr, (unsigned long long)kv->count, (unsigned long long)left(r));
     size_t from = r->pos;
