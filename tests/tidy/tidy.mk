@@ -6,7 +6,8 @@ TIDY_DIRS := $(wildcard src include tests examples)
 
 $(B)/tidy: tests/tidy/tidy.c
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -fvisibility=hidden,$(WARN) $(COMMON)) $(HOST) -o $@ $<
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -o $@ $<
 
 tidy: $(B)/tidy $(CORE_O)
 	@failed=0; \
