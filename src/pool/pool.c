@@ -2,9 +2,10 @@
  *
  * Two words are waited on: `start` counts runs, `phase` counts barriers (the end of a run is one that only worker 0
  * waits for). Who waits spins first, because the parts of a forward pass end within microseconds of each other, and
- * then sleeps, because a core that spins is taken from whoever else has work. With more workers than cores the others
- * need the core that we spin on: then spinning ends at once. Arrivals are counted in groups of eight and once more
- * over the groups, so that many cores do not queue for one cache line.
+ * then sleeps, because a core that spins is taken from whoever else has work. Spinning in vain makes the next wait
+ * brief, twice in vain the next three, and so on up to BRIEF_MOST: with a second process
+ * beside us, a wait soon costs a sleep and not a core. Arrivals are counted in groups of eight and once more over the
+ * groups, so that many cores do not queue for one cache line.
  */
 #include "pool/pool.h"
 
@@ -12,17 +13,25 @@
 
 #define LINE 64
 #define GROUP 8
-#define SPIN_NS 50000            /* about the price of a sleep and a wake */
-#define SPINS_A_LOOK 64          /* looks at the word between two looks at the clock */
+#define SPIN_NS 50000   /* about the price of a sleep and a wake */
+#define SPINS_A_LOOK 64 /* looks at the word between two looks at the clock; a brief wait is one such round */
+#define BRIEF_MOST 63
 
 /* Each word on a cache line of its own: a write to its neighbour would disturb all who spin. */
 typedef struct word {
     _Alignas(LINE) _Atomic uint32_t value;
 } word;
 
+/* One worker's experience with one word. */
+typedef struct patience {
+    uint32_t brief_left; /* waits that will be brief                  */
+    uint32_t brief_last; /* how many the last vain spin made it; 0 after one that paid */
+} patience;
+
 struct pool {
     int n_workers, n_groups, n_started;
-    bool pinned, overcommitted;
+    bool pinned;
+    uint64_t spin_ns; /* 0 with more workers than cores: somebody waits for the core that we would spin on */
     /* Written by worker 0 before `start` moves, read by the others after. */
     pool_fn *fn;
     void *arg;
@@ -32,25 +41,30 @@ struct pool {
     word groups_arrived;
     word arrived[POOL_WORKERS_MAX / GROUP];
     struct seat {
-        pool *p;
+        _Alignas(LINE) pool *p;
         plat_thread *thread;
+        patience for_start, for_phase;
     } seat[POOL_WORKERS_MAX];
 };
 
 /* ---- waiting ------------------------------------------------------------------------------------- */
 
-static bool spin(const pool *p, word *w, uint32_t old) {
-    uint64_t until = p->overcommitted ? 0 : plat_time_ns() + SPIN_NS;
+static bool spin(word *w, uint32_t old, uint64_t spin_ns) {
+    uint64_t from = spin_ns ? plat_time_ns() : 0;
     do {
         for (int i = 0; i < SPINS_A_LOOK; i++, cpu_pause())
             if (atomic_load_explicit(&w->value, memory_order_acquire) != old) return true;
-    } while (until && plat_time_ns() < until);
+    } while (spin_ns && plat_time_ns() - from < spin_ns);
     return false;
 }
 
 /* Returns when w is no longer `old`. */
-static void wait_past(const pool *p, word *w, word *sleepers, uint32_t old) {
-    if (spin(p, w, old)) return;
+static void wait_past(const pool *p, word *w, word *sleepers, uint32_t old, patience *pt) {
+    if (atomic_load_explicit(&w->value, memory_order_acquire) != old) return; /* no wait, no experience */
+    bool brief = pt->brief_left > 0, came = spin(w, old, brief ? 0 : p->spin_ns);
+    if (brief) pt->brief_left--;
+    else pt->brief_left = pt->brief_last = came ? 0 : MIN(2 * pt->brief_last + 1, BRIEF_MOST);
+    if (came) return;
     /* Sequentially consistent against advance(): either it sees a sleeper, or we see its new value. */
     atomic_fetch_add(&sleepers->value, 1);
     while (atomic_load(&w->value) == old) plat_wait(&w->value, old, UINT64_MAX);
@@ -81,7 +95,7 @@ static void work(void *arg) {
     pool *p = seat->p;
     int worker = (int)(seat - p->seat);
     for (uint32_t run = 0;; run++) {
-        wait_past(p, &p->start, &p->start_sleepers, run);
+        wait_past(p, &p->start, &p->start_sleepers, run, &seat->for_start);
         if (p->closing) return;
         p->fn(p->arg, worker, p->n_workers);
         arrive(p, worker);
@@ -97,7 +111,7 @@ err_code pool_open(pool **out, const pool_opts *o, err *e) {
     if (!p) return ERR(e, ERR_MEMORY, "%zu bytes for the pool of workers", sizeof *p);
     p->n_workers = n;
     p->n_groups = (int)div_up((size_t)n, GROUP);
-    p->overcommitted = n > cores;
+    p->spin_ns = n > cores ? 0 : SPIN_NS;
     p->pinned = o->pin && n == cores && (plat_caps() & PLAT_CAN_PIN) && plat_pin_self(0) == PLAT_OK;
     for (p->n_started = 1; p->n_started < n; p->n_started++) {
         struct seat *seat = &p->seat[p->n_started];
@@ -139,5 +153,5 @@ void pool_barrier(pool *p, int worker) {
     if (p->n_workers == 1) return;
     uint32_t phase = atomic_load_explicit(&p->phase.value, memory_order_relaxed); /* cannot move before we arrive */
     arrive(p, worker);
-    wait_past(p, &p->phase, &p->phase_sleepers, phase);
+    wait_past(p, &p->phase, &p->phase_sleepers, phase, &p->seat[worker].for_phase);
 }
