@@ -1,0 +1,80 @@
+/* kern.c: which level runs, and the calls of kern.h handed to its table.
+ *
+ * No arithmetic here. Read on in kern_int.h (what a level is), then kern_level.h (how one is built).
+ */
+#include "kern/kern_int.h"
+
+const kern *kern_at(size_t i) {
+    for (size_t at = 0; kern_levels[at]; at++)
+        if (at == i) return kern_levels[at];
+    return NULL;
+}
+
+bool kern_runs(const kern *k) { return (k->needs & ~kern_cpu_features()) == 0; }
+
+const kern *kern_best(void) {
+    const kern *best = &kern_scalar;
+    for (size_t i = 0; kern_levels[i]; i++)
+        if (kern_runs(kern_levels[i])) best = kern_levels[i];
+    return best;
+}
+
+const kern *kern_find(str name) {
+    for (size_t i = 0; kern_levels[i]; i++)
+        if (str_is(name, kern_levels[i]->name)) return kern_levels[i];
+    return NULL;
+}
+
+const char *kern_name(const kern *k) { return k->name; }
+
+/* ---- matmul --------------------------------------------------------------------------------------------- */
+
+kern_act kern_act_of(const kern *k, quant_id type, kern_role role) {
+    (void)k;
+    if (type == QUANT_F32 || type == QUANT_F16 || type == QUANT_BF16 || type == QUANT_F64) return KERN_ACT_F32;
+    return role == KERN_DECODE ? KERN_ACT_I16 : KERN_ACT_I8;
+}
+
+size_t kern_act_bytes(const kern *k, kern_act format, size_t n_in) {
+    (void)k;
+    size_t n_chunks = div_up(n_in, KERN_CHUNK);
+    if (format == KERN_ACT_I16) return n_chunks * sizeof(kern_act16);
+    if (format == KERN_ACT_I8) return n_chunks * (KERN_CHUNK / KERN_ACT8_LEN) * sizeof(kern_act8);
+    return align_up(n_in, 64) * sizeof(float);
+}
+
+void kern_act_prepare(const kern *k, kern_act format, const float *x, size_t n_in, void *act) {
+    k->prepare[format](x, n_in, act);
+}
+
+void kern_run_matmul(const kern *k, const kern_matmul *m) {
+    (m->role == KERN_DECODE ? k->decode : k->prompt)[m->type](m);
+}
+
+size_t kern_scratch_bytes(const kern *k, size_t n_in_max) {
+    (void)n_in_max; /* panels are as deep as a constant */
+    return align_up(k->scratch_bytes, 64);
+}
+
+size_t kern_row_step(const kern *k) { return k->row_step; }
+
+/* ---- the rest ------------------------------------------------------------------------------------------- */
+
+void kern_run_attn(const kern *k, const kern_attn *a) { k->attn(a); }
+void kern_rms_norm(const kern *k, const float *x, const float *weight, size_t n, float eps, float *out) {
+    k->rms_norm(x, weight, n, eps, out);
+}
+void kern_add(const kern *k, float *x, const float *y, size_t n) { k->add(x, y, n); }
+void kern_mul(const kern *k, float *x, const float *y, size_t n) { k->mul(x, y, n); }
+void kern_scale(const kern *k, float *x, float s, size_t n) { k->scale(x, s, n); }
+void kern_axpy(const kern *k, float *x, float s, const float *y, size_t n) { k->axpy(x, s, y, n); }
+void kern_swiglu(const kern *k, const float *gate, const float *up, size_t n, float *out) { k->swiglu(gate, up, n, out); }
+void kern_softmax(const kern *k, float *x, size_t n) { k->softmax(x, n); }
+float kern_max(const kern *k, const float *x, size_t n) { return k->max(x, n); }
+void kern_rope(const kern *k, float *x, const float *cos_sin, size_t n_rot, bool interleaved) {
+    k->rope(x, cos_sin, n_rot, interleaved);
+}
+void kern_f16_of_f32(const kern *k, const float *x, uint16_t *out, size_t n) { k->f16_of_f32(x, out, n); }
+void kern_f32_of_f16(const kern *k, const uint16_t *x, float *out, size_t n) { k->f32_of_f16(x, out, n); }
+uint64_t kern_read(const kern *k, const void *bytes, size_t n) { return k->read(bytes, n); }
+uint64_t kern_dot_peak(const kern *k, bool floats, uint64_t rounds) { return k->dot_peak(floats, rounds); }

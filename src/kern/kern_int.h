@@ -1,0 +1,115 @@
+/* kern_int.h: what the levels and the dispatcher share: the table of a level and the layout of prepared activations.
+ *
+ * A level is one file, kern_<level>.c: it includes its vector vocabulary (vec_<level>.h), then kern_level.h, which
+ * is the templates and the table. Nothing here is known to the engine.
+ *
+ * Quantised weights are met 256 at a time: a chunk, one block of the K types or 8 of the 32-weight types. A chunk has 16
+ * units of 16 weights. Inside the kernels its bytes are four vectors of 64: vector k holds units k, 4+k, 8+k, 12+k. In
+ * this order a nibble split needs no shuffle, for the K types and the 32-weight types alike, and 16 bytes never have
+ * more than one scale.
+ */
+#ifndef LEAT_KERN_INT_H
+#define LEAT_KERN_INT_H
+
+#include "kern/kern.h"
+
+#define KERN_CHUNK 256
+#define KERN_UNIT 16
+#define KERN_UNITS 16
+#define KERN_CHUNK_BYTES_MAX 272 /* Q8_0; the float types have no chunks */
+
+/* 256 activations in 16 bits, for decode: x = scale * q with |q| <= 32639, so that q = 256 * high + low with two
+ * signed bytes. The order and the split of the bytes are the level's own. */
+typedef struct kern_act16 {
+    _Alignas(64) uint8_t x[2 * KERN_CHUNK];
+    float sums[KERN_UNITS]; /* of q, a unit each: exact */
+    float scale;
+    float unused[15];
+} kern_act16;
+#define KERN_ACT16_MAX 32639
+
+/* 32 activations in 8 bits, for prefill: one cache line. x = scale * q, |q| <= 127, natural order. */
+#define KERN_ACT8_LEN 32
+#define KERN_ACT8_MAX 127
+typedef struct kern_act8 {
+    _Alignas(64) int8_t q[KERN_ACT8_LEN];
+    float scale;
+    int32_t sums[2];  /* of q, for each unit */
+    int32_t sum;      /* of both */
+    float sums_f32[2], sum_f32; /* the same as floats */
+    uint32_t unused;
+} kern_act8;
+
+_Static_assert(sizeof(kern_act16) == 640 && sizeof(kern_act8) == 64, "whole cache lines");
+
+/* What a CPU must have; cpu.c finds out. */
+#define KERN_CPU_AVX2 1u   /* AVX2 FMA F16C BMI2, and an OS that keeps the registers */
+#define KERN_CPU_AVX512 2u /* besides F BW VL DQ VNNI VBMI */
+
+struct kern {
+    const char *name;
+    uint32_t needs;
+    size_t row_step;      /* rows of a panel */
+    size_t scratch_bytes; /* of the panel kernels */
+    void (*prepare[KERN_ACT_FORMATS])(const float *x, size_t n, void *act);
+    void (*decode[QUANT_ID_MAX])(const kern_matmul *m);
+    void (*prompt[QUANT_ID_MAX])(const kern_matmul *m);
+    void (*attn)(const kern_attn *a);
+    void (*rms_norm)(const float *x, const float *weight, size_t n, float eps, float *out);
+    void (*add)(float *x, const float *y, size_t n);
+    void (*mul)(float *x, const float *y, size_t n);
+    void (*scale)(float *x, float s, size_t n);
+    void (*axpy)(float *x, float s, const float *y, size_t n);
+    void (*swiglu)(const float *gate, const float *up, size_t n, float *out);
+    void (*softmax)(float *x, size_t n);
+    float (*max)(const float *x, size_t n);
+    void (*rope)(float *x, const float *cos_sin, size_t n_rot, bool interleaved);
+    void (*f16_of_f32)(const float *x, uint16_t *out, size_t n);
+    void (*f32_of_f16)(const uint16_t *x, float *out, size_t n);
+    uint64_t (*read)(const void *bytes, size_t n);
+    uint64_t (*dot_peak)(bool floats, uint64_t rounds);
+};
+
+/* The levels that this architecture has, slowest first, NULL at the end; and what this CPU has (cpu.c). */
+extern const kern *const kern_levels[];
+uint32_t kern_cpu_features(void);
+
+extern const kern kern_scalar;
+
+/* The quantised types, in two lists: those for which kern_formats.h has vector code, and the others, which go through
+ * quant_unpack.h. Columns: name in code, id, weights and bytes a block, weights a scale, whether there are offsets;
+ * for the first list also what is taken off the unsigned integers, and their largest value. */
+#define KERN_VECTOR_FORMATS(ROW)                    \
+    ROW(q4_0, Q4_0, 32, 18, 32, false, 8, 15)       \
+    ROW(q8_0, Q8_0, 32, 34, 32, false, 128, 255)    \
+    ROW(q4_k, Q4_K, 256, 144, 32, true, 0, 15)      \
+    ROW(q5_k, Q5_K, 256, 176, 32, true, 0, 31)      \
+    ROW(q6_k, Q6_K, 256, 210, 16, false, 32, 63)
+#define KERN_OTHER_FORMATS(ROW)             \
+    ROW(q1_0, Q1_0, 128, 18, 32, false)     \
+    ROW(q2_0, Q2_0, 64, 18, 32, false)      \
+    ROW(q4_1, Q4_1, 32, 20, 32, true)       \
+    ROW(q5_0, Q5_0, 32, 22, 32, false)      \
+    ROW(q5_1, Q5_1, 32, 24, 32, true)       \
+    ROW(q2_k, Q2_K, 256, 84, 16, true)      \
+    ROW(q3_k, Q3_K, 256, 110, 16, false)    \
+    ROW(iq1_s, IQ1_S, 256, 50, 32, false)   \
+    ROW(iq1_m, IQ1_M, 256, 56, 16, false)   \
+    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, false) \
+    ROW(iq2_xs, IQ2_XS, 256, 74, 16, false) \
+    ROW(iq2_s, IQ2_S, 256, 82, 16, false)   \
+    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, false) \
+    ROW(iq3_s, IQ3_S, 256, 110, 32, false)  \
+    ROW(iq4_nl, IQ4_NL, 32, 18, 32, false)  \
+    ROW(iq4_xs, IQ4_XS, 256, 136, 32, false) \
+    ROW(tq1_0, TQ1_0, 256, 54, 32, false)   \
+    ROW(tq2_0, TQ2_0, 256, 66, 32, false)   \
+    ROW(mxfp4, MXFP4, 32, 17, 32, false)    \
+    ROW(nvfp4, NVFP4, 64, 36, 16, false)
+#define KERN_FLOAT_FORMATS(ROW) \
+    ROW(f32, F32, 4)            \
+    ROW(f16, F16, 2)            \
+    ROW(bf16, BF16, 2)          \
+    ROW(f64, F64, 8)
+
+#endif

@@ -1,0 +1,37 @@
+/* kern_level.h: the templates of a level, put together into its table. Included once, at the end of kern_<level>.c.
+ *
+ * Read on in kern_decode.h (one token: a fused dot), kern_panel.h (many: panels), kern_attn.h, kern_rows.h.
+ */
+#include "kern/kern_chunk.h"
+#include "kern/kern_acts.h"
+#include "kern/kern_decode.h"
+#include "kern/kern_panel.h"
+#include "kern/kern_rows.h"
+#include "kern/kern_attn.h"
+
+#define DECODE_ENTRY(type, id, ...) [QUANT_##id] = decode_##type,
+#define PROMPT_ENTRY(type, id, ...) [QUANT_##id] = prompt_##type,
+
+const kern VEC_TABLE = {
+    .name = VEC_NAME,
+    .needs = VEC_NEEDS,
+    .row_step = PANEL_ROWS,
+    .scratch_bytes = sizeof(panel),
+    .prepare = {[KERN_ACT_F32] = prepare_f32, [KERN_ACT_I16] = prepare_i16, [KERN_ACT_I8] = prepare_i8},
+    .decode = {VEC_FORMATS(DECODE_ENTRY, DECODE_ENTRY) KERN_FLOAT_FORMATS(DECODE_ENTRY)},
+    .prompt = {VEC_FORMATS(PROMPT_ENTRY, PROMPT_ENTRY) KERN_FLOAT_FORMATS(PROMPT_ENTRY)},
+    .attn = attn_tile,
+    .rms_norm = rms_norm,
+    .add = add,
+    .mul = mul,
+    .scale = scale,
+    .axpy = axpy,
+    .swiglu = swiglu,
+    .softmax = softmax,
+    .max = max,
+    .rope = rope,
+    .f16_of_f32 = to_f16,
+    .f32_of_f16 = from_f16,
+    .read = read_bytes,
+    .dot_peak = dot_peak,
+};

@@ -1,0 +1,261 @@
+/* kern_panel.h: rows of weights times many activations (template of a level).
+ *
+ * A tile of rows is unpacked once into a panel of bytes (or floats) that stays in L1 and L2, then multiplied with all
+ * activations: any type has the speed of the plainest from its loader alone. Sums of 32 products are exact integers;
+ * they are scaled and added in float in the order of the columns, PANEL_DEPTH columns at a time, so a result does not
+ * depend on the tile it was in.
+ */
+#ifndef LEAT_KERN_PANEL_H
+#define LEAT_KERN_PANEL_H
+
+#define PANEL_ROWS (16 * VEC_SUBS)
+#define PANEL_DEPTH 512       /* columns of a panel of bytes */
+#define PANEL_FLOAT_DEPTH 256 /* columns of a panel of floats */
+#define PANEL_TOKENS 512      /* activations a pass: their sums must stay in L2 */
+#define PANEL_BLOCKS (PANEL_DEPTH / KERN_ACT8_LEN)
+
+/* Per-worker scratch. q: step s, sub p, row r of 16: the bytes of columns 4s..4s+3. */
+typedef struct panel {
+    union {
+        struct {
+            uint8_t q[PANEL_DEPTH / 4][VEC_SUBS][64];
+            float scale[PANEL_DEPTH / KERN_UNIT][VEC_SUBS][16];
+            float min[PANEL_DEPTH / KERN_UNIT][VEC_SUBS][16];
+        };
+        float f[PANEL_FLOAT_DEPTH][VEC_SUBS][16];
+    };
+    float sums[PANEL_TOKENS][VEC_SUBS][16];
+} panel;
+
+/* ---- quantised types ----------------------------------------------------------------------------------- */
+
+/* 256 columns of 16 rows (n_rows of them exist, the others are zero; of the columns n_in exist). */
+KERN_INLINE void panel_fill_chunk(panel *p, size_t sub, size_t chunk_at, const uint8_t *b, size_t row_bytes,
+                                  size_t n_rows, size_t n_in, format f) {
+    _Alignas(64) uint8_t q[16][KERN_CHUNK];
+    _Alignas(64) float scale[16][16], min[16][16];
+    for (size_t r = 0; r < 16; r++) {
+        const uint8_t *at = b + r * row_bytes;
+        uint8_t padded[KERN_CHUNK_BYTES_MAX];
+        if (r >= n_rows || n_in < KERN_CHUNK) {
+            memset(padded, 0, sizeof padded);
+            if (r < n_rows) memcpy(padded, at, n_in * f.bytes / KERN_CHUNK);
+            at = padded;
+        }
+        chunk c = f.load(at);
+        for (size_t k = 0; k < 4; k++) vb_store(q[r] + 64 * k, c.q[k]);
+        vf_store(scale[r], c.scale);
+        vf_store(min[r], c.min);
+    }
+    size_t step = KERN_CHUNK / 4 * chunk_at, unit = KERN_UNITS * chunk_at;
+    size_t near = sizeof p->q[0], per_unit = sizeof p->scale[0];
+    for (size_t k = 0; k < 4; k++) v_transpose(q[0] + 64 * k, KERN_CHUNK, p->q[step + 4 * k][sub], 16 * near, near);
+    v_transpose(scale, sizeof scale[0], p->scale[unit][sub], 4 * per_unit, per_unit);
+    if (f.has_min) v_transpose(min, sizeof min[0], p->min[unit][sub], 4 * per_unit, per_unit);
+}
+
+/* n_in columns from the start of the rows at b. */
+KERN_INLINE void panel_fill(panel *p, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, format f) {
+    for (size_t sub = 0; sub < VEC_SUBS; sub++) {
+        size_t here = n_rows > 16 * sub ? n_rows - 16 * sub : 0;
+        for (size_t at = 0; at < n_in; at += KERN_CHUNK)
+            panel_fill_chunk(p, sub, at / KERN_CHUNK, b + 16 * sub * row_bytes + at / KERN_CHUNK * f.bytes, row_bytes,
+                             here, MIN(n_in - at, KERN_CHUNK), f);
+    }
+}
+
+/* Steps [from, from + n) of a panel times n_tok activations, into sum. from is counted within the 8 steps of a block. */
+KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const panel *p, size_t block, size_t from, size_t n,
+                             const kern_act8 *const *x, size_t n_tok, format f) {
+    for (size_t at = from; at < from + n; at += VEC_STEPS(f.top)) {
+        vd d[VEC_TOKENS][VEC_SUBS];
+        for (size_t t = 0; t < n_tok; t++)
+            for (size_t s = 0; s < VEC_SUBS; s++) d[t][s] = vd_start(sum[t][s], f.top);
+        for (size_t step = at; step < at + VEC_STEPS(f.top); step++) {
+            vb w[VEC_SUBS];
+            for (size_t s = 0; s < VEC_SUBS; s++) w[s] = vb_load(p->q[8 * block + step][s]);
+            for (size_t t = 0; t < n_tok; t++) {
+                vb q = vb_load_4(x[t][block].q + 4 * step);
+                for (size_t s = 0; s < VEC_SUBS; s++) d[t][s] = vd_dot(d[t][s], w[s], q, f.top);
+            }
+        }
+        for (size_t t = 0; t < n_tok; t++)
+            for (size_t s = 0; s < VEC_SUBS; s++) sum[t][s] = vd_end(sum[t][s], d[t][s], f.top);
+    }
+}
+
+/* Group g of a block, all of it or one unit: part = (or +=) scale * (dot - zero * sum(x)) - min * sum(x). */
+KERN_INLINE void panel_group(vf part[][VEC_SUBS], const panel *p, size_t block, size_t g, const kern_act8 *const *x,
+                             size_t n_tok, format f) {
+    vi sum[VEC_TOKENS][VEC_SUBS];
+    bool whole = f.group == KERN_ACT8_LEN;
+    for (size_t t = 0; t < n_tok; t++)
+        for (size_t s = 0; s < VEC_SUBS; s++) sum[t][s] = vi_set(-f.zero * (whole ? x[t][block].sum : x[t][block].sums[g]));
+    panel_steps(sum, p, block, 4 * g, whole ? 8 : 4, x, n_tok, f);
+    for (size_t s = 0; s < VEC_SUBS; s++) {
+        vf scale = vf_load(p->scale[2 * block + g][s]);
+        for (size_t t = 0; t < n_tok; t++)
+            part[t][s] = g == 0 ? vf_mul(vf_of_vi(sum[t][s]), scale) : vf_fma(vf_of_vi(sum[t][s]), scale, part[t][s]);
+    }
+    if (!f.has_min) return;
+    for (size_t s = 0; s < VEC_SUBS; s++) {
+        vf min = vf_load(p->min[2 * block + g][s]);
+        for (size_t t = 0; t < n_tok; t++)
+            part[t][s] = vf_fnma(min, vf_set(whole ? x[t][block].sum_f32 : x[t][block].sums_f32[g]), part[t][s]);
+    }
+}
+
+/* out += panel * activations over n_blocks blocks of 32 columns; n_tok is a constant. */
+KERN_INLINE void panel_tile(const panel *p, size_t n_blocks, const kern_act8 *const *x, float (*out)[VEC_SUBS][16],
+                            size_t n_tok, format f) {
+    vf acc[VEC_TOKENS][VEC_SUBS];
+    for (size_t t = 0; t < n_tok; t++)
+        for (size_t s = 0; s < VEC_SUBS; s++) acc[t][s] = vf_load(out[t][s]);
+    for (size_t b = 0; b < n_blocks; b++) {
+        vf part[VEC_TOKENS][VEC_SUBS];
+        panel_group(part, p, b, 0, x, n_tok, f);
+        if (f.group != KERN_ACT8_LEN) panel_group(part, p, b, 1, x, n_tok, f);
+        for (size_t t = 0; t < n_tok; t++)
+            for (size_t s = 0; s < VEC_SUBS; s++) acc[t][s] = vf_fma(part[t][s], vf_set(x[t][b].scale), acc[t][s]);
+    }
+    for (size_t t = 0; t < n_tok; t++)
+        for (size_t s = 0; s < VEC_SUBS; s++) vf_store(out[t][s], acc[t][s]);
+}
+
+static void panel_zero(panel *p, size_t n_tok) { memset(p->sums, 0, n_tok * sizeof p->sums[0]); }
+
+static void panel_write(const panel *p, const kern_matmul *m, size_t first, size_t n_tok, size_t row) {
+    size_t n = MIN(m->n_rows - row, (size_t)PANEL_ROWS);
+    for (size_t t = 0; t < n_tok; t++) {
+        float *out = m->outs[first + t] + m->out_first + row;
+        for (size_t i = 0; i < n; i++) out[i] = p->sums[t][i / 16][i % 16] * m->scale;
+    }
+}
+
+/* The panel times the activations [first, first + n_tok), from block `block` of their columns. */
+KERN_INLINE void panel_multiply(panel *p, const kern_matmul *m, size_t first, size_t n_tok, size_t block,
+                                size_t n_blocks, format f) {
+    const kern_act8 *x[VEC_TOKENS];
+    size_t t = 0;
+    for (; t + VEC_TOKENS <= n_tok; t += VEC_TOKENS) {
+        for (size_t i = 0; i < VEC_TOKENS; i++) x[i] = (const kern_act8 *)m->acts[first + t + i] + block;
+        panel_tile(p, n_blocks, x, p->sums + t, VEC_TOKENS, f);
+    }
+    for (; VEC_TOKENS > 2 && t + 2 <= n_tok; t += 2) {
+        for (size_t i = 0; i < 2; i++) x[i] = (const kern_act8 *)m->acts[first + t + i] + block;
+        panel_tile(p, n_blocks, x, p->sums + t, 2, f);
+    }
+    for (; VEC_TOKENS > 1 && t < n_tok; t++) {
+        x[0] = (const kern_act8 *)m->acts[first + t] + block;
+        panel_tile(p, n_blocks, x, p->sums + t, 1, f);
+    }
+}
+
+KERN_INLINE void panel_rows(const kern_matmul *m, format f) {
+    panel *p = m->scratch;
+    for (size_t first = 0; first < m->n_act; first += PANEL_TOKENS) {
+        size_t n_tok = MIN(m->n_act - first, (size_t)PANEL_TOKENS);
+        for (size_t row = 0; row < m->n_rows; row += PANEL_ROWS) {
+            panel_zero(p, n_tok);
+            for (size_t at = 0; at < m->n_in; at += PANEL_DEPTH) {
+                size_t depth = MIN(m->n_in - at, (size_t)PANEL_DEPTH);
+                const uint8_t *b = (const uint8_t *)m->weights + row * m->row_bytes + at / KERN_CHUNK * f.bytes;
+                panel_fill(p, b, m->row_bytes, m->n_rows - row, depth, f);
+                panel_multiply(p, m, first, n_tok, at / KERN_ACT8_LEN, div_up(depth, KERN_ACT8_LEN), f);
+            }
+            panel_write(p, m, first, n_tok, row);
+        }
+    }
+}
+
+#define PROMPT_ANY(group, has_min)                                                                       \
+    static void prompt_any_##group##_##has_min(const kern_matmul *m, chunk_load *load, size_t bytes) {   \
+        panel_rows(m, (format){load, bytes, group, has_min, 128, 255});                                  \
+    }
+CHUNK_KINDS(PROMPT_ANY)
+#define PROMPT_VECTOR(type, id, len, bytes, group, has_min, zero, top)                                   \
+    static void prompt_##type(const kern_matmul *m) {                                                    \
+        panel_rows(m, (format){load_##type, (bytes) * (KERN_CHUNK / (len)), group, has_min, zero, top}); \
+    }
+#define PROMPT_OTHER(type, id, len, bytes, group, has_min, ...)                                          \
+    static void prompt_##type(const kern_matmul *m) {                                                    \
+        prompt_any_##group##_##has_min(m, load_##type, (bytes) * (KERN_CHUNK / (len)));                  \
+    }
+VEC_FORMATS(PROMPT_VECTOR, PROMPT_OTHER)
+
+/* ---- float types --------------------------------------------------------------------------------------- */
+
+/* n_in <= PANEL_FLOAT_DEPTH columns of PANEL_ROWS rows, of which n_rows exist. */
+KERN_INLINE void panel_fill_floats(panel *p, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in,
+                                   load_floats *load, size_t bytes) {
+    for (size_t sub = 0; sub < VEC_SUBS; sub++)
+        for (size_t at = 0; at < n_in; at += 16) {
+            _Alignas(64) float w[16][16];
+            for (size_t r = 0; r < 16; r++) {
+                const uint8_t *from = b + (16 * sub + r) * row_bytes + at * bytes;
+                vf v = vf_set(0);
+                if (16 * sub + r < n_rows) v = n_in - at < 16 ? load_some(from, n_in - at, load, bytes) : load(from);
+                vf_store(w[r], v);
+            }
+            v_transpose(w, sizeof w[0], p->f[at][sub], 4 * sizeof p->f[0], sizeof p->f[0]);
+        }
+}
+
+/* The sums of a panel start at zero and are added to out at its end: short sums round less. n_tok is a constant. */
+KERN_INLINE void panel_tile_floats(const panel *p, size_t n_in, const float *const *x, float (*out)[VEC_SUBS][16],
+                                   size_t n_tok) {
+    vf acc[VEC_FLOAT_TOKENS][VEC_SUBS];
+    for (size_t t = 0; t < n_tok; t++)
+        for (size_t s = 0; s < VEC_SUBS; s++) acc[t][s] = vf_set(0);
+    for (size_t i = 0; i < n_in; i++) {
+        vf w[VEC_SUBS];
+        for (size_t s = 0; s < VEC_SUBS; s++) w[s] = vf_load(p->f[i][s]);
+        for (size_t t = 0; t < n_tok; t++) {
+            vf a = vf_set(x[t][i]);
+            for (size_t s = 0; s < VEC_SUBS; s++) acc[t][s] = vf_fma(a, w[s], acc[t][s]);
+        }
+    }
+    for (size_t t = 0; t < n_tok; t++)
+        for (size_t s = 0; s < VEC_SUBS; s++) vf_store(out[t][s], vf_add(vf_load(out[t][s]), acc[t][s]));
+}
+
+KERN_INLINE void panel_multiply_floats(panel *p, const kern_matmul *m, size_t first, size_t n_tok, size_t at,
+                                       size_t depth) {
+    const float *x[VEC_FLOAT_TOKENS];
+    size_t t = 0;
+    for (; t + VEC_FLOAT_TOKENS <= n_tok; t += VEC_FLOAT_TOKENS) {
+        for (size_t i = 0; i < VEC_FLOAT_TOKENS; i++) x[i] = (const float *)m->acts[first + t + i] + at;
+        panel_tile_floats(p, depth, x, p->sums + t, VEC_FLOAT_TOKENS);
+    }
+    for (; VEC_FLOAT_TOKENS > 4 && t + 4 <= n_tok; t += 4) {
+        for (size_t i = 0; i < 4; i++) x[i] = (const float *)m->acts[first + t + i] + at;
+        panel_tile_floats(p, depth, x, p->sums + t, 4);
+    }
+    for (; VEC_FLOAT_TOKENS > 1 && t < n_tok; t++) {
+        x[0] = (const float *)m->acts[first + t] + at;
+        panel_tile_floats(p, depth, x, p->sums + t, 1);
+    }
+}
+
+KERN_INLINE void panel_float_rows(const kern_matmul *m, load_floats *load, size_t bytes) {
+    panel *p = m->scratch;
+    for (size_t first = 0; first < m->n_act; first += PANEL_TOKENS) {
+        size_t n_tok = MIN(m->n_act - first, (size_t)PANEL_TOKENS);
+        for (size_t row = 0; row < m->n_rows; row += PANEL_ROWS) {
+            panel_zero(p, n_tok);
+            for (size_t at = 0; at < m->n_in; at += PANEL_FLOAT_DEPTH) {
+                size_t depth = MIN(m->n_in - at, (size_t)PANEL_FLOAT_DEPTH);
+                const uint8_t *b = (const uint8_t *)m->weights + row * m->row_bytes + at * bytes;
+                panel_fill_floats(p, b, m->row_bytes, m->n_rows - row, depth, load, bytes);
+                panel_multiply_floats(p, m, first, n_tok, at, depth);
+            }
+            panel_write(p, m, first, n_tok, row);
+        }
+    }
+}
+
+#define PROMPT_FLOAT(type, id, bytes) \
+    static void prompt_##type(const kern_matmul *m) { panel_float_rows(m, floats_##type, bytes); }
+KERN_FLOAT_FORMATS(PROMPT_FLOAT)
+
+#endif

@@ -1,0 +1,11 @@
+/* kern_scalar.c: the level that every machine has, and the specification of the others.
+ *
+ * All quantised types take the reference unpackers of quant/, so that the vector formats of kern_formats.h have
+ * something independent to be checked against.
+ */
+#include "kern/vec_scalar.h"
+
+#include "quant/quant_unpack.h"
+
+#define VEC_FORMATS(VECTOR, OTHER) KERN_VECTOR_FORMATS(OTHER) KERN_OTHER_FORMATS(OTHER)
+#include "kern/kern_level.h"
