@@ -1,0 +1,109 @@
+/* check_kern.c: see check_kern.h. */
+#include "check_kern.h"
+
+#include <math.h>
+#include <string.h>
+
+const kern *ck_next(const kern *k) {
+    bool after = false;
+    for (size_t i = 0; kern_at(i); i++) {
+        if (after && kern_runs(kern_at(i))) return kern_at(i);
+        if (kern_at(i) == k) after = true;
+    }
+    return NULL;
+}
+
+void ck_fill(rng *r, float *x, size_t n, bool outliers) {
+    for (size_t i = 0; i < n; i++) {
+        x[i] = rng_normal(r);
+        if (outliers && rng_u64(r) % 64 == 0) x[i] *= 30.0f;
+    }
+}
+
+static void random_floats(rng *r, const quant_type *t, uint8_t *b, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += t->block_bytes) {
+        float v = 0.1f * rng_normal(r);
+        double d = v;
+        uint16_t half = t->id == QUANT_F16 ? f16_of_f32(v) : bf16_of_f32(v);
+        memcpy(b + i, t->id == QUANT_F32 ? (void *)&v : t->id == QUANT_F64 ? (void *)&d : (void *)&half, t->block_bytes);
+    }
+}
+
+/* Random bytes, then sane scales where a type has halves or exponents in its blocks. */
+static void random_blocks(rng *r, const quant_type *t, uint8_t *b, size_t bytes) {
+    static const struct { quant_id id; int at, n; } halves[] = {
+        {QUANT_Q4_0, 0, 1}, {QUANT_Q4_1, 0, 2}, {QUANT_Q5_0, 0, 1}, {QUANT_Q5_1, 0, 2}, {QUANT_Q8_0, 0, 1},
+        {QUANT_Q2_K, 80, 2}, {QUANT_Q3_K, 108, 1}, {QUANT_Q4_K, 0, 2}, {QUANT_Q5_K, 0, 2}, {QUANT_Q6_K, 208, 1},
+        {QUANT_IQ1_S, 0, 1}, {QUANT_IQ2_XXS, 0, 1}, {QUANT_IQ2_XS, 0, 1}, {QUANT_IQ2_S, 0, 1}, {QUANT_IQ3_XXS, 0, 1},
+        {QUANT_IQ3_S, 0, 1}, {QUANT_IQ4_NL, 0, 1}, {QUANT_IQ4_XS, 0, 1}, {QUANT_TQ1_0, 52, 1}, {QUANT_TQ2_0, 64, 1},
+        {QUANT_Q1_0, 0, 1}, {QUANT_Q2_0, 0, 1},
+    };
+    for (size_t i = 0; i < bytes; i++) b[i] = (uint8_t)rng_u64(r);
+    for (size_t i = 0; i < bytes; i += t->block_bytes) {
+        for (size_t h = 0; h < COUNT_OF(halves); h++)
+            for (int n = 0; halves[h].id == t->id && n < halves[h].n; n++)
+                store_u16(b + i + halves[h].at + 2 * n, f16_of_f32((float)(0.01 + 0.02 * rng_unit(r))));
+        if (t->id == QUANT_MXFP4) b[i] = (uint8_t)(118 + rng_u64(r) % 8);
+        if (t->id == QUANT_NVFP4)
+            for (int n = 0; n < 4; n++) b[i + n] = (uint8_t)(rng_u64(r) % 64);
+        if (t->id == QUANT_IQ1_M) /* its half scale lies in the top nibbles of four words */
+            for (int n = 0; n < 4; n++) b[i + 49 + 2 * n] = (uint8_t)((b[i + 49 + 2 * n] & 15) | (0x2400 >> 4 * n & 15) << 4);
+    }
+}
+
+void ck_weights_open(ck_weights *w, rng *r, const quant_type *type, size_t n_rows, size_t n_in) {
+    *w = (ck_weights){.type = type, .n_rows = n_rows, .n_in = n_in};
+    CHECK(quant_bytes(type, n_in, &w->row_bytes));
+    w->bytes = n_rows * w->row_bytes;
+    w->b = test_guard(w->bytes);
+    if (type->block_len == 1) random_floats(r, type, w->b, w->bytes);
+    else random_blocks(r, type, w->b, w->bytes);
+}
+
+void ck_weights_close(ck_weights *w) { test_guard_free(w->b, w->bytes); }
+
+void ck_row(const ck_weights *w, size_t r, float *out) { w->type->decode(w->b + r * w->row_bytes, out, w->n_in); }
+
+void ck_matmul(const kern *k, kern_role role, const ck_weights *w, size_t first_row, size_t n_rows, const float *x,
+               size_t n_act, float *out) {
+    enum { ACTS_MAX = 64 };
+    kern_act format = kern_act_of(k, w->type->id, role);
+    size_t act_bytes = kern_act_bytes(k, format, w->n_in), scratch_bytes = kern_scratch_bytes(k, w->n_in);
+    CHECK_EQ(act_bytes % 64, 0);
+    CHECK(n_act <= ACTS_MAX);
+    void *acts[ACTS_MAX], *scratch = test_guard(scratch_bytes);
+    float *outs[ACTS_MAX];
+    for (size_t a = 0; a < n_act; a++) {
+        float *row = test_guard(w->n_in * sizeof *row);
+        memcpy(row, x + a * w->n_in, w->n_in * sizeof *row);
+        acts[a] = test_guard(act_bytes);
+        memset(acts[a], 0xA5, act_bytes); /* old contents must not matter */
+        kern_act_prepare(k, format, row, w->n_in, acts[a]);
+        test_guard_free(row, w->n_in * sizeof *row);
+        outs[a] = test_guard(n_rows * sizeof(float));
+    }
+    memset(scratch, 0xFF, scratch_bytes);
+    kern_matmul m = {.type = w->type->id, .role = role, .weights = w->b + first_row * w->row_bytes,
+                     .row_bytes = w->row_bytes, .n_rows = n_rows, .n_in = w->n_in, .acts = (const void *const *)acts,
+                     .outs = outs, .n_act = n_act, .scale = 1, .scratch = scratch};
+    kern_run_matmul(k, &m);
+    for (size_t a = 0; a < n_act; a++) {
+        memcpy(out + a * n_rows, outs[a], n_rows * sizeof(float));
+        test_guard_free(outs[a], n_rows * sizeof(float));
+        test_guard_free(acts[a], act_bytes);
+    }
+    test_guard_free(scratch, scratch_bytes);
+}
+
+void ck_exact(const ck_weights *w, const float *x, size_t n_act, double *out) {
+    float *row = malloc(w->n_in * sizeof *row);
+    for (size_t r = 0; r < w->n_rows; r++) {
+        ck_row(w, r, row);
+        for (size_t a = 0; a < n_act; a++) {
+            double sum = 0;
+            for (size_t i = 0; i < w->n_in; i++) sum += (double)row[i] * (double)x[a * w->n_in + i];
+            out[a * w->n_rows + r] = sum;
+        }
+    }
+    free(row);
+}

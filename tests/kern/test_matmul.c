@@ -1,0 +1,158 @@
+/* test_matmul.c: weights times activations, every type at every level: against double arithmetic, and bit by bit
+ * against itself in other company. */
+#include "check_kern.h"
+
+#include <math.h>
+#include <string.h>
+
+static const kern_role roles[] = {KERN_DECODE, KERN_PROMPT};
+
+/* Normalised mean square error allowed: quantised activations in 16 and 8 bits, and floats. */
+static double allowed(const quant_type *t, kern_role role) {
+    if (t->block_len == 1) return 1e-12;
+    return role == KERN_DECODE ? 2e-8 : 3e-4;
+}
+
+static void near_exact(const kern *k, const quant_type *t, kern_role role, size_t n_rows, size_t n_in, size_t n_act) {
+    rng r;
+    rng_seed(&r, 1000 * t->id + n_rows + n_in);
+    ck_weights w;
+    ck_weights_open(&w, &r, t, n_rows, n_in);
+    float *x = malloc(n_act * n_in * sizeof *x), *out = malloc(n_act * n_rows * sizeof *out);
+    float *row = malloc(n_in * sizeof *row);
+    double *exact = malloc(n_act * n_rows * sizeof *exact), error = 0, power = 0;
+    for (size_t a = 0; a < n_act; a++) ck_fill(&r, x + a * n_in, n_in, a % 2);
+    ck_exact(&w, x, n_act, exact);
+    ck_matmul(k, role, &w, 0, n_rows, x, n_act, out);
+    /* The power of what is summed, not of the sum: a row may cancel out. */
+    for (size_t i = 0; i < n_rows; i++) {
+        ck_row(&w, i, row);
+        for (size_t a = 0; a < n_act; a++)
+            for (size_t j = 0; j < n_in; j++) power += pow((double)row[j] * (double)x[a * n_in + j], 2);
+    }
+    for (size_t i = 0; i < n_act * n_rows; i++) error += pow((double)out[i] - exact[i], 2);
+    free(row);
+    free(exact);
+    free(out);
+    free(x);
+    ck_weights_close(&w);
+    CHECK_MSG(error <= allowed(t, role) * power, "%s %s %s, %zu x %zu, %zu activations: error %.3g, allowed %.3g",
+              kern_name(k), t->name, role == KERN_DECODE ? "decode" : "prompt", n_rows, n_in, n_act, error / power,
+              allowed(t, role));
+}
+
+TEST(matmul_is_near_exact) {
+    EACH_LEVEL(k)
+        for (uint32_t id = 0; id < QUANT_ID_MAX; id++) {
+            const quant_type *t = quant_find(id);
+            if (!t) continue;
+            for (size_t i = 0; i < 2; i++) {
+                size_t len = t->block_len;
+                near_exact(k, t, roles[i], 1, len, 1);
+                near_exact(k, t, roles[i], 3, 3 * len, 2);
+                near_exact(k, t, roles[i], 17, MAX(len, 32) * 8, 5);
+                near_exact(k, t, roles[i], 39, MAX(len, 32) * 9, 17);
+                if (len == 1) near_exact(k, t, roles[i], 5, 1000 + 37, 3);
+            }
+        }
+}
+
+/* The same bits alone, in any batch and in any slice of rows. */
+static void same_in_company(const kern *k, const quant_type *t, kern_role role, size_t n_in) {
+    enum { ROWS = 37, ACTS = 17 };
+    rng r;
+    rng_seed(&r, 77 + t->id);
+    ck_weights w;
+    ck_weights_open(&w, &r, t, ROWS, n_in);
+    float *x = malloc(ACTS * n_in * sizeof *x), all[ACTS][ROWS], some[ACTS][ROWS];
+    for (size_t a = 0; a < ACTS; a++) ck_fill(&r, x + a * n_in, n_in, a % 2);
+    ck_matmul(k, role, &w, 0, ROWS, x, ACTS, all[0]);
+    for (size_t n = 1; n <= ACTS; n += n < 8 ? 1 : 3) {
+        ck_matmul(k, role, &w, 0, ROWS, x + (ACTS - n) * n_in, n, some[0]);
+        CHECK_MSG(!memcmp(some, all[ACTS - n], n * sizeof some[0]), "%s %s: %zu activations differ from %d", kern_name(k),
+                  t->name, n, ACTS);
+    }
+    static const size_t cuts[][2] = {{0, 1}, {36, 1}, {3, 16}, {16, 21}, {5, 31}};
+    for (size_t i = 0; i < COUNT_OF(cuts); i++) {
+        size_t from = cuts[i][0], n = cuts[i][1];
+        ck_matmul(k, role, &w, from, n, x, 3, some[0]);
+        for (size_t a = 0; a < 3; a++)
+            CHECK_MSG(!memcmp(some[0] + a * n, all[a] + from, n * sizeof(float)), "%s %s: rows %zu to %zu differ",
+                      kern_name(k), t->name, from, from + n);
+    }
+    free(x);
+    ck_weights_close(&w);
+}
+
+TEST(matmul_same_bits_in_any_company) {
+    EACH_LEVEL(k)
+        for (uint32_t id = 0; id < QUANT_ID_MAX; id++) {
+            const quant_type *t = quant_find(id);
+            for (size_t i = 0; t && i < 2; i++) same_in_company(k, t, roles[i], MAX(t->block_len, 32) * 5);
+        }
+}
+
+/* Blocks of any bytes at all, and activations that are not numbers: nothing to assert but that it comes back. */
+TEST(matmul_survives_any_bytes) {
+    float x[512], out[5 * 2];
+    EACH_LEVEL(k)
+        for (uint32_t id = 0; id < QUANT_ID_MAX; id++) {
+            const quant_type *t = quant_find(id);
+            if (!t) continue;
+            rng r;
+            rng_seed(&r, id);
+            ck_weights w;
+            ck_weights_open(&w, &r, t, 5, 256);
+            for (size_t i = 0; i < w.bytes; i++) w.b[i] = (uint8_t)rng_u64(&r);
+            ck_fill(&r, x, 512, true);
+            x[3] = F32_INF;
+            x[300] = __builtin_nanf("");
+            x[301] = -0.0f;
+            x[302] = 1e-42f;
+            for (size_t i = 0; i < 2; i++) ck_matmul(k, roles[i], &w, 0, 5, x, 2, out);
+            ck_weights_close(&w);
+        }
+}
+
+TEST(matmul_keeps_what_is_no_number) {
+    static const quant_id ids[] = {QUANT_F16, QUANT_Q4_K, QUANT_Q8_0, QUANT_IQ2_S};
+    EACH_LEVEL(k)
+        for (size_t j = 0; j < 2 * COUNT_OF(ids); j++) {
+            rng r;
+            rng_seed(&r, j);
+            ck_weights w;
+            ck_weights_open(&w, &r, quant_find(ids[j / 2]), 3, 512);
+            float x[512], out[3];
+            ck_fill(&r, x, 512, false);
+            x[400] = __builtin_nanf("");
+            ck_matmul(k, roles[j % 2], &w, 0, 3, x, 1, out);
+            for (size_t n = 0; n < 3; n++) CHECK(f32_is_nan(out[n]));
+            ck_weights_close(&w);
+        }
+}
+
+TEST(matmul_scales_and_places_its_output) {
+    EACH_LEVEL(k)
+        for (size_t i = 0; i < 2; i++) {
+            rng r;
+            rng_seed(&r, 5);
+            ck_weights w;
+            ck_weights_open(&w, &r, quant_find(QUANT_Q4_K), 20, 256);
+            float x[256], once[20], out[30] = {0}, *outs[] = {out};
+            ck_fill(&r, x, 256, false);
+            ck_matmul(k, roles[i], &w, 0, 20, x, 1, once);
+            kern_act format = kern_act_of(k, QUANT_Q4_K, roles[i]);
+            void *act = aligned_alloc(64, kern_act_bytes(k, format, 256));
+            void *scratch = aligned_alloc(64, kern_scratch_bytes(k, 256));
+            kern_act_prepare(k, format, x, 256, act);
+            const void *acts[] = {act};
+            kern_matmul m = {.type = QUANT_Q4_K, .role = roles[i], .weights = w.b, .row_bytes = w.row_bytes, .n_rows = 20,
+                             .n_in = 256, .acts = acts, .outs = outs, .out_first = 7, .n_act = 1, .scale = 0.5f,
+                             .scratch = scratch};
+            kern_run_matmul(k, &m);
+            for (size_t n = 0; n < 30; n++) CHECK(out[n] == (n < 7 || n >= 27 ? 0.0f : once[n - 7] * 0.5f));
+            free(act);
+            free(scratch);
+            ck_weights_close(&w);
+        }
+}
