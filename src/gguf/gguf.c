@@ -7,7 +7,7 @@
  */
 #include "gguf/gguf_int.h"
 
-/* ---- tables and indices ------------------------------------------------------------------------- */
+/* ---- tables and indices ----------------------------------------------------------------------------------------- */
 
 err_code gguf_table_open(gguf_table *t, size_t count_max, size_t size, err *e) {
     err_code c = arena_open(&t->mem, MEM_GGUF, count_max * size, e);
@@ -67,7 +67,7 @@ bool gguf_name_ok(str s) {
     return true;
 }
 
-/* ---- parts -------------------------------------------------------------------------------------- */
+/* ---- parts ------------------------------------------------------------------------------------------------------ */
 
 #define SPLIT_TAIL_BYTES (sizeof "-00001-of-00004.gguf" - 1)
 
@@ -197,7 +197,7 @@ static err_code index_tensors(gguf *g, err *e) {
     return c ? gguf_part_error(g, 0, e, c, "no memory for the index of %zu tensors", g->tensors.count) : ERR_NONE;
 }
 
-/* ---- open, close -------------------------------------------------------------------------------- */
+/* ---- open, close ------------------------------------------------------------------------------------------------ */
 
 err_code gguf_open_opts(gguf **out, const char *path, const gguf_opts *opts, err *e) {
     *out = NULL;
@@ -238,7 +238,7 @@ void gguf_close(gguf *g) {
     mem_block_free(g);
 }
 
-/* ---- what is in it ------------------------------------------------------------------------------ */
+/* ---- what is in it ---------------------------------------------------------------------------------------------- */
 
 uint32_t gguf_version(const gguf *g) { return g->version; }
 uint32_t gguf_alignment(const gguf *g) { return g->alignment; }

@@ -81,7 +81,7 @@ size_t gguf_tensor_count(const gguf *g);
 const gguf_tensor *gguf_tensor_at(const gguf *g, size_t i);
 const gguf_tensor *gguf_find_tensor(const gguf *g, const char *name); /* NULL when absent; hashed */
 
-/* ---- writer: header in memory, tensor data streamed ------------------------------------------------- */
+/* ---- writer: header in memory, tensor data streamed ------------------------------------------------------------- */
 
 typedef struct gguf_writer gguf_writer;
 /* version 2 or 3 (0: 3); alignment a power of two from 8 (0: 32), written as general.alignment where it is not 32. */

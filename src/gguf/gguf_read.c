@@ -47,7 +47,7 @@ err_code gguf_part_error(const gguf *g, uint32_t part, err *e, err_code code, co
     return err_set(e, code, WHERE, "%.*s: %s", gguf_shown(name), name.ptr, text);
 }
 
-/* ---- bytes -------------------------------------------------------------------------------------- */
+/* ---- bytes ------------------------------------------------------------------------------------------------------ */
 
 /* Makes the next n bytes available at r->at + r->pos. `what` ends the sentence when the file is too short. */
 static err_code need(reader *r, uint64_t n, const char *what, str name) {
@@ -116,7 +116,7 @@ static err_code take_name(reader *r, const char *what, size_t index, size_t byte
     return ERR_NONE;
 }
 
-/* ---- keys --------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------------------------- */
 
 size_t gguf_kind_bytes(uint32_t kind) {
     static const uint8_t bytes[GGUF_KINDS] = {
@@ -232,7 +232,7 @@ static err_code read_alignment(reader *r, gguf_head *h) {
     return ERR_NONE;
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------ */
+/* ---- tensors ---------------------------------------------------------------------------------------------------- */
 
 /* Ids that were retired, or that only other programs' tensors have. */
 static const char *const foreign_types[QUANT_ID_MAX] = {
@@ -371,7 +371,7 @@ static err_code check_overlap(reader *r, size_t first) {
     return c;
 }
 
-/* ---- the whole header --------------------------------------------------------------------------- */
+/* ---- the whole header ------------------------------------------------------------------------------------------- */
 
 static err_code read_start(reader *r, uint32_t *version) {
     str none = {NULL, 0};

@@ -27,7 +27,7 @@ struct gguf_writer {
     bool finished;
 };
 
-/* ---- open, close -------------------------------------------------------------------------------- */
+/* ---- open, close ------------------------------------------------------------------------------------------------ */
 
 err_code gguf_writer_open(gguf_writer **out, uint32_t version, uint32_t alignment, err *e) {
     *out = NULL;
@@ -67,7 +67,7 @@ void gguf_writer_close(gguf_writer *w) {
     mem_block_free(w);
 }
 
-/* ---- keys --------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------------------------- */
 
 /* Keeps the first error of the put calls. */
 #define PUT_FAIL(w, ...) ((void)((w)->first.code || err_set(&(w)->first, __VA_ARGS__)))
@@ -172,7 +172,7 @@ void gguf_put_kv(gguf_writer *w, const gguf_kv *kv) {
     append(w, &w->kvs, kv->data, kv->data_bytes);
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------ */
+/* ---- tensors ---------------------------------------------------------------------------------------------------- */
 
 void gguf_put_tensor(gguf_writer *w, const char *name, const quant_type *t, uint32_t n_dims, const uint64_t *dims) {
     str view = str_of(name);
@@ -208,7 +208,7 @@ void gguf_put_tensor(gguf_writer *w, const char *name, const quant_type *t, uint
     w->data_bytes = align_up(w->data_bytes + bytes, w->alignment);
 }
 
-/* ---- the file ----------------------------------------------------------------------------------- */
+/* ---- the file --------------------------------------------------------------------------------------------------- */
 
 static err_code write_bytes(gguf_writer *w, const void *bytes, size_t n, err *e) {
     int error = n ? plat_out_write(w->out, bytes, n) : PLAT_OK;

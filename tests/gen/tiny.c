@@ -1,7 +1,7 @@
 /* tiny.c: writes the files that tiny.h describes. Weights are in tiny_weights.c, vocabularies in tiny_tok.c.
  *
- * Tensors are listed first (name, shape, how to fill), then declared and written part by part: the list is walked twice,
- * so no tensor is in memory longer than it takes to write it.
+ * Tensors are listed first (name, shape, how to fill), then declared and written part by part: the list is walked
+ * twice, so no tensor is in memory longer than it takes to write it.
  */
 #include "gen/tiny_int.h"
 
@@ -30,8 +30,8 @@ typedef struct list {
 static bool is(const tiny_spec *s, const char *arch) { return strcmp(s->arch, arch) == 0; }
 
 tiny_spec tiny_default(const char *arch) {
-    tiny_spec s = {.arch = arch ? arch : "llama", .n_layer = 2, .n_embd = 256, .n_head = 4, .n_head_kv = 2, .head_dim = 64,
-                   .n_ff = 512, .n_ctx = 256, .type = QUANT_F32, .seed = 1};
+    tiny_spec s = {.arch = arch ? arch : "llama", .n_layer = 2, .n_embd = 256, .n_head = 4, .n_head_kv = 2,
+                   .head_dim = 64, .n_ff = 512, .n_ctx = 256, .type = QUANT_F32, .seed = 1};
     if (is(&s, "smollm3")) s.n_layer = 4; /* its fourth layer has no rope */
     if (is(&s, "qwen2") || is(&s, "qwen2moe")) s.biases = true;
     if (is(&s, "qwen2moe") || is(&s, "qwen3moe")) {
@@ -121,7 +121,7 @@ static void list_tensors(list *l, uint32_t n_vocab) {
     for (uint32_t i = 0; i < s->n_layer; i++) add_layer(l, i);
 }
 
-/* ---- metadata ------------------------------------------------------------------------------------------------------ */
+/* ---- metadata --------------------------------------------------------------------------------------------------- */
 
 static const char *key(const tiny_spec *s, const char *name) {
     static char text[96];
@@ -170,7 +170,7 @@ static void put_keys(gguf_writer *w, const tiny_spec *s, const tiny_vocab *v) {
     tiny_vocab_put(w, s, v);
 }
 
-/* ---- weights -------------------------------------------------------------------------------------------------------- */
+/* ---- weights ---------------------------------------------------------------------------------------------------- */
 
 /* Fills the tensor's bytes. */
 static void fill(const tiny_spec *s, const tensor *t, void *to, size_t n) {
@@ -179,7 +179,7 @@ static void fill(const tiny_spec *s, const tensor *t, void *to, size_t n) {
     for (const char *c = t->name; *c; c++) hash = (hash ^ (uint8_t)*c) * 0x100000001b3u;
     rng_seed(&r, hash ^ s->seed * 0x9e3779b97f4a7c15u);
     float *f = to;
-    /* Embeddings are rows that are looked up, not multiplied with; a tied one is both, which makes its logits larger. */
+    /* Embeddings are rows that are looked up, not multiplied with; a tied one is both. */
     bool embedding = strcmp(t->name, "token_embd.weight") == 0;
     double deviation = embedding && !s->tied ? 1.0 : 1.0 / math_sqrt((double)t->dims[0]);
     switch (t->fill) {

@@ -1,11 +1,11 @@
 /* tiny.h: a seeded generator of tiny models, so that tests have any architecture, tensor type, tokenizer and container
  * without a file from outside.
  *
- * The same spec gives the same bytes on every machine: nothing here uses libm or the order of floating-point sums, and
- * every tensor draws from a stream of its own (seed and name), so that the same tensor of two specs has the same
- * weights whatever else is in the file. F32, F16, BF16 and F64 files of a seed hold the same weights, rounded (F64 those
- * of F32). Quantised matrices are random blocks that an encoder could have written, scaled so that the weights of a row
- * of n deviate by about 1 / sqrt(n): activations stay of order one.
+ * The same spec gives the same bytes on every machine: nothing here uses libm or the order of floating-point sums,
+ * and every tensor draws from a stream of its own (seed and name), so that the same tensor of two specs has the same
+ * weights whatever else is in the file. F32, F16, BF16 and F64 files of a seed hold the same weights, rounded (F64
+ * those of F32). Quantised matrices are random blocks that an encoder could have written, scaled so that the weights of
+ * a row of n deviate by about 1 / sqrt(n): activations stay of order one.
  */
 #ifndef LEAT_TINY_H
 #define LEAT_TINY_H

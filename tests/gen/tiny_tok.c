@@ -43,7 +43,7 @@ static size_t char_bytes(char c) {
     return b < 0x80 ? 1 : b < 0xE0 ? 2 : b < 0xF0 ? 3 : 4;
 }
 
-/* ---- SPM ----------------------------------------------------------------------------------------------------------- */
+/* ---- SPM -------------------------------------------------------------------------------------------------------- */
 
 /* A piece that is not there yet; the earlier, the higher its score. */
 static void add_piece(tiny_vocab *v, const char *text, size_t len) {
@@ -72,7 +72,7 @@ static void make_spm(tiny_vocab *v) {
     for (const char *c = ".,!?'\"\n"; *c; c++) add_piece(v, c, 1);
 }
 
-/* ---- BPE ------------------------------------------------------------------------------------------------------------ */
+/* ---- BPE -------------------------------------------------------------------------------------------------------- */
 
 /* GPT-2 writes a byte as a visible character: itself where it is one, else 256 and on. */
 static size_t visible(uint8_t byte, char out[4]) {
@@ -114,7 +114,7 @@ static void make_bpe(tiny_vocab *v) {
     add_text(v, "<|im_end|>", CONTROL);
 }
 
-/* ---- WPM ------------------------------------------------------------------------------------------------------------ */
+/* ---- WPM -------------------------------------------------------------------------------------------------------- */
 
 static void make_wpm(tiny_vocab *v) {
     static const char *const special[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
@@ -132,7 +132,7 @@ static void make_wpm(tiny_vocab *v) {
         }
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------------------ */
+/* ---- all -------------------------------------------------------------------------------------------------------- */
 
 void tiny_vocab_make(tiny_vocab *v, const tiny_spec *s) {
     *v = (tiny_vocab){0};

@@ -109,7 +109,8 @@ static void fill_block(rng *r, const quant_type *t, uint8_t *b, double d) {
         put_half(b + 52, d);
         break;
     case QUANT_TQ2_0:
-        for (int i = 0; i < 64; i++) b[i] = (uint8_t)(below(r, 3) | below(r, 3) << 2 | below(r, 3) << 4 | below(r, 3) << 6);
+        memset(b, 0, 64);
+        for (int i = 0; i < 256; i++) b[i / 4] = (uint8_t)(b[i / 4] | below(r, 3) << 2 * (i % 4));
         put_half(b + 64, d);
         break;
     case QUANT_IQ1_M: {

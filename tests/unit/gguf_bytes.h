@@ -46,7 +46,8 @@ static inline void add_key_array(bytes *b, const char *key, uint32_t item, uint6
     add_u32(b, item);
     add_u64(b, count);
 }
-static inline void add_tensor(bytes *b, const char *name, uint32_t n_dims, const uint64_t *dims, uint32_t type, uint64_t offset) {
+static inline void add_tensor(bytes *b, const char *name, uint32_t n_dims, const uint64_t *dims, uint32_t type,
+                              uint64_t offset) {
     add_str(b, name);
     add_u32(b, n_dims);
     for (uint32_t i = 0; i < n_dims && i < 8; i++) add_u64(b, dims[i]);

@@ -159,7 +159,8 @@ TEST(gguf_checks_alignment) {
 }
 
 /* One tensor; the data is 64 bytes. */
-static void one_tensor(bytes *b, const char *name, uint32_t n_dims, const uint64_t *dims, uint32_t type, uint64_t offset) {
+static void one_tensor(bytes *b, const char *name, uint32_t n_dims, const uint64_t *dims, uint32_t type,
+                       uint64_t offset) {
     add_start(b, 3, 1, 0);
     add_tensor(b, name, n_dims, dims, type, offset);
     add_data(b, 32, 64);
@@ -298,7 +299,7 @@ TEST(gguf_sorts_many_tensors) {
     }
 }
 
-/* ---- damage ------------------------------------------------------------------------------------------------------- */
+/* ---- damage ----------------------------------------------------------------------------------------------------- */
 
 /* A file with something of everything. */
 static void sample(bytes *b) {

@@ -24,7 +24,8 @@ TEST(tiny_architectures_have_their_tensors) {
     static const struct {
         const char *arch;
         size_t n_tensors;
-    } cases[] = {{"llama", 21}, {"mistral3", 21}, {"qwen2", 27}, {"qwen3", 25}, {"qwen2moe", 37}, {"qwen3moe", 27}, {"smollm3", 39}};
+    } cases[] = {{"llama", 21},    {"mistral3", 21}, {"qwen2", 27},  {"qwen3", 25},
+                 {"qwen2moe", 37}, {"qwen3moe", 27}, {"smollm3", 39}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         tiny_spec s = tiny_default(cases[i].arch);
         const char *path = test_path(0, "tiny.gguf");
@@ -41,7 +42,8 @@ TEST(tiny_architectures_have_their_tensors) {
 
 /* Reference logits are taken from files like these, so a changed byte makes them worthless. */
 TEST(tiny_files_never_change) {
-    tiny_spec specs[4] = {tiny_default("llama"), tiny_default("qwen2moe"), tiny_default("qwen3"), tiny_default("mistral3")};
+    tiny_spec specs[4] = {tiny_default("llama"), tiny_default("qwen2moe"), tiny_default("qwen3"),
+                          tiny_default("mistral3")};
     specs[0].tok = TINY_TOK_SPM;
     specs[1].tok = TINY_TOK_WPM;
     specs[1].type = QUANT_Q4_K;
