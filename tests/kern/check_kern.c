@@ -45,7 +45,7 @@ static void random_blocks(rng *r, const quant_type *t, uint8_t *b, size_t bytes)
                 store_u16(b + i + halves[h].at + 2 * n, f16_of_f32((float)(0.01 + 0.02 * rng_unit(r))));
         if (t->id == QUANT_MXFP4) b[i] = (uint8_t)(118 + rng_u64(r) % 8);
         if (t->id == QUANT_NVFP4)
-            for (int n = 0; n < 4; n++) b[i + n] = (uint8_t)(rng_u64(r) % 64);
+            for (int n = 0; n < 4; n++) b[i + n] = (uint8_t)(40 + rng_u64(r) % 16);
         if (t->id == QUANT_IQ1_M) /* its half scale lies in the top nibbles of four words */
             for (int n = 0; n < 4; n++) b[i + 49 + 2 * n] = (uint8_t)((b[i + 49 + 2 * n] & 15) | (0x2400 >> 4 * n & 15) << 4);
     }

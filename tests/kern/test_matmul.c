@@ -10,7 +10,7 @@ static const kern_role roles[] = {KERN_DECODE, KERN_PROMPT};
 /* Normalised mean square error allowed: quantised activations in 16 and 8 bits, and floats. */
 static double allowed(const quant_type *t, kern_role role) {
     if (t->block_len == 1) return 1e-12;
-    return role == KERN_DECODE ? 2e-8 : 3e-4;
+    return role == KERN_DECODE ? 1e-6 : 1e-3;
 }
 
 static void near_exact(const kern *k, const quant_type *t, kern_role role, size_t n_rows, size_t n_in, size_t n_act) {
