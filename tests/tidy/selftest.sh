@@ -5,15 +5,16 @@ build=$1 cc=$2 nm=$3
 here=tests/tidy
 try=$build/tidy-try
 rm -rf "$try"
-mkdir -p "$try/src/base" "$try/src/mem" "$try/src/quant" "$try/src/gguf" "$try/src/kern" "$try/src/pool" "$try/src/tools" "$try/src/model" \
-    "$try/src/plat/posix"
+for folder in base mem quant gguf kern pool tools model plat/posix; do mkdir -p "$try/src/$folder"; done
 fails=0
 
 file() { # path: the text comes on standard input
     cat >"$try/src/$1"
 }
 function_of() { # name lines
-    awk -v name="$1" -v n="$2" 'BEGIN { print "int " name "(int a) {"; for (i = 2; i < n; i++) print "    a++;"; print "}" }'
+    echo "int $1(int a) {"
+    lines "    a++;" $(($2 - 2))
+    echo "}"
 }
 lines() { # text count
     awk -v text="$1" -v n="$2" 'BEGIN { for (i = 0; i < n; i++) print text }'
@@ -26,9 +27,16 @@ expect() { # text that the output must hold
 }
 
 printf '/* good */\n#include "base/base.h"\n#include "plat/plat.h"\n#include <stdint.h>\n' | file mem/good.c
-{ printf '/* good: exactly as long as may be. */\n'; function_of good_short 70; printf '/* A state machine. */\n'; function_of good_long 150; } |
-    file quant/good.c
-{ printf '/* good */\nconst char *s = "#include \\"x\\" { { {"; /* { { */\n#define OPEN {\n'; function_of good_text 70; } | file quant/good_text.c
+{
+    printf '/* good: exactly as long as may be. */\n'
+    function_of good_short 70
+    printf '/* A state machine. */\n'
+    function_of good_long 150
+} | file quant/good.c
+{
+    printf '/* good */\nconst char *s = "#include \\"x\\" { { {"; /* { { */\n#define OPEN {\n'
+    function_of good_text 70
+} | file quant/good_text.c
 { printf '/* good */\n'; lines 'int x;' 1200; } | file quant/good_tables.c
 { printf '/* good */\n'; function_of good_kernel 150; } | file kern/good.c
 "$build/tidy" "$try/src" >"$try/out" || {
