@@ -1,0 +1,235 @@
+/* tok.c: opens the tokenizer of a file and takes texts through it.
+ *
+ * Here is what the kinds have in common: the vocabulary, the defaults of each kind and what the file says instead, and
+ * the walk over a text, whose special tokens are taken out first. tok_int.h says which file has the rest. What a file
+ * leaves open follows llama.cpp (release v0.5.0), so that a file gives the same tokens here and there.
+ */
+#include "tok/tok_int.h"
+
+#include "plat/plat.h"
+
+/* ---- the vocabulary ----------------------------------------------------------------------------------- */
+
+err_code tok_array(const gguf *g, const char *key, bool want_str, uint64_t n, const gguf_kv **out, err *e) {
+    const gguf_kv *kv = gguf_find(g, key);
+    if (!kv) return ERR(e, ERR_FORMAT, "%s: missing", key);
+    bool number = kv->item != GGUF_STR && kv->item != GGUF_BOOL && kv->item != GGUF_ARR;
+    if (kv->kind != GGUF_ARR || (want_str ? kv->item != GGUF_STR : !number))
+        return ERR(e, ERR_FORMAT, "%s: %s%s, wanted an array of %s", key, kv->kind == GGUF_ARR ? "array of " : "",
+                   gguf_kind_name(kv->item), want_str ? "str" : "numbers");
+    if (kv->count < n)
+        return ERR(e, ERR_FORMAT, "%s: %llu items, wanted one for each of %llu tokens", key, (unsigned long long)kv->count,
+                   (unsigned long long)n);
+    *out = kv;
+    return ERR_NONE;
+}
+
+/* Copies the tokens' texts, so that the file may be closed. A token without text gets a name that says so. */
+static err_code read_tokens(tok *t, const gguf_kv *kv, err *e) {
+    uint64_t seed;
+    plat_entropy(&seed, sizeof(seed));
+    uint32_t n = (uint32_t)kv->count;
+    t->attr = arena_array(&t->mem, n, sizeof(uint16_t));
+    char *texts = arena_alloc(&t->mem, kv->data_bytes, 1); /* their lengths, which stay behind, are room for one zero each */
+    if (!t->attr || !texts || !tok_names_open(&t->names, &t->mem, n, seed))
+        return ERR(e, ERR_MEMORY, "no memory for %u tokens", n);
+    gguf_cursor c = {0, 0};
+    for (str text; gguf_next_str(kv, &c, &text);) {
+        uint32_t id = (uint32_t)c.index - 1;
+        char empty[24];
+        if (text.len == 0) text = (str){empty, fmt(empty, sizeof(empty), "[EMPTY_%u]", id)};
+        if (text.len > TOK_PIECE_MAX)
+            return ERR(e, ERR_FORMAT, "tokenizer.ggml.tokens: token %u has %zu bytes, at most %d wanted", id, text.len, TOK_PIECE_MAX);
+        char *copy = text.ptr == empty ? arena_copy(&t->mem, text) : memcpy(texts, text.ptr, text.len);
+        if (!copy) return ERR(e, ERR_MEMORY, "no memory for token %u", id);
+        if (copy == texts) texts += text.len;
+        uint32_t at = tok_names_add(&t->names, &t->mem, (str){copy, text.len});
+        if (at == TOK_NONE) return ERR(e, ERR_MEMORY, "no memory for token %u", id);
+        if (at != id)
+            return ERR(e, ERR_FORMAT, "tokenizer.ggml.tokens: tokens %u and %u have the same text \"%.*s\"", at, id,
+                       (int)MIN(text.len, 64), text.ptr);
+        t->token_bytes_max = MAX(t->token_bytes_max, text.len);
+    }
+    return ERR_NONE;
+}
+
+static err_code read_attrs(tok *t, const gguf *g, err *e) {
+    /* The kinds of a file are 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte; others: none of these. */
+    static const uint16_t attrs[] = {0, ATTR_NORMAL, ATTR_UNKNOWN, ATTR_CONTROL, ATTR_USER, ATTR_UNUSED, ATTR_BYTE};
+    const gguf_kv *kv = NULL;
+    if (gguf_find(g, "tokenizer.ggml.token_type")) {
+        err_code code = tok_array(g, "tokenizer.ggml.token_type", false, t->names.count, &kv, e);
+        if (code != ERR_NONE) return code;
+    }
+    for (uint32_t i = 0; i < t->names.count; i++) {
+        uint64_t kind = 1;
+        if (kv && !gguf_item_u64(kv, i, &kind)) kind = 0;
+        t->attr[i] = kind < COUNT_OF(attrs) ? attrs[kind] : 0;
+    }
+    return ERR_NONE;
+}
+
+/* ---- kinds ----------------------------------------------------------------------------------------------- */
+
+static err_code choose_pre(tok *t, str name, err *e) {
+    if (name.len == 0) name = STR("default");
+    t->pre = tok_pre_find(name);
+    if (!t->pre)
+        return ERR(e, ERR_UNSUPPORTED, "tokenizer.ggml.pre: pre-tokenizer \"%.*s\" is unknown", (int)MIN(name.len, 64), name.ptr);
+    t->pre_flags = tok_pre_flags(t->pre);
+    t->add_bos = t->pre_flags & (PRE_ADD_BOS | PRE_FORCE_BOS);
+    t->tidy_spaces = !(t->pre_flags & PRE_KEEP_SPACES);
+    if (t->pre_flags & PRE_NO_BOS) t->bos = -1;
+    return ERR_NONE;
+}
+
+/* What holds unless the file says otherwise. */
+static err_code choose_kind(tok *t, const gguf *g, err *e) {
+    str model = STR(""), pre = STR("");
+    if (!tok_present(g)) return ERR(e, ERR_FORMAT, "tokenizer.ggml.model: missing; this file has no tokenizer");
+    gguf_get_str(g, "tokenizer.ggml.model", &model);
+    gguf_get_str(g, "tokenizer.ggml.pre", &pre);
+    t->unk = t->sep = -1;
+    if (str_is(model, "llama")) {
+        t->kind = TOK_SPM;
+        t->bos = 1, t->eos = 2, t->unk = 0;
+        t->add_space = t->add_bos = true;
+        return ERR_NONE;
+    }
+    if (str_is(model, "bert")) {
+        t->kind = TOK_WPM;
+        t->bos = 101, t->eos = -1, t->unk = 100, t->sep = 102;
+        t->add_bos = t->tidy_spaces = t->lower = true;
+        return ERR_NONE;
+    }
+    t->kind = TOK_BPE;
+    t->bos = t->eos = 11;
+    if (str_is(model, "gpt2") || str_is(model, "whitespace")) return choose_pre(t, pre, e);
+    t->bos = t->eos = -1;
+    if (str_is(model, "gemma4")) return choose_pre(t, model, e);
+    return ERR(e, ERR_UNSUPPORTED, "tokenizer.ggml.model: tokenizer \"%.*s\" is not known here, wanted gpt2, llama, bert or gemma4",
+               (int)MIN(model.len, 64), model.ptr);
+}
+
+static void read_options(tok *t, const gguf *g) {
+    gguf_get_bool(g, "tokenizer.ggml.add_space_prefix", &t->add_space);
+    gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &t->add_bos);
+    gguf_get_bool(g, "tokenizer.ggml.add_eos_token", &t->add_eos);
+    gguf_get_bool(g, "tokenizer.ggml.normalizer.lowercase", &t->lower);
+    t->strip_accents = t->lower;
+    gguf_get_bool(g, "tokenizer.ggml.normalizer.strip_accents", &t->strip_accents);
+    if (t->pre_flags & PRE_FORCE_BOS) t->add_bos = true;
+    if (t->kind == TOK_BPE && !(t->pre_flags & PRE_DROP_SPACES)) t->lower = false;
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------------- */
+
+/* A bound on what the tables may take, for address space only: each string has a text, twice a place in a table while
+ * that grows, a slot or two; each merge three strings and two slots. */
+static size_t bound(const gguf *g) {
+    const gguf_kv *tokens = gguf_find(g, "tokenizer.ggml.tokens"), *merges = gguf_find(g, "tokenizer.ggml.merges");
+    size_t bytes = (size_t)1 << 20;
+    if (tokens) bytes += 2 * tokens->data_bytes + 128 * (size_t)tokens->count;
+    if (merges) bytes += 4 * merges->data_bytes + 512 * (size_t)merges->count;
+    return bytes + sizeof(tok);
+}
+
+static err_code fill(tok *t, const gguf *g, err *e) {
+    const gguf_kv *tokens = NULL;
+    err_code code = choose_kind(t, g, e);
+    if (code == ERR_NONE) code = tok_array(g, "tokenizer.ggml.tokens", true, 1, &tokens, e);
+    if (code == ERR_NONE) code = read_tokens(t, tokens, e);
+    if (code == ERR_NONE) code = read_attrs(t, g, e);
+    if (code == ERR_NONE) read_options(t, g);
+    if (code == ERR_NONE) code = tok_special_open(t, g, e);
+    if (code == ERR_NONE && t->kind == TOK_BPE) code = tok_bpe_open(t, g, e);
+    if (code == ERR_NONE && t->kind == TOK_SPM) code = tok_spm_open(t, g, e);
+    return code;
+}
+
+err_code tok_open(tok **out, const gguf *g, err *e) {
+    arena mem = {0};
+    *out = NULL;
+    err_code code = arena_open(&mem, MEM_TOK, bound(g), e);
+    tok *t = code == ERR_NONE ? arena_alloc(&mem, sizeof(tok), 64) : NULL;
+    if (!t) {
+        arena_close(&mem);
+        return code != ERR_NONE ? code : ERR(e, ERR_MEMORY, "no memory for a tokenizer");
+    }
+    t->mem = mem;
+    code = fill(t, g, e);
+    if (code == ERR_NONE) *out = t;
+    else tok_close(t);
+    return code;
+}
+
+void tok_close(tok *t) {
+    if (!t) return;
+    arena mem = t->mem; /* which holds t */
+    arena_close(&mem);
+}
+
+/* ---- encoding -------------------------------------------------------------------------------------------- */
+
+static err_code encode_text(tok_work *w, str text, bool after_special, err *e) {
+    switch (w->t->kind) {
+    case TOK_BPE: return tok_bpe_encode(w, text, e);
+    case TOK_SPM: return tok_spm_encode(w, text, w->t->add_space && after_special, e);
+    case TOK_WPM: return tok_wpm_encode(w, text, e);
+    }
+    return ERR_INTERNAL;
+}
+
+/* Text and special tokens in turn, as the cover has them. */
+static err_code encode_covered(tok_work *w, str text, const uint8_t *cover, err *e) {
+    err_code code = ERR_NONE;
+    bool after_special = true;
+    for (size_t from = 0, to; from < text.len && code == ERR_NONE; from = to) {
+        uint8_t what = cover ? cover[from] : COVER_TEXT;
+        uint8_t more = what == COVER_TOKEN ? COVER_REST : what;
+        for (to = cover ? from + 1 : text.len; to < text.len && cover[to] == more;) to++;
+        str part = str_cut(text, from, to - from);
+        if (what == COVER_TEXT) code = encode_text(w, part, after_special, e);
+        if (what == COVER_TOKEN) tok_emit(w, (int32_t)tok_names_find(&w->t->names, part));
+        after_special = what == COVER_TOKEN || (what == COVER_DROPPED && after_special);
+    }
+    return code;
+}
+
+err_code tok_encode(const tok *t, str text, uint32_t flags, int32_t *ids, size_t cap, size_t *count, err *e) {
+    tok_work w = {.t = t, .ids = ids, .cap = cap};
+    uint8_t *cover = NULL;
+    bool add = flags & TOK_BOS, begin = add && (t->add_bos || t->kind == TOK_WPM);
+    *count = 0;
+    if (text.len > TOK_TEXT_MAX)
+        return ERR(e, ERR_LIMIT, "a text of %zu bytes is too long, at most %zu wanted", text.len, TOK_TEXT_MAX);
+    err_code code = tok_work_open(&w, text.len, e);
+    if (code == ERR_NONE) code = tok_special_cover(&w, text, flags & TOK_SPECIAL, &cover, e);
+    if (begin && t->bos >= 0) tok_emit(&w, t->bos);
+    if (code == ERR_NONE) code = encode_covered(&w, text, cover, e);
+    if (add && t->kind == TOK_WPM && t->sep >= 0) tok_emit(&w, t->sep);
+    if (add && t->kind != TOK_WPM && t->add_eos && t->eos >= 0) tok_emit(&w, t->eos);
+    tok_work_close(&w);
+    if (code == ERR_NONE) *count = w.count;
+    return code;
+}
+
+/* ---- what a tokenizer says of itself ------------------------------------------------------------------------ */
+
+size_t tok_count(const tok *t) { return t->names.count; }
+int32_t tok_bos(const tok *t) { return t->bos; }
+int32_t tok_eos(const tok *t) { return t->eos; }
+bool tok_adds_bos(const tok *t) { return (t->add_bos || t->kind == TOK_WPM) && t->bos >= 0; }
+bool tok_ends(const tok *t, int32_t id) { return id >= 0 && (uint32_t)id < t->names.count && (t->attr[id] & ATTR_ENDS); }
+str tok_text(const tok *t, int32_t id) { return id >= 0 && (uint32_t)id < t->names.count ? t->names.items[id] : STR(""); }
+const char *tok_pre_name(const tok *t) { return t->pre ? tok_pre_title(t->pre) : ""; }
+
+const char *tok_kind_name(const tok *t) {
+    static const char *const names[] = {"BPE", "SPM", "WPM"};
+    return names[t->kind];
+}
+
+bool tok_present(const gguf *g) {
+    str model;
+    return gguf_get_str(g, "tokenizer.ggml.model", &model) && !str_is(model, "no_vocab") && !str_is(model, "none");
+}

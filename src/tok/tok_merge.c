@@ -1,0 +1,114 @@
+/* tok_merge.c: the merge loop that BPE and SPM share, and the cache of words above it.
+ *
+ * A word's symbols are a chain. Each knows the best merge with its right neighbour; a heap of (rank, position) keys
+ * finds the next one, so a word of n bytes takes O(n log n) even when it is the whole text. A key is stale when its
+ * symbol has another rank by now; then it is passed over. The kinds differ only in what a pair merges into, which
+ * tok_bpe.c and tok_spm.c say.
+ */
+#include "tok/tok_int.h"
+
+/* ---- a heap of keys, the smallest first ------------------------------------------------------------- */
+
+void tok_heap_push(uint64_t *heap, size_t *count, uint64_t key) {
+    size_t at = (*count)++;
+    for (; at > 0 && heap[(at - 1) / 2] > key; at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
+    heap[at] = key;
+}
+
+uint64_t tok_heap_pop(uint64_t *heap, size_t *count) {
+    uint64_t top = heap[0], last = heap[--*count];
+    size_t at = 0, n = *count;
+    for (size_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && heap[child + 1] < heap[child]) child++;
+        if (heap[child] >= last) break;
+        heap[at] = heap[child];
+    }
+    heap[at] = last;
+    return top;
+}
+
+/* ---- merging ------------------------------------------------------------------------------------------ */
+
+bool tok_work_reserve(tok_work *w, size_t n_symbols) {
+    if (n_symbols <= w->symbol_cap) return true;
+    size_t cap = MAX(n_symbols, 256);
+    mem_block_free(w->symbols);
+    /* A key for each pair at first, and each merge takes one key and adds two at most: never more than two a symbol. */
+    w->symbols = mem_block(MEM_TOK, cap * (sizeof(tok_symbol) + 2 * sizeof(uint64_t)));
+    w->symbol_cap = w->symbols ? cap : 0;
+    w->heap = (uint64_t *)(void *)(w->symbols + w->symbol_cap);
+    return w->symbols != NULL;
+}
+
+static void rate(tok_work *w, tok_pair_fn *pair, uint32_t left) {
+    tok_symbol *s = &w->symbols[left];
+    s->rank = TOK_NONE;
+    if (s->next != TOK_NONE && pair(w, s, &w->symbols[s->next], &s->rank, &s->merged))
+        tok_heap_push(w->heap, &w->heap_count, (uint64_t)s->rank << 32 | left);
+}
+
+void tok_merge(tok_work *w, size_t n_symbols, tok_pair_fn *pair) {
+    w->heap_count = 0;
+    for (uint32_t i = 0; i < n_symbols; i++) rate(w, pair, i);
+    while (w->heap_count) {
+        uint64_t key = tok_heap_pop(w->heap, &w->heap_count);
+        uint32_t left = (uint32_t)key;
+        tok_symbol *s = &w->symbols[left];
+        if (s->rank != key >> 32) continue;
+        tok_symbol *gone = &w->symbols[s->next];
+        gone->rank = TOK_NONE;
+        s->id = s->merged;
+        s->next = gone->next;
+        if (s->next != TOK_NONE) w->symbols[s->next].prev = left;
+        if (s->prev != TOK_NONE) rate(w, pair, s->prev);
+        rate(w, pair, left);
+    }
+}
+
+/* ---- words seen before -------------------------------------------------------------------------------- */
+
+/* Most words are short and come again. An entry is half a cache line; a word that hashes to a taken one replaces it. */
+enum { CACHE_SLOTS = 4096, CACHE_WORD_MAX = 15, CACHE_IDS_MAX = 4 };
+struct tok_cached {
+    uint64_t key[2];            /* the word, padded with zeros, and its length in the last byte; never zero */
+    int32_t ids[CACHE_IDS_MAX]; /* -1 behind the last */
+};
+
+err_code tok_work_open(tok_work *w, size_t text_bytes, err *e) {
+    w->cache = mem_block(MEM_TOK, CACHE_SLOTS * sizeof(tok_cached));
+    if (!w->cache) return ERR(e, ERR_MEMORY, "no memory for the word cache of the tokenizer");
+    /* Address space: 13 bytes of a text's byte at most are cover and search keys, or cover and characters and a word. */
+    err_code code = arena_open(&w->mem, MEM_TOK, 16 * text_bytes + 8 * (size_t)TOK_PIECE_MAX, e);
+    if (code != ERR_NONE) return code;
+    w->spelled = arena_alloc(&w->mem, 2 * w->t->token_bytes_max, 1);
+    return w->spelled ? ERR_NONE : ERR(e, ERR_MEMORY, "no memory to spell a token");
+}
+
+void tok_work_close(tok_work *w) {
+    arena_close(&w->mem);
+    mem_block_free(w->cache);
+    mem_block_free(w->symbols);
+}
+
+err_code tok_word(tok_work *w, str word, tok_word_fn *encode, err *e) {
+    if (word.len > CACHE_WORD_MAX) return encode(w, word, e);
+    char bytes[16] = {0};
+    for (size_t i = 0; i < word.len; i++) bytes[i] = word.ptr[i];
+    bytes[15] = (char)(word.len + 1);
+    uint64_t key[2] = {load_u64(bytes), load_u64(bytes + 8)};
+    uint64_t hash = (key[0] ^ key[1] * 0x9E3779B97F4A7C15u) * 0xBB67AE8584CAA73Bu;
+    tok_cached *c = &w->cache[hash >> 32 & (CACHE_SLOTS - 1)];
+    if (c->key[0] == key[0] && c->key[1] == key[1]) {
+        for (size_t i = 0; i < CACHE_IDS_MAX && c->ids[i] >= 0; i++) tok_emit(w, c->ids[i]);
+        return ERR_NONE;
+    }
+    int32_t ids[CACHE_IDS_MAX + 1];
+    w->recent = ids;
+    w->n_recent = 0;
+    err_code code = encode(w, word, e);
+    w->recent = NULL;
+    if (code != ERR_NONE || w->n_recent > CACHE_IDS_MAX) return code;
+    *c = (tok_cached){{key[0], key[1]}, {-1, -1, -1, -1}};
+    for (size_t i = 0; i < w->n_recent; i++) c->ids[i] = ids[i];
+    return ERR_NONE;
+}
