@@ -53,7 +53,7 @@ static void begin_md(bench *b) {
               leat_model_name(b->l.model), leat_model_architecture(b->l.model),
               fmt_bytes(bytes, sizeof bytes, leat_model_bytes(b->l.model)), (double)leat_model_n_params(b->l.model) / 1e6,
               fmt_bytes(each, sizeof each, (uint64_t)b->model.read_bytes), b->model.kv_bytes);
-    tools_out(t, "machine reads %.1f GB/s, %.0f G int8 and %.0f G float multiply-adds a second, all threads together\n",
+    tools_out(t, "machine reads %.1f GB/s, %.1f G int8 and %.1f G float multiply-adds a second, all threads together\n",
               b->machine.read_bytes_s / 1e9, b->machine.dot_mac_s / 1e9, b->machine.float_mac_s / 1e9);
     tools_out(t, "\n| threads | test            |              tok/s |      bound | share |\n");
     tools_out(t, "| ------: | --------------- | -----------------: | ---------: | ----: |\n");

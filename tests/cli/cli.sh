@@ -2,6 +2,7 @@
 # cli.sh LEAT MODELS WORK: the commands as they are typed. LEAT is the program, MODELS the folder that tiny-models wrote, WORK
 # a folder that may be overwritten. Ends with `N passed, N failed`.
 set -u
+export LC_ALL=C # patterns are matched with bytes
 leat=$1 models=$2 work=$3
 mkdir -p "$work"
 out=$work/out err=$work/err
@@ -121,7 +122,7 @@ printf '%s\n' "$text" > "$work/prompt"
 "${run[@]}" -q -n 48 --temp 0 -p "$text" --no-mmap > "$work/greedy-resident" 2> "$err"
 same run-sources "$work"/greedy-{1,file,stdin,dash,resident}
 # A stop string from the middle of the text, so that it spans tokens: nothing of it may show.
-stop=$(tail -c +12 "$work/greedy-1" | tr -cd '!-~' | head -c 3)
+stop=$(tail -c +12 "$work/greedy-1" | grep -aoE '[!-~]{3}' | head -n 1)
 if [ ${#stop} = 3 ]; then
     "${run[@]}" -q -p "$text" -n 48 --temp 0 --stop "never so" --stop "$stop" > "$work/stopped" 2> "$err"
     if grep -aqF -- "$stop" "$work/stopped"; then fail run-stop "'$stop' shows"; else pass; fi
@@ -174,7 +175,8 @@ same perplexity-threads "$work"/ppl-[12]
 
 bench=("$leat" bench "$bare" -r 2)
 check bench 0 '^\| +2 \| pp8 +\| +[0-9.]+ ± [0-9.]+ \| +[0-9.]+ \|' '*' "${bench[@]}" -p 8 -n 2 -d 0,4 -t 2
-check bench-heading 0 'machine reads [0-9.]+ GB/s' '*' cat "$out"
+mv "$out" "$work/bench.md"
+check bench-heading 0 'machine reads [0-9.]+ GB/s' '' cat "$work/bench.md"
 check bench-json 0 '^  \{"n_prompt": 0, "n_gen": 3, "n_depth": 0, "threads": 1, "tok_s": [0-9.e+]+, "tok_s_stddev"' '*' \
     "${bench[@]}" -p 0 -n 3 -t 1 -o json
 check bench-list 2 '' 'is not a whole number from 1 to 256 nor a range' "${bench[@]}" -t 1,x
