@@ -32,6 +32,7 @@ HOST := -D_GNU_SOURCE -pthread
 LINK := -pie -Wl,--gc-sections -Wl,--build-id=none
 ifneq ($(shell uname -m),x86_64)
 FREE := $(filter-out -mno-red-zone,$(FREE))
+CORE_C := $(filter-out %_avx2.c %_avx512.c,$(CORE_C))
 endif
 SANITIZE_1 := -fsanitize=address,undefined
 SANITIZE_thread := -fsanitize=thread

@@ -74,7 +74,7 @@ struct kern {
 extern const kern *const kern_levels[];
 uint32_t kern_cpu_features(void);
 
-extern const kern kern_scalar;
+extern const kern kern_scalar, kern_avx2, kern_avx512;
 
 /* The quantised types, in two lists: those for which kern_formats.h has vector code, and the others, which go through
  * quant_unpack.h. Columns: name in code, id, weights and bytes a block, weights a scale, whether there are offsets;

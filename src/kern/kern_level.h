@@ -2,7 +2,6 @@
  *
  * Read on in kern_decode.h (one token: a fused dot), kern_panel.h (many: panels), kern_attn.h, kern_rows.h.
  */
-#include "kern/kern_chunk.h"
 #include "kern/kern_acts.h"
 #include "kern/kern_decode.h"
 #include "kern/kern_panel.h"

@@ -8,4 +8,5 @@
 #include "quant/quant_unpack.h"
 
 #define VEC_FORMATS(VECTOR, OTHER) KERN_VECTOR_FORMATS(OTHER) KERN_OTHER_FORMATS(OTHER)
+#include "kern/kern_chunk.h"
 #include "kern/kern_level.h"

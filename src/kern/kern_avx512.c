@@ -1,0 +1,10 @@
+/* kern_avx512.c: the level of CPUs with AVX-512 F BW VL DQ VNNI VBMI (Intel since Ice Lake, AMD since Zen 4).
+ */
+#include "kern/vec_avx512.h"
+
+#include "quant/quant_unpack.h"
+
+#define VEC_FORMATS(VECTOR, OTHER) KERN_VECTOR_FORMATS(VECTOR) KERN_OTHER_FORMATS(OTHER)
+#include "kern/kern_chunk.h"
+#include "kern/kern_formats.h"
+#include "kern/kern_level.h"

@@ -1,0 +1,233 @@
+/* vec_avx512.h: the vector vocabulary (see vec_scalar.h) on 512-bit registers with VNNI and VBMI.
+ */
+#ifndef LEAT_VEC_AVX512_H
+#define LEAT_VEC_AVX512_H
+
+#include <immintrin.h>
+
+#include "base/base.h"
+#include "kern/kern_int.h"
+
+#define VEC_NAME "avx512"
+#define VEC_TABLE kern_avx512
+#define VEC_NEEDS (KERN_CPU_AVX2 | KERN_CPU_AVX512)
+#define VEC_SUBS 2
+#define VEC_TOKENS 6
+#define VEC_FLOAT_TOKENS 12
+#define VEC_ACTS 4
+#define VEC_AHEAD 2048
+#define VEC_STRIP 4
+#define VEC_STEPS(q_max) 4
+
+typedef __m512i vb;
+typedef __m512i vi;
+typedef __m512 vf;
+
+/* ---- the primitives of quant_unpack.h ----------------------------------------------------------------- */
+
+static inline float quant_half(const void *p) { return _cvtsh_ss(load_u16(p)); }
+static inline void quant_lookup(const int8_t table[16], const uint8_t nibbles[16], int8_t low[16], int8_t high[16]) {
+    __m128i t = _mm_loadu_si128((const void *)table), n = _mm_loadu_si128((const void *)nibbles), m = _mm_set1_epi8(15);
+    _mm_storeu_si128((void *)low, _mm_shuffle_epi8(t, _mm_and_si128(n, m)));
+    _mm_storeu_si128((void *)high, _mm_shuffle_epi8(t, _mm_and_si128(_mm_srli_epi16(n, 4), m)));
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------------ */
+
+static inline vb vb_load(const void *p) { return _mm512_loadu_si512(p); }
+static inline void vb_store(void *p, vb a) { _mm512_storeu_si512(p, a); }
+static inline vb vb_set(uint8_t x) { return _mm512_set1_epi8((char)x); }
+static inline vb vb_xor(vb a, vb b) { return _mm512_xor_si512(a, b); }
+static inline vb vb_and(vb a, vb b) { return _mm512_and_si512(a, b); }
+static inline vb vb_or_and(vb a, vb b, vb c) { return _mm512_ternarylogic_epi32(a, b, c, 0xF8); } /* a | (b & c) */
+static inline vb vb_low(vb a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
+static inline vb vb_high(vb a) { return _mm512_and_si512(_mm512_srli_epi16(a, 4), _mm512_set1_epi8(15)); }
+static inline __m128i load_16(const void *p, size_t at) { return _mm_loadu_si128((const void *)((const char *)p + at)); }
+static inline vb vb_load_lanes(const void *p, size_t stride) {
+    vb r = _mm512_castsi128_si512(load_16(p, 0));
+    r = _mm512_inserti32x4(r, load_16(p, stride), 1);
+    r = _mm512_inserti32x4(r, load_16(p, 2 * stride), 2);
+    return _mm512_inserti32x4(r, load_16(p, 3 * stride), 3);
+}
+static inline vb vb_load_16(const void *p) { return _mm512_broadcast_i32x4(load_16(p, 0)); }
+static inline vb vb_load_2(const void *p, const void *q) {
+    return _mm512_mask_broadcast_i32x4(vb_load_16(p), 0xFF00, load_16(q, 0));
+}
+static inline vb vb_load_4(const void *p) { return _mm512_set1_epi32((int)load_u32(p)); }
+/* A rotation does for a shift both ways. */
+static inline vb vb_shift(vb a, int s0, int s1, int s2, int s3) {
+    return _mm512_rolv_epi32(a, _mm512_set_epi32(s3, s3, s3, s3, s2, s2, s2, s2, s1, s1, s1, s1, s0, s0, s0, s0));
+}
+
+/* ---- int32 ------------------------------------------------------------------------------------------ */
+
+static inline vi vi_set(int32_t x) { return _mm512_set1_epi32(x); }
+static inline vi vi_of_vf(vf x) { return _mm512_cvtps_epi32(x); }
+static inline void vi_store_i16(int16_t *p, vi a) { _mm256_storeu_si256((void *)p, _mm512_cvtsepi32_epi16(a)); }
+static inline void vi_store_i8(int8_t *p, vi a) { _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(a)); }
+
+/* Activations of 16 bits: for each vector 64 high bytes, then 64 low ones. */
+static inline void v_pack16(const int16_t x[KERN_CHUNK], uint8_t to[2 * KERN_CHUNK]) {
+    for (size_t k = 0; k < 4; k++)
+        for (size_t half = 0; half < 2; half++) {
+            const int16_t *from = x + KERN_UNIT * (8 * half + k);
+            __m256i a = _mm256_loadu_si256((const void *)from), b = _mm256_loadu_si256((const void *)(from + 4 * KERN_UNIT));
+            __m512i v = _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+            __m512i high = _mm512_srai_epi16(_mm512_add_epi16(v, _mm512_set1_epi16(128)), 8);
+            _mm256_storeu_si256((void *)(to + 128 * k + 32 * half), _mm512_cvtepi16_epi8(high));
+            _mm256_storeu_si256((void *)(to + 128 * k + 64 + 32 * half), _mm512_cvtepi16_epi8(v));
+        }
+}
+static inline vi vi_dot16(vb w, const kern_act16 *a, size_t k) {
+    vi r = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w, vb_load(a->x + 128 * k));
+    return _mm512_dpbusd_epi32(_mm512_slli_epi32(r, 8), w, vb_load(a->x + 128 * k + 64));
+}
+static inline vi vi_dot16_pair(vb w0, vb w1, const kern_act16 *a, size_t k) {
+    vi r = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w0, vb_load(a->x + 128 * k));
+    r = _mm512_slli_epi32(_mm512_dpbusd_epi32(r, w1, vb_load(a->x + 128 * k + 128)), 8);
+    r = _mm512_dpbusd_epi32(r, w0, vb_load(a->x + 128 * k + 64));
+    return _mm512_dpbusd_epi32(r, w1, vb_load(a->x + 128 * k + 192));
+}
+
+typedef vi vd;
+static inline vd vd_start(vi sum, int q_max) { (void)q_max; return sum; }
+static inline vd vd_dot(vd d, vb w, vb x, int q_max) { (void)q_max; return _mm512_dpbusd_epi32(d, w, x); }
+static inline vi vd_end(vi sum, vd d, int q_max) { (void)sum; (void)q_max; return d; }
+
+/* ---- float ------------------------------------------------------------------------------------------ */
+
+static inline __mmask16 first_n(size_t n) { return (__mmask16)((1u << n) - 1); }
+static inline vf vf_set(float x) { return _mm512_set1_ps(x); }
+static inline vf vf_load(const void *p) { return _mm512_loadu_ps(p); }
+static inline void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
+static inline vf vf_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(first_n(n), p); }
+static inline void vf_store_n(float *p, vf a, size_t n) { _mm512_mask_storeu_ps(p, first_n(n), a); }
+static inline vf vf_load_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
+static inline void vf_store_f16(uint16_t *p, vf a) {
+    _mm256_storeu_si256((void *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline vf vf_load_bf16(const void *p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
+}
+static inline vf vf_load_f64(const void *p) {
+    __m256 a = _mm512_cvtpd_ps(_mm512_loadu_pd(p)), b = _mm512_cvtpd_ps(_mm512_loadu_pd((const double *)p + 8));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1);
+}
+static inline vf vf_of_vi(vi a) { return _mm512_cvtepi32_ps(a); }
+static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+static inline vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+static inline vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+static inline vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
+static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+static inline vf vf_peak(vf a, vf b) {
+    __m512i sign = _mm512_set1_epi32(0x7FFFFFFF);
+    return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), sign),
+                                                _mm512_and_si512(_mm512_castps_si512(b), sign)));
+}
+static inline float vf_peak_all(vf a) {
+    return f32_of_bits(_mm512_reduce_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0x7FFFFFFF))));
+}
+static inline float vf_max_all(vf a) { return _mm512_reduce_max_ps(a); }
+static inline float vf_sum(vf a) {
+    __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    c = _mm_add_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+/* Interleaves and adds, so that each step halves the vectors: 4 words of a lane, then 4 lanes. */
+static inline vf sum_words(vf a, vf b, vf c, vf d) {
+    vf ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    vf cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    __m512d x = _mm512_castps_pd(ab), y = _mm512_castps_pd(cd);
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+}
+static inline vf sum_lanes(vf a, vf b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD));
+}
+static inline vf vf_sum_each(const vf a[16]) {
+    return sum_lanes(sum_lanes(sum_words(a[0], a[1], a[2], a[3]), sum_words(a[4], a[5], a[6], a[7])),
+                     sum_lanes(sum_words(a[8], a[9], a[10], a[11]), sum_words(a[12], a[13], a[14], a[15])));
+}
+static inline vf vf_spread(vf a, size_t k) {
+    switch (k) {
+    case 0: return _mm512_permute_ps(a, 0x00);
+    case 1: return _mm512_permute_ps(a, 0x55);
+    case 2: return _mm512_permute_ps(a, 0xAA);
+    default: return _mm512_permute_ps(a, 0xFF);
+    }
+}
+static inline vf vf_round(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline vf vf_scale2(vf x, vf n) { return _mm512_scalef_ps(x, n); }
+static inline void vf_unzip(const float *p, vf *even, vf *odd) {
+    vf a = vf_load(p), b = vf_load(p + 16);
+    __m512i at = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    *even = _mm512_permutex2var_ps(a, at, b);
+    *odd = _mm512_permutex2var_ps(a, _mm512_add_epi32(at, _mm512_set1_epi32(1)), b);
+}
+static inline void vf_zip(float *p, vf even, vf odd) {
+    __m512i at = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    vf_store(p, _mm512_permutex2var_ps(even, at, odd));
+    vf_store(p + 16, _mm512_permutex2var_ps(even, _mm512_add_epi32(at, _mm512_set1_epi32(8)), odd));
+}
+/* ---- scales of a chunk, a unit each ------------------------------------------------------------------- */
+
+static inline vf twice(__m256 a) {
+    return _mm512_permutexvar_ps(_mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0), _mm512_castps256_ps512(a));
+}
+static inline vf vf_halves(const void *p, size_t stride) {
+    const char *b = p;
+    __m128i h = _mm_setr_epi16((short)load_u16(b), (short)load_u16(b + stride), (short)load_u16(b + 2 * stride),
+                               (short)load_u16(b + 3 * stride), (short)load_u16(b + 4 * stride),
+                               (short)load_u16(b + 5 * stride), (short)load_u16(b + 6 * stride),
+                               (short)load_u16(b + 7 * stride));
+    return twice(_mm256_cvtph_ps(h));
+}
+static inline vf vf_of_bytes(uint64_t bytes) {
+    return twice(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes))));
+}
+static inline vf vf_of_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_16(p, 0))); }
+
+/* ---- others ----------------------------------------------------------------------------------------- */
+
+static inline void v_transpose(const void *from, size_t stride, void *to, size_t far, size_t near) {
+    __m512 quad[16];
+    for (size_t i = 0; i < 16; i += 4) { /* words of a lane: quad[i + j] has words j, 4+j, 8+j, 12+j of rows i..i+3 */
+        const char *at = (const char *)from + i * stride;
+        vf a = vf_load(at), b = vf_load(at + stride), c = vf_load(at + 2 * stride), d = vf_load(at + 3 * stride);
+        __m512d ab = _mm512_castps_pd(_mm512_unpacklo_ps(a, b)), cd = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+        __m512d ef = _mm512_castps_pd(_mm512_unpackhi_ps(a, b)), gh = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+        quad[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+        quad[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+        quad[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ef, gh));
+        quad[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ef, gh));
+    }
+    for (size_t j = 0; j < 4; j++) { /* lanes */
+        vf ab = _mm512_shuffle_f32x4(quad[j], quad[4 + j], 0x88), cd = _mm512_shuffle_f32x4(quad[8 + j], quad[12 + j], 0x88);
+        vf ef = _mm512_shuffle_f32x4(quad[j], quad[4 + j], 0xDD), gh = _mm512_shuffle_f32x4(quad[8 + j], quad[12 + j], 0xDD);
+        char *at = (char *)to + j * near;
+        _mm512_storeu_ps(at, _mm512_shuffle_f32x4(ab, cd, 0x88));
+        _mm512_storeu_ps(at + far, _mm512_shuffle_f32x4(ef, gh, 0x88));
+        _mm512_storeu_ps(at + 2 * far, _mm512_shuffle_f32x4(ab, cd, 0xDD));
+        _mm512_storeu_ps(at + 3 * far, _mm512_shuffle_f32x4(ef, gh, 0xDD));
+    }
+}
+static inline void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
+static inline uint64_t v_read(const void *p, size_t n_words) {
+    const char *b = p;
+    __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+    size_t i = 0;
+    for (; i + 32 <= n_words; i += 32, b += 256)
+        for (size_t k = 0; k < 4; k++) {
+            _mm_prefetch(b + 64 * k + 4096, _MM_HINT_T0);
+            sum[k] = _mm512_add_epi64(sum[k], _mm512_loadu_si512(b + 64 * k));
+        }
+    uint64_t r = (uint64_t)_mm512_reduce_add_epi64(
+        _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
+    for (; i < n_words; i++, b += 8) r += load_u64(b);
+    return r;
+}
+
+#endif
