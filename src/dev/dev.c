@@ -1,0 +1,109 @@
+/* dev.c: opening, buffers, the op list. The ops themselves: dev_rows.c, dev_matmul.c, dev_experts.c, dev_attn.c. */
+#include "dev/dev_int.h"
+
+static size_t acts_bytes(const kern *k, size_t rows, size_t n_in) {
+    size_t bytes = 0;
+    for (int f = 0; f < KERN_ACT_FORMATS; f++)
+        bytes += rows * (kern_act_bytes(k, (kern_act)f, n_in) + sizeof(void *)) + 64;
+    return bytes;
+}
+
+static bool acts_open(dev *d, dev_acts *a, size_t rows, size_t n_in) {
+    a->n_rows = rows;
+    for (int f = 0; f < KERN_ACT_FORMATS && rows; f++) {
+        size_t stride = kern_act_bytes(d->kern, (kern_act)f, n_in);
+        char *data = arena_alloc(&d->memory, rows * stride, 64);
+        a->rows[f] = arena_array(&d->memory, rows, sizeof *a->rows[f]);
+        if (!data || !a->rows[f]) return false;
+        for (size_t i = 0; i < rows; i++) a->rows[f][i] = data + i * stride;
+    }
+    return true;
+}
+
+static bool routing_open(dev *d, size_t slots, size_t n_experts) {
+    dev_routing *r = &d->routing;
+    r->weights = arena_array(&d->memory, slots, sizeof *r->weights);
+    r->experts = arena_array(&d->memory, slots, sizeof *r->experts);
+    r->order = arena_array(&d->memory, slots, sizeof *r->order);
+    r->first = arena_array(&d->memory, n_experts + 1, sizeof *r->first);
+    r->active = arena_array(&d->memory, n_experts, sizeof *r->active);
+    r->acts = arena_array(&d->memory, slots, sizeof *r->acts);
+    r->outs = arena_array(&d->memory, slots * DEV_JOBS_MAX, sizeof *r->outs);
+    return r->weights && r->experts && r->order && r->first && r->active && r->acts && r->outs;
+}
+
+/* Buffers are opened later from the same arena; address space costs nothing, so the reservation is generous. */
+#define DEV_RESERVE_BYTES ((size_t)1 << 38)
+
+err_code dev_open(dev **out, const dev_opts *o, err *e) {
+    *out = NULL;
+    size_t workers = (size_t)pool_workers(o->pool);
+    size_t scratch = MAX(kern_scratch_bytes(o->kern, o->n_in_max), dev_attn_scratch_bytes(o->attn_rows_max, o->head_dim_max));
+    scratch = align_up(scratch, 4096);
+    arena memory;
+    if (arena_open(&memory, MEM_SCRATCH, DEV_RESERVE_BYTES, e)) return e ? e->code : ERR_MEMORY;
+    dev *d = arena_alloc(&memory, sizeof *d, 64);
+    if (!d) goto fail;
+    d->memory = memory;
+    d->kern = o->kern;
+    d->pool = o->pool;
+    d->attn_rows_max = o->attn_rows_max;
+    d->head_dim_max = o->head_dim_max;
+    d->worker_scratch_bytes = scratch;
+    d->worker_scratch = arena_alloc(&d->memory, workers * scratch, 4096);
+    if (!d->worker_scratch || !acts_open(d, &d->acts[DEV_SET_ROWS], o->rows_max, o->n_in_max) ||
+        !acts_open(d, &d->acts[DEV_SET_SLOTS], o->slots_max, o->n_slot_in_max) ||
+        (o->slots_max && !routing_open(d, o->slots_max, o->n_experts))) {
+        memory = d->memory;
+        goto fail;
+    }
+    *out = d;
+    return ERR_NONE;
+fail:
+    arena_close(&memory);
+    return ERR(e, ERR_MEMORY, "no memory for the activations of a step: %zu rows of up to %zu floats need %zu MiB", o->rows_max,
+               o->n_in_max, (acts_bytes(o->kern, o->rows_max, o->n_in_max) + workers * scratch) >> 20);
+}
+
+void dev_close(dev *d) {
+    if (!d) return;
+    arena memory = d->memory; /* the handle lies inside */
+    arena_close(&memory);
+}
+
+const kern *dev_kern(const dev *d) { return d->kern; }
+size_t dev_bytes(const dev *d) { return d->memory.used_bytes; }
+
+err_code dev_buf_open(dev *d, dev_buf *out, size_t n_rows, size_t width, err *e) {
+    size_t stride = align_up(width, 16);
+    size_t bytes;
+    out->n_rows = n_rows;
+    out->width = width;
+    out->rows = arena_array(&d->memory, n_rows, sizeof *out->rows);
+    float *data = mul_size(n_rows * stride, sizeof(float), &bytes) ? arena_alloc(&d->memory, bytes, 64) : NULL;
+    if (!out->rows || !data)
+        return ERR(e, ERR_MEMORY, "no memory for a buffer of %zu rows of %zu floats", n_rows, width);
+    for (size_t i = 0; i < n_rows; i++) out->rows[i] = data + i * stride;
+    return ERR_NONE;
+}
+
+dev_op *dev_record(dev *d, void (*run)(dev *d, dev_op *op, int worker, int n_workers)) {
+    if (d->n_ops == DEV_OPS_MAX) dev_submit(d);
+    dev_op *op = &d->ops[d->n_ops++];
+    memset(op, 0, sizeof *op);
+    op->run = run;
+    return op;
+}
+
+static void walk(void *arg, int worker, int n_workers) {
+    dev *d = arg;
+    for (size_t i = 0; i < d->n_ops; i++) {
+        if (i) pool_barrier(d->pool, worker);
+        d->ops[i].run(d, &d->ops[i], worker, n_workers);
+    }
+}
+
+void dev_submit(dev *d) {
+    if (d->n_ops) pool_run(d->pool, walk, d);
+    d->n_ops = 0;
+}

@@ -1,0 +1,69 @@
+/* dev_int.h: the op list and what the files of dev/ share. */
+#ifndef LEAT_DEV_INT_H
+#define LEAT_DEV_INT_H
+
+#include "dev/dev.h"
+
+#include <stdatomic.h>
+
+typedef struct dev_op dev_op;
+struct dev_op {
+    void (*run)(dev *d, dev_op *op, int worker, int n_workers);
+    _Atomic uint32_t next; /* the next task, for ops that hand tasks out */
+    kern_role role;
+    dev_set set;
+    uint32_t formats; /* mask of 1 << kern_act */
+    size_t n;         /* rows */
+    size_t n_jobs;
+    const dev_matrix *matrices[DEV_JOBS_MAX];
+    const dev_buf *bufs[DEV_JOBS_MAX];
+    const float *vectors[DEV_JOBS_MAX]; /* weights and biases of length width */
+    const uint32_t *rows;
+    const dev_attn *attn;
+    size_t n_experts, n_used;
+    float eps, scale;
+    bool normalise;
+};
+
+/* Prepared activations: one row pointer table per format; rows of one format have the stride of the longest input. */
+typedef struct dev_acts {
+    const void **rows[KERN_ACT_FORMATS];
+    size_t n_rows;
+} dev_acts;
+
+/* What dev_route leaves for the expert ops. Slot = token * n_used + rank. */
+typedef struct dev_routing {
+    size_t n_tokens, n_used, n_active;
+    float *weights;      /* (slots) */
+    uint32_t *experts;   /* (slots) */
+    uint32_t *order;     /* (slots): slots sorted by expert, stable */
+    uint32_t *first;     /* (n_experts + 1): where an expert's slots start in order */
+    uint32_t *active;    /* (n_active): experts with work */
+    const void **acts;   /* (slots): in sorted order */
+    float **outs;        /* (DEV_JOBS_MAX, slots): in sorted order */
+} dev_routing;
+
+struct dev {
+    arena memory;
+    const kern *kern;
+    pool *pool;
+    dev_acts acts[DEV_SETS];
+    dev_routing routing;
+    char *worker_scratch; /* (workers, worker_scratch_bytes): the matrix kernels' and attention's share it, one op at a time */
+    size_t worker_scratch_bytes;
+    size_t attn_rows_max, head_dim_max;
+    dev_op ops[DEV_OPS_MAX];
+    size_t n_ops;
+};
+
+/* Appends an op, zeroed. */
+dev_op *dev_record(dev *d, void (*run)(dev *d, dev_op *op, int worker, int n_workers));
+static inline void *dev_scratch(dev *d, int worker) { return d->worker_scratch + (size_t)worker * d->worker_scratch_bytes; }
+/* Prepares one row in all formats of the mask. */
+void dev_prepare_row(dev *d, dev_set set, uint32_t formats, size_t row, const float *x, size_t n_in);
+/* The next task index of the op. */
+static inline uint32_t dev_take(dev_op *op) { return atomic_fetch_add_explicit(&op->next, 1, memory_order_relaxed); }
+/* Bytes of scratch that an attention task needs. */
+size_t dev_attn_scratch_bytes(size_t rows, size_t head_dim);
+
+#endif

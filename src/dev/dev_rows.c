@@ -1,0 +1,116 @@
+/* dev_rows.c: ops that treat each row by itself: norms, preparation of activations, SwiGLU, sums. */
+#include "dev/dev_int.h"
+
+void dev_prepare_row(dev *d, dev_set set, uint32_t formats, size_t row, const float *x, size_t n_in) {
+    for (int f = 0; f < KERN_ACT_FORMATS; f++)
+        if (formats & (1u << f)) {
+            /* The table is const for the kernels that read it; here is where the rows are written. */
+            union { const void *in; void *out; } at = {d->acts[set].rows[f][row]};
+            kern_act_prepare(d->kern, (kern_act)f, x, n_in, at.out);
+        }
+}
+
+uint32_t dev_formats(const dev *d, kern_role role, const dev_matrix *const *matrices, size_t n) {
+    uint32_t mask = 0;
+    for (size_t i = 0; i < n; i++) mask |= 1u << kern_act_of(d->kern, matrices[i]->type, role);
+    return mask;
+}
+
+static void run_norm(dev *d, dev_op *op, int worker, int n_workers) {
+    size_t from, to;
+    pool_share(op->n, 1, worker, n_workers, &from, &to);
+    const dev_buf *x = op->bufs[0], *add = op->bufs[1];
+    const float *weight = op->vectors[0], *bias = op->vectors[1];
+    float *normed = dev_scratch(d, worker);
+    for (size_t i = from; i < to; i++) {
+        size_t r = op->rows ? op->rows[i] : i;
+        if (add) kern_add(d->kern, x->rows[r], add->rows[r], x->width);
+        if (bias) kern_add(d->kern, x->rows[r], bias, x->width);
+        if (!weight) continue;
+        kern_rms_norm(d->kern, x->rows[r], weight, x->width, op->eps, normed);
+        dev_prepare_row(d, DEV_SET_ROWS, op->formats, i, normed, x->width);
+    }
+}
+
+void dev_norm(dev *d, const dev_buf *x, const dev_buf *add, const float *add_bias, const float *weight, float eps,
+              size_t n, const uint32_t *rows, uint32_t formats) {
+    dev_op *op = dev_record(d, run_norm);
+    op->bufs[0] = x;
+    op->bufs[1] = add;
+    op->vectors[0] = weight;
+    op->vectors[1] = add_bias;
+    op->eps = eps;
+    op->n = n;
+    op->rows = rows;
+    op->formats = formats;
+}
+
+static void run_prepare(dev *d, dev_op *op, int worker, int n_workers) {
+    size_t from, to;
+    pool_share(op->n, 1, worker, n_workers, &from, &to);
+    for (size_t i = from; i < to; i++)
+        dev_prepare_row(d, DEV_SET_ROWS, op->formats, i, op->bufs[0]->rows[i], op->bufs[0]->width);
+}
+
+void dev_prepare(dev *d, const dev_buf *x, size_t n, uint32_t formats) {
+    dev_op *op = dev_record(d, run_prepare);
+    op->bufs[0] = x;
+    op->n = n;
+    op->formats = formats;
+}
+
+static void run_swiglu(dev *d, dev_op *op, int worker, int n_workers) {
+    size_t from, to;
+    pool_share(op->n, 1, worker, n_workers, &from, &to);
+    const dev_buf *gate = op->bufs[0], *up = op->bufs[1];
+    for (size_t i = from; i < to; i++) {
+        float *g = gate->rows[i], *u = up->rows[i];
+        if (op->vectors[0]) kern_add(d->kern, g, op->vectors[0], gate->width);
+        if (op->vectors[1]) kern_add(d->kern, u, op->vectors[1], gate->width);
+        kern_swiglu(d->kern, g, u, gate->width, g);
+        dev_prepare_row(d, op->set, op->formats, i, g, gate->width);
+    }
+}
+
+void dev_swiglu(dev *d, dev_set set, const dev_buf *gate, const dev_buf *up, const float *gate_bias,
+                const float *up_bias, size_t n, uint32_t formats) {
+    dev_op *op = dev_record(d, run_swiglu);
+    op->bufs[0] = gate;
+    op->bufs[1] = up;
+    op->vectors[0] = gate_bias;
+    op->vectors[1] = up_bias;
+    op->set = set;
+    op->n = n;
+    op->formats = formats;
+}
+
+static void run_add_gated(dev *d, dev_op *op, int worker, int n_workers) {
+    size_t from, to;
+    pool_share(op->n, 1, worker, n_workers, &from, &to);
+    const dev_buf *out = op->bufs[0], *add = op->bufs[1], *gate = op->bufs[2];
+    for (size_t i = from; i < to; i++) {
+        float factor = gate ? (float)(1.0 / (1.0 + math_exp(-(double)gate->rows[i][0]))) : 1.0f;
+        kern_axpy(d->kern, out->rows[i], factor, add->rows[i], out->width);
+    }
+}
+
+void dev_add_gated(dev *d, const dev_buf *out, const dev_buf *add, const dev_buf *gate, size_t n) {
+    dev_op *op = dev_record(d, run_add_gated);
+    op->bufs[0] = out;
+    op->bufs[1] = add;
+    op->bufs[2] = gate;
+    op->n = n;
+}
+
+static void run_add_bias(dev *d, dev_op *op, int worker, int n_workers) {
+    size_t from, to;
+    pool_share(op->n, 1, worker, n_workers, &from, &to);
+    for (size_t i = from; i < to; i++) kern_add(d->kern, op->bufs[0]->rows[i], op->vectors[0], op->bufs[0]->width);
+}
+
+void dev_add_bias(dev *d, const dev_buf *buf, const float *bias, size_t n) {
+    dev_op *op = dev_record(d, run_add_bias);
+    op->bufs[0] = buf;
+    op->vectors[0] = bias;
+    op->n = n;
+}

@@ -1,0 +1,147 @@
+/* api_session.c: leat_session: one sequence of a model, with its pool, buffers and KV cache. A step commits its
+ * positions only when it is whole; an error or a cancel leaves the session at the last whole chunk.
+ */
+#include "engine/engine_int.h"
+
+#define CTX_DEFAULT_MAX 4096
+#define CHUNK_DEFAULT 256
+#define CHUNK_MAX 4096
+#define CTX_MAX (1 << 24)
+
+static err_code pick_kern(const kern **out, const char *isa, err *e) {
+    *out = isa ? kern_find(str_of(isa)) : kern_best();
+    if (!*out) return ERR(e, ERR_ARGUMENT, "isa \"%s\" is unknown; leat has scalar, avx2 and avx512", isa ? isa : "");
+    if (!kern_runs(*out)) return ERR(e, ERR_UNSUPPORTED, "isa %s does not run on this CPU", kern_name(*out));
+    return ERR_NONE;
+}
+
+static err_code check_options(const leat_session_options *o, err *e) {
+    if (o->n_ctx < 0 || o->n_ctx > CTX_MAX) return ERR(e, ERR_ARGUMENT, "context is %d tokens, wanted 1 to %d", o->n_ctx, CTX_MAX);
+    if (o->n_threads < 0 || o->n_threads > POOL_WORKERS_MAX)
+        return ERR(e, ERR_ARGUMENT, "%d threads, wanted 1 to %d", o->n_threads, POOL_WORKERS_MAX);
+    if (o->n_chunk < 0 || o->n_chunk > CHUNK_MAX) return ERR(e, ERR_ARGUMENT, "chunk is %d tokens, wanted 1 to %d", o->n_chunk, CHUNK_MAX);
+    return ERR_NONE;
+}
+
+leat_code leat_session_open(leat_session **out, leat_model *m, const leat_session_options *options, leat_error *error) {
+    static const leat_session_options defaults;
+    const leat_session_options *o = options ? options : &defaults;
+    err *e = err_of(error);
+    *out = NULL;
+    err_code code = check_options(o, e);
+    if (code) return (leat_code)code;
+    size_t n_vocab = model_shape_of(m->model)->n_vocab, n_train = model_shape_of(m->model)->n_ctx_train;
+    leat_session *s = mem_block(MEM_ENGINE, align_up(sizeof *s, 64) + n_vocab * sizeof(float));
+    if (!s) return (leat_code)ERR(e, ERR_MEMORY, "no memory for a session");
+    s->model = m;
+    s->logits = (float *)(void *)((char *)s + align_up(sizeof *s, 64));
+    s->n_ctx = o->n_ctx ? (size_t)o->n_ctx : MIN(n_train, CTX_DEFAULT_MAX);
+    s->rows_max = MIN(o->n_chunk ? (size_t)o->n_chunk : CHUNK_DEFAULT, s->n_ctx);
+    s->yield = o->yield;
+    s->user = o->user;
+    pool_opts workers = {.n_workers = o->n_threads, .pin = !o->no_pin};
+    kv_shape shape = model_kv_shape(m->model);
+    if ((code = pick_kern(&s->kern, o->isa, e)) || (code = pool_open(&s->pool, &workers, e))) goto fail;
+    model_graph_opts graph = {.kern = s->kern, .pool = s->pool, .rows_max = s->rows_max, .n_ctx = s->n_ctx};
+    if ((code = model_graph_open(&s->graph, m->model, &graph, e)) || (code = kv_open(&s->cache, &shape, s->n_ctx, 1, e)) ||
+        (code = kv_seq_open(s->cache, &s->sequence, e)))
+        goto fail;
+    *out = s;
+    return LEAT_OK;
+fail:
+    leat_session_close(s);
+    return (leat_code)code;
+}
+
+void leat_session_close(leat_session *s) {
+    if (!s) return;
+    kv_close(s->cache);
+    model_graph_close(s->graph);
+    pool_close(s->pool);
+    mem_block_free(s);
+}
+
+int32_t leat_session_n_ctx(const leat_session *s) { return (int32_t)s->n_ctx; }
+int32_t leat_session_length(const leat_session *s) { return (int32_t)kv_seq_length(s->sequence); }
+const char *leat_session_isa(const leat_session *s) { return kern_name(s->kern); }
+int32_t leat_session_threads(const leat_session *s) { return pool_workers(s->pool); }
+size_t leat_session_bytes(const leat_session *s) { return kv_bytes(s->cache) + model_graph_bytes(s->graph); }
+const float *leat_logits(const leat_session *s) { return s->has_logits ? s->logits : NULL; }
+
+leat_code leat_rewind(leat_session *s, int32_t n, leat_error *error) {
+    if (n < 0 || (size_t)n > kv_seq_length(s->sequence))
+        return (leat_code)ERR(err_of(error), ERR_ARGUMENT, "cannot rewind to %d tokens: the session holds %zu", n, kv_seq_length(s->sequence));
+    kv_seq_truncate(s->sequence, (size_t)n);
+    s->has_logits = false;
+    return LEAT_OK;
+}
+
+/* ---- feeding -------------------------------------------------------------------------------------------------- */
+
+/* Who wants the logits of a feed. */
+typedef struct logits_want {
+    leat_logits_fn *each; /* NULL: only the last token's, kept in the session */
+    void *user;
+    bool stopped;
+} logits_want;
+
+static err_code check_feed(const leat_session *s, const int32_t *tokens, size_t n, err *e) {
+    size_t length = kv_seq_length(s->sequence);
+    int32_t n_vocab = (int32_t)model_shape_of(s->model->model)->n_vocab;
+    if (n == 0) return ERR(e, ERR_ARGUMENT, "no tokens to feed");
+    if (n > s->n_ctx - length)
+        return ERR(e, ERR_LIMIT, "the context is full: %zu of %zu tokens held, %zu more wanted", length, s->n_ctx, n);
+    for (size_t i = 0; i < n; i++)
+        if (tokens[i] < 0 || tokens[i] >= n_vocab)
+            return ERR(e, ERR_ARGUMENT, "token %zu is %d, wanted 0 to %d", i, tokens[i], n_vocab - 1);
+    return ERR_NONE;
+}
+
+/* Logits of rows [from, to) of the chunk just run, whose first token is number `first` of the feed. */
+static err_code deliver(leat_session *s, kern_role role, size_t from, size_t to, size_t first, logits_want *w, err *e) {
+    size_t n_vocab = model_shape_of(s->model->model)->n_vocab, at_once = MIN(model_graph_logits_max(s->graph), 64);
+    uint32_t rows[64];
+    for (size_t at = from; at < to && !w->stopped; at += at_once) {
+        size_t n = MIN(at_once, to - at);
+        const float *const *logits;
+        for (size_t i = 0; i < n; i++) rows[i] = (uint32_t)(at + i);
+        err_code code = model_graph_logits(s->graph, role, rows, n, &logits, e);
+        if (code) return code;
+        for (size_t i = 0; i < n && w->each && !w->stopped; i++) w->stopped = !w->each(w->user, first + at + i, logits[i]);
+        memcpy(s->logits, logits[n - 1], n_vocab * sizeof(float));
+    }
+    return ERR_NONE;
+}
+
+static err_code feed(leat_session *s, const int32_t *tokens, size_t n, leat_role role, logits_want *w, err *e) {
+    err_code code = check_feed(s, tokens, n, e);
+    if (code) return code;
+    kern_role k = role == LEAT_PROMPT ? KERN_PROMPT : KERN_DECODE;
+    s->has_logits = false;
+    for (size_t done = 0; done < n && !w->stopped;) {
+        size_t rows = MIN(s->rows_max, n - done);
+        bool last = done + rows == n;
+        if ((code = kv_seq_reserve(s->sequence, rows, e))) return code;
+        dev_run run = {.row = 0, .n = rows, .pos = kv_seq_length(s->sequence), .pages = kv_seq_pages(s->sequence)};
+        model_batch batch = {.tokens = tokens + done, .n = rows, .runs = &run, .n_runs = 1, .role = k, .cache = s->cache,
+                             .yield = s->yield, .user = s->user};
+        if ((code = model_graph_run(s->graph, &batch, e))) return code;
+        if (w->each || last) code = deliver(s, k, w->each ? 0 : rows - 1, rows, done, w, e);
+        if (code) return code;
+        kv_seq_commit(s->sequence, rows);
+        done += rows;
+    }
+    s->has_logits = !w->stopped;
+    return ERR_NONE;
+}
+
+leat_code leat_feed(leat_session *s, const int32_t *tokens, size_t n, leat_role role, leat_error *error) {
+    logits_want w = {0};
+    return (leat_code)feed(s, tokens, n, role, &w, err_of(error));
+}
+
+leat_code leat_feed_each(leat_session *s, const int32_t *tokens, size_t n, leat_role role, leat_logits_fn *each, void *user,
+                         leat_error *error) {
+    logits_want w = {.each = each, .user = user};
+    return (leat_code)feed(s, tokens, n, role, &w, err_of(error));
+}

@@ -1,0 +1,38 @@
+/* engine_int.h: what the handles of include/leat.h are made of. */
+#ifndef LEAT_ENGINE_INT_H
+#define LEAT_ENGINE_INT_H
+
+#include "leat.h"
+#include "model/model.h"
+#include "tok/tok.h"
+
+struct leat_model {
+    gguf *file;
+    store *weights;
+    model *model;
+    tok *tokens; /* NULL when the file carries no tokenizer */
+    arena memory;
+    const char *name, *chat_template;
+};
+
+struct leat_session {
+    leat_model *model;
+    pool *pool;
+    const kern *kern;
+    model_graph *graph;
+    kv_cache *cache;
+    kv_seq *sequence;
+    size_t n_ctx, rows_max;
+    bool (*yield)(void *user);
+    void *user;
+    float *logits; /* (n_vocab) of the last token */
+    bool has_logits;
+};
+
+/* leat_error is err under its public name. */
+_Static_assert(sizeof(leat_error) == sizeof(err), "leat_error and err must have one layout");
+_Static_assert(offsetof(leat_error, text) == offsetof(err, text), "leat_error and err must have one layout");
+_Static_assert((int)LEAT_INTERNAL == (int)ERR_INTERNAL && (int)LEAT_LIMIT == (int)ERR_LIMIT, "one list of codes");
+static inline err *err_of(leat_error *e) { return (err *)e; }
+
+#endif

@@ -1,0 +1,162 @@
+/* kv.c: page pool, page tables, reference counts. See kv.h for the layout of a page. */
+#include "kv/kv.h"
+
+struct kv_seq {
+    kv_cache *cache;
+    bool open;
+    size_t length;       /* committed positions */
+    size_t n_pages;      /* pages held, committed or reserved */
+    uint16_t **pages;    /* (pages_max) */
+};
+
+struct kv_cache {
+    arena memory; /* this struct, the tables */
+    kv_shape shape;
+    size_t page_bytes, pages_max, seqs_max;
+    char *page_memory;   /* (pages_max, page_bytes) */
+    uint32_t *refs;      /* (pages_max) */
+    uint32_t *free_list; /* (pages_max), a stack */
+    size_t n_free;
+    kv_seq *seqs;        /* (seqs_max) */
+};
+
+size_t kv_page_bytes(const kv_shape *s) {
+    return align_up(s->n_layer * s->n_head_kv * KV_PAGE * (s->dim_k + s->dim_v) * sizeof(uint16_t), 64);
+}
+
+err_code kv_open(kv_cache **out, const kv_shape *shape, size_t n_tokens, size_t seqs_max, err *e) {
+    *out = NULL;
+    size_t pages_max = div_up(n_tokens, KV_PAGE), page_bytes = kv_page_bytes(shape), bytes, tables;
+    /* Tables: a page pointer per sequence and page, a count and a free entry per page. */
+    if (!mul_size(pages_max, page_bytes, &bytes) || !mul_size(pages_max, seqs_max * sizeof(void *) + 8, &tables) ||
+        tables > ((size_t)1 << 40))
+        return ERR(e, ERR_LIMIT, "a context of %zu tokens is too large", n_tokens);
+    arena memory;
+    err_code code = arena_open(&memory, MEM_KV, tables + seqs_max * sizeof(kv_seq) + ((size_t)1 << 20), e);
+    if (code) return code;
+    kv_cache *c = arena_alloc(&memory, sizeof *c, 64);
+    if (!c) goto no_memory;
+    c->shape = *shape;
+    c->page_bytes = page_bytes;
+    c->pages_max = pages_max;
+    c->seqs_max = seqs_max;
+    c->refs = arena_array(&memory, pages_max, sizeof *c->refs);
+    c->free_list = arena_array(&memory, pages_max, sizeof *c->free_list);
+    c->seqs = arena_array(&memory, seqs_max, sizeof *c->seqs);
+    if (!c->refs || !c->free_list || !c->seqs) goto no_memory;
+    for (size_t i = 0; i < seqs_max; i++) {
+        c->seqs[i].cache = c;
+        c->seqs[i].pages = arena_array(&memory, pages_max, sizeof *c->seqs[i].pages);
+        if (!c->seqs[i].pages) goto no_memory;
+    }
+    c->page_memory = mem_block(MEM_KV, bytes);
+    if (!c->page_memory) goto no_memory;
+    while (c->n_free < pages_max) {
+        c->free_list[c->n_free] = (uint32_t)(pages_max - 1 - c->n_free);
+        c->n_free++;
+    }
+    c->memory = memory;
+    *out = c;
+    return ERR_NONE;
+no_memory:
+    arena_close(&memory);
+    return ERR(e, ERR_MEMORY, "no memory for a KV cache of %zu tokens (%zu MiB); a smaller context (-c) needs less", n_tokens,
+               bytes >> 20);
+}
+
+void kv_close(kv_cache *c) {
+    if (!c) return;
+    mem_block_free(c->page_memory);
+    arena memory = c->memory;
+    arena_close(&memory);
+}
+
+size_t kv_bytes(const kv_cache *c) { return c->pages_max * c->page_bytes; }
+static size_t layer_elements(const kv_cache *c) { return c->shape.n_head_kv * KV_PAGE * (c->shape.dim_k + c->shape.dim_v); }
+size_t kv_k_offset(const kv_cache *c, size_t layer) { return layer * layer_elements(c); }
+size_t kv_v_offset(const kv_cache *c, size_t layer) {
+    return layer * layer_elements(c) + c->shape.n_head_kv * KV_PAGE * c->shape.dim_k;
+}
+
+/* ---- pages ---------------------------------------------------------------------------------------------- */
+
+static size_t page_index(const kv_cache *c, const uint16_t *page) {
+    return (size_t)((const char *)page - c->page_memory) / c->page_bytes;
+}
+
+static uint16_t *page_take(kv_cache *c) {
+    ASSERT(c->n_free > 0);
+    size_t i = c->free_list[--c->n_free];
+    c->refs[i] = 1;
+    return (uint16_t *)(void *)(c->page_memory + i * c->page_bytes);
+}
+
+static void page_drop(kv_cache *c, const uint16_t *page) {
+    size_t i = page_index(c, page);
+    if (--c->refs[i] == 0) c->free_list[c->n_free++] = (uint32_t)i;
+}
+
+/* ---- sequences ------------------------------------------------------------------------------------------ */
+
+err_code kv_seq_open(kv_cache *c, kv_seq **out, err *e) {
+    *out = NULL;
+    for (size_t i = 0; i < c->seqs_max; i++) {
+        kv_seq *s = &c->seqs[i];
+        if (s->open) continue;
+        s->open = true;
+        s->length = s->n_pages = 0;
+        *out = s;
+        return ERR_NONE;
+    }
+    return ERR(e, ERR_LIMIT, "all %zu sequences of the KV cache are in use", c->seqs_max);
+}
+
+void kv_seq_close(kv_seq *s) {
+    if (!s || !s->open) return;
+    kv_seq_truncate(s, 0);
+    s->open = false;
+}
+
+err_code kv_seq_fork(const kv_seq *s, kv_seq **out, err *e) {
+    err_code code = kv_seq_open(s->cache, out, e);
+    if (code) return code;
+    (*out)->length = s->length;
+    (*out)->n_pages = div_up(s->length, KV_PAGE);
+    for (size_t i = 0; i < (*out)->n_pages; i++) {
+        (*out)->pages[i] = s->pages[i];
+        s->cache->refs[page_index(s->cache, s->pages[i])]++;
+    }
+    return ERR_NONE;
+}
+
+size_t kv_seq_length(const kv_seq *s) { return s->length; }
+uint16_t *const *kv_seq_pages(const kv_seq *s) { return s->pages; }
+
+err_code kv_seq_reserve(kv_seq *s, size_t n, err *e) {
+    kv_cache *c = s->cache;
+    size_t wanted = div_up(s->length + n, KV_PAGE), first = s->length / KV_PAGE;
+    bool shared = first < s->n_pages && c->refs[page_index(c, s->pages[first])] > 1;
+    size_t needed = (wanted > s->n_pages ? wanted - s->n_pages : 0) + shared;
+    if (wanted > c->pages_max || needed > c->n_free)
+        return ERR(e, ERR_LIMIT, "the KV cache is full: %zu tokens held, %zu more wanted, room for %zu in all", s->length, n,
+                   c->pages_max * KV_PAGE);
+    if (shared) {
+        uint16_t *own = page_take(c);
+        memcpy(own, s->pages[first], c->page_bytes);
+        page_drop(c, s->pages[first]);
+        s->pages[first] = own;
+    }
+    while (s->n_pages < wanted) s->pages[s->n_pages++] = page_take(c);
+    return ERR_NONE;
+}
+
+void kv_seq_commit(kv_seq *s, size_t n) {
+    s->length += n;
+    ASSERT(s->length <= s->n_pages * KV_PAGE);
+}
+
+void kv_seq_truncate(kv_seq *s, size_t length) {
+    s->length = MIN(s->length, length);
+    size_t keep = div_up(s->length, KV_PAGE);
+    while (s->n_pages > keep) page_drop(s->cache, s->pages[--s->n_pages]);
+}

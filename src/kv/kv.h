@@ -1,0 +1,43 @@
+/* kv.h: the KV cache. Pages of KV_PAGE positions, all layers of a position range in one page; sequences are tables
+ * of pages, share them by reference count and copy on write. Page memory is reserved at open and first touched when
+ * a page is first used.
+ *
+ * A page, in F16 elements:   for each layer: K (n_head_kv, KV_PAGE, dim_k), then V (n_head_kv, KV_PAGE, dim_v)
+ */
+#ifndef LEAT_KV_H
+#define LEAT_KV_H
+
+#include "dev/dev.h"
+#include "mem/mem.h"
+
+#define KV_PAGE DEV_PAGE
+
+typedef struct kv_cache kv_cache;
+typedef struct kv_seq kv_seq;
+
+typedef struct kv_shape {
+    size_t n_layer, n_head_kv, dim_k, dim_v;
+} kv_shape;
+
+/* Room for n_tokens in all sequences together, of at most seqs_max sequences. */
+err_code kv_open(kv_cache **out, const kv_shape *shape, size_t n_tokens, size_t seqs_max, err *e);
+void kv_close(kv_cache *c); /* accepts NULL; closes its sequences */
+size_t kv_page_bytes(const kv_shape *shape);
+size_t kv_bytes(const kv_cache *c); /* reserved for pages */
+size_t kv_k_offset(const kv_cache *c, size_t layer); /* in elements, of head 0 */
+size_t kv_v_offset(const kv_cache *c, size_t layer);
+
+err_code kv_seq_open(kv_cache *c, kv_seq **out, err *e);
+void kv_seq_close(kv_seq *s); /* accepts NULL */
+/* A copy that shares all pages; pages are copied when one side writes into them. */
+err_code kv_seq_fork(const kv_seq *s, kv_seq **out, err *e);
+
+size_t kv_seq_length(const kv_seq *s); /* committed positions */
+/* Makes positions [length, length + n) writable, in pages of their own. ERR_LIMIT when no page is free; the
+ * sequence is unchanged then. Positions count only after kv_seq_commit: a failed step just does not commit. */
+err_code kv_seq_reserve(kv_seq *s, size_t n, err *e);
+void kv_seq_commit(kv_seq *s, size_t n);
+void kv_seq_truncate(kv_seq *s, size_t length); /* forgets what follows; gives whole pages back */
+uint16_t *const *kv_seq_pages(const kv_seq *s);
+
+#endif

@@ -1,0 +1,328 @@
+/* graph.c: the forward pass, as blocks recorded on a dev. One layer is
+ *
+ *     x -> norm -> Q K V -> (bias, QK-norm, rotation) -> attention -> O -> + x -> norm -> feed-forward -> + x
+ *
+ * with the sum "+ x" folded into the norm that follows it. Weights are leased layer by layer; the next layer's are
+ * wanted while this one computes. The arithmetic of a row never depends on the other rows of the batch.
+ */
+#include "model/model_int.h"
+
+struct model_graph {
+    arena memory;
+    const model *model;
+    dev *dev;
+    size_t rows_max, logits_max, n_ctx;
+    dev_buf x, q, k, v, attn, proj;              /* (rows, ...) */
+    dev_buf gate, up;                            /* (rows, n_ff or n_ff_shared) */
+    dev_buf router, shared, shared_gate;         /* (rows, n_expert), (rows, n_embd), (rows, 1) */
+    dev_buf slot_gate, slot_up, slot_down;       /* (rows x experts used, ...) */
+    dev_buf logits;                              /* (logits_max, n_vocab) */
+    float *rope;                                 /* (rows, n_rot) */
+    const float **rope_rows;                     /* (rows) */
+    float *q_scale;                              /* (rows) */
+    void *embedding_row;                         /* one row as stored */
+    dev_matrix weights[W_COUNT];                 /* of the layer in work, leased */
+    store_lease leases[W_COUNT];
+    dev_attn attention;
+    const dev_buf *pending;                      /* what the next norm adds to x, or NULL */
+    const float *pending_bias;
+};
+
+/* Output rows are computed this many bytes at a time: prompts ask for one row, eval for all. */
+#define LOGITS_BYTES ((size_t)32 << 20)
+/* Query rows that share one walk over the KV pages. */
+#define ATTN_ROWS 64
+
+/* ---- opening ---------------------------------------------------------------------------------------------- */
+
+static err_code open_buffers(model_graph *g, err *e) {
+    const model_shape *s = &g->model->shape;
+    size_t n = g->rows_max, slots = n * s->n_expert_used, n_ff = MAX(s->n_ff, s->n_ff_shared);
+    const struct { dev_buf *buf; size_t rows, width; } all[] = {
+        {&g->x, n, s->n_embd},
+        {&g->q, n, s->n_head * s->dim_k},
+        {&g->k, n, s->n_head_kv * s->dim_k},
+        {&g->v, n, s->n_head_kv * s->dim_v},
+        {&g->attn, n, s->n_head * s->dim_v},
+        {&g->proj, n, s->n_embd},
+        {&g->gate, n_ff ? n : 0, n_ff},
+        {&g->up, n_ff ? n : 0, n_ff},
+        {&g->router, s->n_expert ? n : 0, s->n_expert},
+        {&g->shared, s->n_ff_shared ? n : 0, s->n_embd},
+        {&g->shared_gate, s->n_ff_shared ? n : 0, 1},
+        {&g->slot_gate, slots, s->n_ff_expert},
+        {&g->slot_up, slots, s->n_ff_expert},
+        {&g->slot_down, slots, s->n_embd},
+        {&g->logits, g->logits_max, s->n_vocab},
+    };
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        err_code code = all[i].rows ? dev_buf_open(g->dev, all[i].buf, all[i].rows, all[i].width, e) : ERR_NONE;
+        if (code) return code;
+    }
+    g->rope = arena_array(&g->memory, n * s->n_rot, sizeof *g->rope);
+    g->rope_rows = arena_array(&g->memory, n, sizeof *g->rope_rows);
+    g->q_scale = arena_array(&g->memory, n, sizeof *g->q_scale);
+    g->embedding_row = arena_alloc(&g->memory, s->n_embd * sizeof(double), 64);
+    if (!g->rope || !g->rope_rows || !g->q_scale || !g->embedding_row)
+        return ERR(e, ERR_MEMORY, "no memory for the rotation tables of %zu rows", n);
+    for (size_t i = 0; i < n; i++) g->rope_rows[i] = g->rope + i * s->n_rot;
+    return ERR_NONE;
+}
+
+err_code model_graph_open(model_graph **out, const model *m, const model_graph_opts *o, err *e) {
+    *out = NULL;
+    const model_shape *s = &m->shape;
+    arena memory;
+    err_code code = arena_open(&memory, MEM_SCRATCH, ((size_t)1 << 20) + o->rows_max * (s->n_rot * 4 + 64) + s->n_embd * 8, e);
+    if (code) return code;
+    model_graph *g = arena_alloc(&memory, sizeof *g, 64);
+    if (!g) {
+        arena_close(&memory);
+        return ERR(e, ERR_MEMORY, "no memory for a graph handle");
+    }
+    g->memory = memory;
+    g->model = m;
+    g->rows_max = o->rows_max;
+    g->n_ctx = o->n_ctx;
+    g->logits_max = MIN(MAX(LOGITS_BYTES / (s->n_vocab * sizeof(float)), 1), o->rows_max);
+    size_t n_in = MAX(MAX(s->n_embd, s->n_head * s->dim_v), MAX(s->n_ff, s->n_ff_shared));
+    dev_opts device = {
+        .kern = o->kern,
+        .pool = o->pool,
+        .rows_max = o->rows_max,
+        .slots_max = o->rows_max * s->n_expert_used,
+        .n_in_max = MAX(n_in, s->n_ff_expert),
+        .n_slot_in_max = s->n_ff_expert,
+        .n_experts = s->n_expert,
+        .attn_rows_max = MAX(ATTN_ROWS, s->n_head / s->n_head_kv),
+        .head_dim_max = MAX(s->dim_k, s->dim_v),
+    };
+    if ((code = dev_open(&g->dev, &device, e)) || (code = open_buffers(g, e))) {
+        model_graph_close(g);
+        return code;
+    }
+    *out = g;
+    return ERR_NONE;
+}
+
+void model_graph_close(model_graph *g) {
+    if (!g) return;
+    dev_close(g->dev);
+    arena memory = g->memory; /* the handle lies inside */
+    arena_close(&memory);
+}
+
+size_t model_graph_bytes(const model_graph *g) { return dev_bytes(g->dev) + g->memory.used_bytes; }
+size_t model_graph_logits_max(const model_graph *g) { return g->logits_max; }
+
+/* ---- weights ------------------------------------------------------------------------------------------------ */
+
+static void want_layer(model_graph *g, size_t layer) {
+    uint32_t tensors[W_COUNT];
+    size_t n = 0;
+    if (layer >= g->model->shape.n_layer) return;
+    for (int w = 0; w < W_COUNT; w++)
+        if (g->model->layers[layer].weights[w].tensor != NO_TENSOR) tensors[n++] = g->model->layers[layer].weights[w].tensor;
+    store_want(g->model->store, tensors, n);
+}
+
+static void release_layer(model_graph *g) {
+    for (int w = 0; w < W_COUNT; w++)
+        if (g->leases[w].at) {
+            store_release(g->model->store, &g->leases[w]);
+            g->leases[w].at = NULL;
+        }
+}
+
+static err_code lease_matrix(model_graph *g, const bound_matrix *b, dev_matrix *out, store_lease *lease, err *e) {
+    err_code code = store_lease_now(g->model->store, b->tensor, lease, e);
+    if (code) {
+        lease->at = NULL;
+        return code;
+    }
+    *out = b->matrix;
+    out->data = (const char *)lease->at + b->row_first * b->matrix.row_bytes;
+    return ERR_NONE;
+}
+
+static err_code lease_layer(model_graph *g, size_t layer, err *e) {
+    for (int w = 0; w < W_COUNT; w++) {
+        const bound_matrix *b = &g->model->layers[layer].weights[w];
+        g->leases[w].at = NULL;
+        if (b->tensor == NO_TENSOR) continue;
+        err_code code = lease_matrix(g, b, &g->weights[w], &g->leases[w], e);
+        if (code) {
+            release_layer(g);
+            return code;
+        }
+    }
+    return ERR_NONE;
+}
+
+/* ---- blocks --------------------------------------------------------------------------------------------------- */
+
+/* x += what the block before left; set ROWS = prepared(norm(x)). */
+static void record_norm(model_graph *g, const float *weight, size_t n, const uint32_t *rows, uint32_t formats) {
+    dev_norm(g->dev, &g->x, g->pending, g->pending_bias, weight, g->model->shape.rms_eps, n, rows, formats);
+    g->pending = NULL;
+    g->pending_bias = NULL;
+}
+
+static void record_attention(model_graph *g, const model_batch *b, size_t layer) {
+    const bound_layer *l = &g->model->layers[layer];
+    const dev_matrix *qkv[3] = {&g->weights[W_Q], &g->weights[W_K], &g->weights[W_V]}, *o = &g->weights[W_O];
+    const dev_buf *qkv_out[3] = {&g->q, &g->k, &g->v}, *o_out = &g->proj;
+    bool no_rope = (g->model->family->blocks & FAMILY_NO_ROPE_4) && (layer + 1) % 4 == 0;
+    dev_attn *a = &g->attention;
+    a->rope = no_rope ? NULL : g->rope_rows;
+    a->q_bias = l->vectors[V_Q_BIAS];
+    a->k_bias = l->vectors[V_K_BIAS];
+    a->v_bias = l->vectors[V_V_BIAS];
+    a->q_norm = l->vectors[V_Q_NORM];
+    a->k_norm = l->vectors[V_K_NORM];
+    a->k_offset = kv_k_offset(b->cache, layer);
+    a->v_offset = kv_v_offset(b->cache, layer);
+    record_norm(g, l->vectors[V_ATTN_NORM], b->n, NULL, dev_formats(g->dev, b->role, qkv, 3));
+    dev_matmul(g->dev, b->role, qkv, qkv_out, 3, b->n);
+    dev_attn_store(g->dev, a);
+    dev_attn_run(g->dev, a);
+    dev_prepare(g->dev, &g->attn, b->n, dev_formats(g->dev, b->role, &o, 1));
+    dev_matmul(g->dev, b->role, &o, &o_out, 1, b->n);
+    g->pending = &g->proj;
+    g->pending_bias = l->vectors[V_O_BIAS];
+}
+
+/* out = down(silu(gate x) * up x), from set ROWS. */
+static void record_gated(model_graph *g, const model_batch *b, weight_role gate, const dev_buf *out, const float *gate_bias,
+                         const float *up_bias, size_t width) {
+    const dev_matrix *gate_up[2] = {&g->weights[gate], &g->weights[gate + 1]}, *down = &g->weights[gate + 2];
+    const dev_buf *gate_up_out[2] = {&g->gate, &g->up};
+    g->gate.width = g->up.width = width;
+    dev_matmul(g->dev, b->role, gate_up, gate_up_out, 2, b->n);
+    dev_swiglu(g->dev, DEV_SET_ROWS, &g->gate, &g->up, gate_bias, up_bias, b->n, dev_formats(g->dev, b->role, &down, 1));
+    dev_matmul(g->dev, b->role, &down, &out, 1, b->n);
+}
+
+static void record_dense(model_graph *g, const model_batch *b, size_t layer) {
+    const bound_layer *l = &g->model->layers[layer];
+    const dev_matrix *gate_up[2] = {&g->weights[W_GATE], &g->weights[W_UP]};
+    record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, dev_formats(g->dev, b->role, gate_up, 2));
+    record_gated(g, b, W_GATE, &g->proj, l->vectors[V_GATE_BIAS], l->vectors[V_UP_BIAS], g->model->shape.n_ff);
+    g->pending = &g->proj;
+    g->pending_bias = l->vectors[V_DOWN_BIAS];
+}
+
+static void record_experts(model_graph *g, const model_batch *b, size_t layer) {
+    const bound_layer *l = &g->model->layers[layer];
+    const model_shape *s = &g->model->shape;
+    bool shared = s->n_ff_shared > 0;
+    const dev_matrix *router = &g->weights[W_ROUTER], *shared_router = &g->weights[W_ROUTER_SHARED];
+    const dev_matrix *gate_up[2] = {&g->weights[W_GATE_EXPS], &g->weights[W_UP_EXPS]}, *down = &g->weights[W_DOWN_EXPS];
+    const dev_matrix *inputs[6] = {router, gate_up[0], gate_up[1], shared_router, &g->weights[W_GATE_SHARED], &g->weights[W_UP_SHARED]};
+    const dev_buf *router_out = &g->router, *shared_gate = &g->shared_gate, *down_out = &g->slot_down;
+    const dev_buf *gate_up_out[2] = {&g->slot_gate, &g->slot_up};
+    record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, dev_formats(g->dev, b->role, inputs, shared ? 6 : 3));
+    dev_matmul(g->dev, b->role, &router, &router_out, 1, b->n);
+    dev_route(g->dev, &g->router, b->n, s->n_expert, s->n_expert_used,
+              (g->model->family->blocks & FAMILY_ROUTER_NORMALISED) != 0, 1.0f);
+    dev_matmul_experts(g->dev, b->role, DEV_SET_ROWS, gate_up, gate_up_out, 2);
+    dev_swiglu(g->dev, DEV_SET_SLOTS, &g->slot_gate, &g->slot_up, NULL, NULL, b->n * s->n_expert_used,
+               dev_formats(g->dev, b->role, &down, 1));
+    dev_matmul_experts(g->dev, b->role, DEV_SET_SLOTS, &down, &down_out, 1);
+    dev_combine(g->dev, &g->slot_down, &g->proj, b->n);
+    if (shared) {
+        dev_matmul(g->dev, b->role, &shared_router, &shared_gate, 1, b->n);
+        record_gated(g, b, W_GATE_SHARED, &g->shared, NULL, NULL, s->n_ff_shared);
+        dev_add_gated(g->dev, &g->proj, &g->shared, &g->shared_gate, b->n);
+    }
+    g->pending = &g->proj;
+}
+
+/* ---- a step --------------------------------------------------------------------------------------------------- */
+
+/* x = rows of the embedding. */
+static err_code embed(model_graph *g, const model_batch *b, err *e) {
+    const gguf_tensor *t = gguf_tensor_at(g->model->file, g->model->embedding);
+    size_t row_bytes = g->model->shape.n_embd / t->type->block_len * t->type->block_bytes;
+    for (size_t i = 0; i < b->n; i++) {
+        err_code code = store_gather(g->model->store, g->model->embedding, (uint64_t)b->tokens[i] * row_bytes,
+                                     g->embedding_row, row_bytes, e);
+        if (code) return code;
+        t->type->decode(g->embedding_row, g->x.rows[i], g->model->shape.n_embd);
+    }
+    return ERR_NONE;
+}
+
+/* Rotation and query scale of each row; the same for all layers. */
+static void place_rows(model_graph *g, const model_batch *b) {
+    const model_shape *s = &g->model->shape;
+    float scale = 1.0f / (float)math_sqrt((double)s->dim_k);
+    for (size_t r = 0; r < b->n_runs; r++)
+        for (size_t i = 0; i < b->runs[r].n; i++) {
+            size_t row = b->runs[r].row + i, pos = b->runs[r].pos + i;
+            model_rope_row(g->model, pos, g->rope + row * s->n_rot);
+            g->q_scale[row] = scale;
+            if (s->attn_temperature_scale != 0) {
+                double turns = math_floor((double)((float)pos / (float)s->rope_ctx_orig));
+                g->q_scale[row] *= (float)(math_log(turns + 1.0) * (double)s->attn_temperature_scale + 1.0);
+            }
+        }
+}
+
+err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
+    const model_shape *s = &g->model->shape;
+    ASSERT(b->n > 0 && b->n <= g->rows_max);
+    err_code code = embed(g, b, e);
+    if (code) return code;
+    place_rows(g, b);
+    g->attention = (dev_attn){
+        .n_head = s->n_head,
+        .n_head_kv = s->n_head_kv,
+        .dim_k = s->dim_k,
+        .dim_v = s->dim_v,
+        .n_rot = s->n_rot,
+        .interleaved = (g->model->family->blocks & FAMILY_ROPE_INTERLEAVED) != 0,
+        .q_scale = g->q_scale,
+        .eps = s->rms_eps,
+        .window = s->window,
+        .runs = b->runs,
+        .n_runs = b->n_runs,
+        .q = &g->q,
+        .k = &g->k,
+        .v = &g->v,
+        .out = &g->attn,
+    };
+    g->pending = NULL;
+    g->pending_bias = NULL;
+    want_layer(g, 0);
+    for (size_t layer = 0; layer < s->n_layer; layer++) {
+        if (b->yield && b->yield(b->user)) return ERR(e, ERR_CANCELLED, "cancelled at layer %zu of %zu", layer, s->n_layer);
+        want_layer(g, layer + 1);
+        if ((code = lease_layer(g, layer, e))) return code;
+        record_attention(g, b, layer);
+        if (s->n_expert) record_experts(g, b, layer);
+        else record_dense(g, b, layer);
+        if (layer + 1 == s->n_layer) record_norm(g, NULL, b->n, NULL, 0); /* the last sum */
+        dev_submit(g->dev);
+        release_layer(g);
+    }
+    return ERR_NONE;
+}
+
+err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows, size_t n, const float *const **rows_out,
+                            err *e) {
+    ASSERT(n > 0 && n <= g->logits_max);
+    dev_matrix output;
+    store_lease lease;
+    err_code code = lease_matrix(g, &g->model->output, &output, &lease, e);
+    if (code) return code;
+    const dev_matrix *matrix = &output;
+    const dev_buf *out = &g->logits;
+    record_norm(g, g->model->output_norm, n, rows, dev_formats(g->dev, role, &matrix, 1));
+    dev_matmul(g->dev, role, &matrix, &out, 1, n);
+    if (g->model->output_bias) dev_add_bias(g->dev, &g->logits, g->model->output_bias, n);
+    dev_submit(g->dev);
+    store_release(g->model->store, &lease);
+    *rows_out = (const float *const *)g->logits.rows;
+    return ERR_NONE;
+}

@@ -1,0 +1,75 @@
+/* model.h: a model's shape, its tensors by role, and the forward pass. A family (llama, qwen3moe, ...) is a table
+ * row in families.c that says which blocks it has; the blocks themselves are written once, in graph.c.
+ *
+ * model: read-only, shared.  model_graph: the buffers with which one engine runs it.
+ */
+#ifndef LEAT_MODEL_H
+#define LEAT_MODEL_H
+
+#include "kv/kv.h"
+#include "store/store.h"
+
+typedef struct model model;
+typedef struct model_graph model_graph;
+
+typedef enum { MODEL_ROPE_NONE, MODEL_ROPE_LINEAR, MODEL_ROPE_YARN } model_rope_scaling;
+
+typedef struct model_shape {
+    size_t n_layer, n_embd, n_vocab, n_ctx_train;
+    size_t n_head, n_head_kv, dim_k, dim_v, n_rot;
+    size_t n_ff;                           /* dense feed-forward width; 0 where all layers have experts */
+    size_t n_expert, n_expert_used, n_ff_expert, n_ff_shared;
+    float rms_eps;
+    size_t window;                         /* sliding window in tokens; 0: none */
+    float rope_base;
+    model_rope_scaling rope_scaling;
+    float rope_factor;                     /* context is stretched by this; 1: not */
+    float rope_attn_factor;                /* magnitude of the rotated rows */
+    size_t rope_ctx_orig;
+    float yarn_beta_fast, yarn_beta_slow, yarn_log_mul;
+    float attn_temperature_scale;          /* mistral3: queries grow with log(position); 0: not */
+} model_shape;
+
+/* True when leat has a table row for this general.architecture. */
+bool model_family_known(str name);
+/* All known names, comma-separated. */
+size_t model_family_names(char *buf, size_t cap);
+
+/* Reads and checks the header and binds every tensor; weights stay in the store. The gguf and the store must outlive it. */
+err_code model_open(model **out, const gguf *g, store *s, err *e);
+void model_close(model *m); /* accepts NULL */
+const model_shape *model_shape_of(const model *m);
+const char *model_family_name(const model *m);
+kv_shape model_kv_shape(const model *m);
+/* Bytes of weights that one generated token reads: all tensors but the input embedding (a row of it), experts by share. */
+uint64_t model_bytes_per_token(const model *m);
+
+typedef struct model_graph_opts {
+    const kern *kern;
+    pool *pool;        /* borrowed */
+    size_t rows_max;   /* tokens a step */
+    size_t n_ctx;      /* most positions of a sequence */
+} model_graph_opts;
+err_code model_graph_open(model_graph **out, const model *m, const model_graph_opts *o, err *e);
+void model_graph_close(model_graph *g); /* accepts NULL */
+size_t model_graph_bytes(const model_graph *g);
+
+/* One step: rows of one role, in runs of consecutive positions of a sequence each. */
+typedef struct model_batch {
+    const int32_t *tokens;    /* (n), each checked against n_vocab */
+    size_t n;                 /* at most rows_max */
+    const dev_run *runs;      /* cover rows 0..n-1 in order; their pages are writable for these positions */
+    size_t n_runs;
+    kern_role role;
+    const kv_cache *cache;
+    bool (*yield)(void *user); /* called once a layer; true cancels */
+    void *user;
+} model_batch;
+/* Computes hidden states of all rows and writes their K and V. On an error nothing must be committed. */
+err_code model_graph_run(model_graph *g, const model_batch *b, err *e);
+/* Logits of some rows of the last run: n at most model_graph_logits_max. rows_out[i] is (n_vocab), valid until the next call. */
+size_t model_graph_logits_max(const model_graph *g);
+err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows, size_t n, const float *const **rows_out,
+                            err *e);
+
+#endif

@@ -1,0 +1,81 @@
+/* model_int.h: families, tensor roles and the bound model, shared by the files of model/. */
+#ifndef LEAT_MODEL_INT_H
+#define LEAT_MODEL_INT_H
+
+#include "model/model.h"
+
+/* ---- families: what blocks an architecture has --------------------------------------------------------- */
+
+enum {
+    FAMILY_ROPE_INTERLEAVED = 1 << 0,  /* pairs (2i, 2i+1), else (i, i + n_rot/2)                          */
+    FAMILY_QK_NORM = 1 << 1,           /* RMS norm of each query and key head before the rotation           */
+    FAMILY_EXPERTS = 1 << 2,           /* may have experts (expert_count > 0)                               */
+    FAMILY_EXPERTS_ONLY = 1 << 3,      /* must have them                                                    */
+    FAMILY_EXPERT_FF = 1 << 4,         /* their width is expert_feed_forward_length, else feed_forward_length */
+    FAMILY_ROUTER_NORMALISED = 1 << 5, /* chosen probabilities are divided by their sum                     */
+    FAMILY_SHARED_EXPERT = 1 << 6,     /* one more expert for all tokens, behind a sigmoid gate             */
+    FAMILY_NO_ROPE_4 = 1 << 7,         /* every fourth layer has no rotation                                */
+    FAMILY_ATTN_TEMPERATURE = 1 << 8,  /* attention.temperature_scale and the yarn_* keys are read          */
+    FAMILY_WINDOW = 1 << 9,            /* attention.sliding_window is honoured                              */
+    FAMILY_ROPE_FREQS = 1 << 10,       /* rope_freqs.weight divides the rotation frequencies (Llama 3)      */
+    FAMILY_FFN_SCALES = 1 << 11,       /* ".scale" tensors of the FFN apply to every type, else to NVFP4 only */
+};
+
+typedef struct model_family {
+    const char *name; /* general.architecture */
+    uint32_t blocks;  /* FAMILY_* */
+} model_family;
+const model_family *model_family_find(str name);
+
+/* ---- tensors by role ------------------------------------------------------------------------------------ */
+
+typedef enum {
+    W_Q, W_K, W_V, W_O,
+    W_GATE, W_UP, W_DOWN,
+    W_ROUTER, W_GATE_EXPS, W_UP_EXPS, W_DOWN_EXPS,
+    W_GATE_SHARED, W_UP_SHARED, W_DOWN_SHARED, W_ROUTER_SHARED,
+    W_COUNT
+} weight_role;
+
+typedef enum {
+    V_ATTN_NORM, V_FFN_NORM, V_Q_NORM, V_K_NORM,
+    V_Q_BIAS, V_K_BIAS, V_V_BIAS, V_O_BIAS, V_GATE_BIAS, V_UP_BIAS, V_DOWN_BIAS,
+    V_COUNT
+} vector_role;
+
+#define NO_TENSOR UINT32_MAX
+
+/* A matrix in the file; data is filled in while it is leased. */
+typedef struct bound_matrix {
+    uint32_t tensor;   /* NO_TENSOR: this layer has none */
+    size_t row_first;  /* where it starts inside a fused tensor (attn_qkv) */
+    dev_matrix matrix; /* data NULL */
+} bound_matrix;
+
+typedef struct bound_layer {
+    bound_matrix weights[W_COUNT];
+    const float *vectors[V_COUNT]; /* decoded to floats at open; NULL: absent */
+} bound_layer;
+
+struct model {
+    arena memory;
+    const gguf *file;
+    store *store;
+    const model_family *family;
+    model_shape shape;
+    bound_layer *layers;          /* (n_layer) */
+    uint32_t embedding;           /* tensor index of token_embd.weight */
+    bound_matrix output;
+    const float *output_norm, *output_bias;
+    const float *rope_freqs;      /* (n_rot / 2), or NULL */
+};
+
+err_code model_read_shape(model *m, err *e);
+err_code model_bind(model *m, err *e);
+
+/* ---- rotation ------------------------------------------------------------------------------------------- */
+
+/* (n_rot / 2) pairs cos, sin of one position. Source: RoFormer (Su 2021), linear scaling, YaRN (Peng 2023). */
+void model_rope_row(const model *m, size_t pos, float *cos_sin);
+
+#endif
