@@ -174,6 +174,16 @@ static err_code bind_fused_qkv(model *m, size_t layer, bool *found, err *e) {
     return ERR_NONE;
 }
 
+/* In the feed-forward block a matrix' ".scale" covers its bias too: (W x + b) * scale. */
+static err_code scale_bias(model *m, const float **bias, const bound_matrix *b, err *e) {
+    if (!*bias || !b->matrix.scales) return ERR_NONE;
+    float *scaled = arena_array(&m->memory, b->matrix.n_rows, sizeof *scaled);
+    if (!scaled) return ERR(e, ERR_MEMORY, "no memory for a bias of %zu values", b->matrix.n_rows);
+    for (size_t i = 0; i < b->matrix.n_rows; i++) scaled[i] = (*bias)[i] * b->matrix.scales[0];
+    *bias = scaled;
+    return ERR_NONE;
+}
+
 static err_code bind_layer(model *m, size_t layer, err *e) {
     bound_layer *l = &m->layers[layer];
     bool fused;
@@ -188,6 +198,8 @@ static err_code bind_layer(model *m, size_t layer, err *e) {
         fmt(name, sizeof name, "blk.%zu.%s", layer, row->name);
         if ((code = read_vector(m, name, dim_of(&m->shape, row->n), optional(row->when), &l->vectors[i], e))) return code;
     }
+    for (int i = 0; i < 3; i++)
+        if ((code = scale_bias(m, &l->vectors[V_GATE_BIAS + i], &l->weights[W_GATE + i], e))) return code;
     return ERR_NONE;
 }
 
