@@ -10,7 +10,12 @@
 
 static err_code pick_kern(const kern **out, const char *isa, err *e) {
     *out = isa ? kern_find(str_of(isa)) : kern_best();
-    if (!*out) return ERR(e, ERR_ARGUMENT, "isa \"%s\" is unknown; leat has scalar, avx2 and avx512", isa ? isa : "");
+    if (!*out) {
+        char names[64];
+        size_t n = 0;
+        for (size_t i = 0; kern_at(i); i++) n += fmt(names + n, sizeof names - n, "%s%s", i ? ", " : "", kern_name(kern_at(i)));
+        return ERR(e, ERR_ARGUMENT, "isa \"%s\" is unknown; this leat has %s", isa, names);
+    }
     if (!kern_runs(*out)) return ERR(e, ERR_UNSUPPORTED, "isa %s does not run on this CPU", kern_name(*out));
     return ERR_NONE;
 }
