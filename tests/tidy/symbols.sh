@@ -45,7 +45,8 @@ NF < 7 { next }
     if (class ~ /[bBdDcCsS]/ && section !~ /\.data\.rel\.ro/ && section !~ /^\.rodata/) {
         plain = name
         sub(/\.[0-9]+$/, "", plain)
-        if (!((file ":" plain) in state)) breach(source, "mutable " plain " in " section, "no state outside handles (or a row in symbols.sh)")
+        if (!((file ":" plain) in state))
+            breach(source, "mutable " plain " in " section, "no state but in handles, or a row in symbols.sh")
     }
 }
 function breach(source, seen, wanted) {
