@@ -66,8 +66,8 @@ static size_t match_phrase_body(const matcher *m, size_t pos) {
     size_t to = pos;
     while (to < m->end) {
         size_t letter = to + (to > pos && is(m, to, ' '));
-        if (letter >= m->end || !in_set(&pre_letter, m->c[letter])) break;
-        to = run_end(m, &pre_mark, letter + 1, 0);
+        if (letter >= m->end || !in_set(&tok_pre_letter, m->c[letter])) break;
+        to = run_end(m, &tok_pre_mark, letter + 1, 0);
     }
     return to;
 }
@@ -98,7 +98,7 @@ static void measure_space(matcher *m, size_t pos) {
     if (pos >= m->space_from && pos < m->space_to) return;
     m->space_from = m->space_to = pos;
     m->newline_to = 0;
-    for (; m->space_to < m->end && in_set(&pre_space, m->c[m->space_to]); m->space_to++)
+    for (; m->space_to < m->end && in_set(&tok_pre_space, m->c[m->space_to]); m->space_to++)
         if (is(m, m->space_to, '\r') || is(m, m->space_to, '\n')) m->newline_to = m->space_to + 1;
 }
 
@@ -177,7 +177,7 @@ static void pass_rules(uint32_t *chars, size_t from, size_t to, const pre_rule *
 static void pass_digits(uint32_t *chars, size_t from, size_t to) {
     for (size_t pos = from; pos < to; pos++) {
         size_t first = pos;
-        while (pos < to && in_set(&pre_number, chars[pos])) pos++;
+        while (pos < to && in_set(&tok_pre_number, chars[pos])) pos++;
         if (pos == first) continue;
         size_t group = (pos - first) % 3 ? (pos - first) % 3 : 3;
         for (size_t at = first + group; at <= pos && at < to; at += 3) chars[at] |= CHAR_BEGINS;
@@ -194,7 +194,7 @@ static void pass_thousands(uint32_t *chars, size_t from, size_t to) {
 
 static void pass_end_space(uint32_t *chars, size_t from, size_t to) {
     size_t at = to;
-    while (at > from && in_set(&pre_space, chars[at - 1])) at--;
+    while (at > from && in_set(&tok_pre_space, chars[at - 1])) at--;
     if (at < to) chars[at] |= CHAR_BEGINS;
 }
 

@@ -68,6 +68,6 @@ struct tok_pre {
 
 extern const struct tok_pre tok_pres[];
 extern const size_t tok_pre_count;
-extern const pre_set pre_space, pre_letter, pre_number, pre_mark;
+extern const pre_set tok_pre_space, tok_pre_letter, tok_pre_number, tok_pre_mark;
 
 #endif

@@ -30,10 +30,10 @@
 
 #define SET(name, low, high, ...) static const pre_set name = {.ascii = {low, high}, __VA_ARGS__}
 
-const pre_set pre_space = {.ascii = {SPACE_LO, 0}, .classes = Z};   /* \s    */
-const pre_set pre_letter = {.ascii = {0, ALPHA_HI}, .classes = L};  /* \p{L} */
-const pre_set pre_number = {.ascii = {DIGIT_LO, 0}, .classes = N};  /* \p{N} */
-const pre_set pre_mark = {.ascii = {0, 0}, .classes = M};           /* \p{M} */
+const pre_set tok_pre_space = {.ascii = {SPACE_LO, 0}, .classes = Z};   /* \s    */
+const pre_set tok_pre_letter = {.ascii = {0, ALPHA_HI}, .classes = L};  /* \p{L} */
+const pre_set tok_pre_number = {.ascii = {DIGIT_LO, 0}, .classes = N};  /* \p{N} */
+const pre_set tok_pre_mark = {.ascii = {0, 0}, .classes = M};           /* \p{M} */
 
 SET(blank, BIT(' '), 0, .classes = 0);                              /* one space */
 SET(crlf, CRLF_LO, 0, .classes = 0);                                /* [\r\n] */
@@ -123,20 +123,20 @@ SET(cased, 0, ALPHA_HI, .ranges = cased_ranges);
 #define END {.kind = RULE_END}
 #define SUFFIX_LOW {.kind = RULE_SUFFIX, .suffix = SUFFIX_LOWER}    /* 's|'t|'re|'ve|'m|'ll|'d */
 #define SUFFIX_ANY {.kind = RULE_SUFFIX, .suffix = SUFFIX_ANY_CASE} /* (?i:'s|'t|'re|'ve|'m|'ll|'d) */
-#define WORD RUN(.lead = &before_word, .body = &pre_letter)         /* [^\r\n\p{L}\p{N}]?\p{L}+ */
-#define NUMBER(n) RUN(.body = &pre_number, .max = n)                /* \p{N}{1,n} */
+#define WORD RUN(.lead = &before_word, .body = &tok_pre_letter)         /* [^\r\n\p{L}\p{N}]?\p{L}+ */
+#define NUMBER(n) RUN(.body = &tok_pre_number, .max = n)                /* \p{N}{1,n} */
 #define OTHER RUN(.lead = &blank, .body = &other, .tail = &crlf)    /*  ?[^\s\p{L}\p{N}]+[\r\n]* */
 #define OTHER_SLASH RUN(.lead = &blank, .body = &other, .tail = &crlf_slash) /*  ?[^\s\p{L}\p{N}]+[\r\n/]* */
 /* \s*[\r\n]+|\s+(?!\S)|\s+ */
-#define SPACES {.kind = RULE_NEWLINES}, {.kind = RULE_TRAILING}, RUN(.body = &pre_space)
+#define SPACES {.kind = RULE_NEWLINES}, {.kind = RULE_TRAILING}, RUN(.body = &tok_pre_space)
 
 /* 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ */
 static const pre_rule gpt2_rules[] = {SUFFIX_LOW,
-                                      RUN(.lead = &blank, .body = &pre_letter),
-                                      RUN(.lead = &blank, .body = &pre_number),
+                                      RUN(.lead = &blank, .body = &tok_pre_letter),
+                                      RUN(.lead = &blank, .body = &tok_pre_number),
                                       RUN(.lead = &blank, .body = &other),
                                       {.kind = RULE_TRAILING},
-                                      RUN(.body = &pre_space),
+                                      RUN(.body = &tok_pre_space),
                                       END};
 static const pre_rule llama3_rules[] = {SUFFIX_ANY, WORD, NUMBER(3), OTHER, SPACES, END};
 static const pre_rule qwen2_rules[] = {SUFFIX_ANY, WORD, NUMBER(1), OTHER, SPACES, END};
@@ -186,7 +186,7 @@ static const pre_rule spark_rules[] = {PATH_WORD,
                                        RUN(.lead = &blank, .body = &punct_symbol),
                                        RUN(.body = &crlf, .max = 1),
                                        {.kind = RULE_TRAILING},
-                                       RUN(.body = &pre_space),
+                                       RUN(.body = &tok_pre_space),
                                        END};
 
 static const pre_rule digit_rules[] = {NUMBER(1), END};                                 /* \p{N} */
@@ -198,10 +198,10 @@ static const pre_rule line_end_rules[] = {RUN(.body = &crlf, .max = 1), END};   
 static const pre_rule kana_han_rules[] = {RUN(.body = &kana_han), END};
 static const pre_rule east_rules[] = {RUN(.body = &east), END};
 static const pre_rule asian_rules[] = {RUN(.body = &asian), END};
-static const pre_rule cased_rules[] = {RUN(.lead = &pre_space, .body = &cased), END};
-static const pre_rule wide_punct_rules[] = {RUN(.lead = &pre_space, .body = &wide_punct), END};
-static const pre_rule space_letter_rules[] = {RUN(.lead = &pre_space, .body = &pre_letter), END}; /* \s?\p{L}+ */
-static const pre_rule space_punct_rules[] = {RUN(.lead = &pre_space, .body = &punct), END};       /* \s?\p{P}+ */
+static const pre_rule cased_rules[] = {RUN(.lead = &tok_pre_space, .body = &cased), END};
+static const pre_rule wide_punct_rules[] = {RUN(.lead = &tok_pre_space, .body = &wide_punct), END};
+static const pre_rule space_letter_rules[] = {RUN(.lead = &tok_pre_space, .body = &tok_pre_letter), END}; /* \s?\p{L}+ */
+static const pre_rule space_punct_rules[] = {RUN(.lead = &tok_pre_space, .body = &punct), END};       /* \s?\p{P}+ */
 static const pre_rule clause_rules[] = {RUN(.lead = &blank, .body = &clause), END};
 static const pre_rule falcon_punct_rules[] = {RUN(.body = &punct_ascii_symbol), END};
 static const pre_rule default_punct_rules[] = {RUN(.body = &punct_no_tick), END};
