@@ -3,9 +3,9 @@
  * Two words are waited on: `start` counts runs, `phase` counts barriers (the end of a run is one that only worker 0
  * waits for). Who waits spins first, because the parts of a forward pass end within microseconds of each other, and
  * then sleeps, because a core that spins is taken from whoever else has work. Spinning in vain makes the next wait
- * brief, twice in vain the next three, and so on up to BRIEF_MOST: with a second process
- * beside us, a wait soon costs a sleep and not a core. Arrivals are counted in groups of eight and once more over the
- * groups, so that many cores do not queue for one cache line.
+ * brief, twice in vain the next three, and so on up to BRIEF_MOST: with another busy process on our cores a wait soon
+ * costs a sleep and not a core. Arrivals are counted in groups of eight and once more over the groups, so that many
+ * cores do not queue for one cache line.
  */
 #include "pool/pool.h"
 

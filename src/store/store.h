@@ -2,7 +2,8 @@
  * them. Asynchronous from the start: say what you will want, then lease it when it is there.
  *
  * Modes now: MAPPED (the home can map files: a lease is a pointer into the mapping) and RESIDENT (it cannot: a
- * tensor is read once, on first want, into memory that stays). Streaming comes with its own issue behind these calls.
+ * tensor is read once, on first want, into memory that stays). Streaming will come behind these calls.
+ * One thread calls; what is leased may be read by all.
  */
 #ifndef LEAT_STORE_H
 #define LEAT_STORE_H

@@ -79,7 +79,7 @@ void plat_file_close(plat_file *f) {
 
 uint64_t plat_file_bytes(const plat_file *f) { return f->bytes; }
 
-int64_t plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes) {
+int64_t posix_read(plat_file *f, uint64_t offset, void *to, size_t bytes) {
     size_t done = 0;
     if (offset > INT64_MAX || bytes > INT64_MAX - offset) return PLAT_INVALID;
     while (done < bytes) {
@@ -90,6 +90,10 @@ int64_t plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes) {
         done += (size_t)n;
     }
     return (int64_t)done;
+}
+
+int64_t plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes) {
+    return posix_read(f, offset, to, bytes);
 }
 
 int plat_file_map(plat_file *f, const void **at) {

@@ -9,6 +9,8 @@
 void plat_posix_start(void);
 
 int posix_error(int error_number); /* errno to plat_error */
+/* plat_file_read under a name of its own, for the threads of a queue. */
+int64_t posix_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
 
 /* The memory that the control groups (v1 and v2, with all ancestors) grant this process; UINT64_MAX without a limit.
  * *free_bytes: what is left within it, file cache counted as free. `root` is put before every path: "" but in tests. */

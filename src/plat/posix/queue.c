@@ -42,7 +42,7 @@ static void serve(void *arg) {
         if (q->closing) break;
         plat_read read = ring_take(&q->work, q->depth);
         pthread_mutex_unlock(&q->lock);
-        read.result = plat_file_read(read.file, read.offset, read.to, read.bytes);
+        read.result = posix_read(read.file, read.offset, read.to, read.bytes);
         pthread_mutex_lock(&q->lock);
         ring_put(&q->done, q->depth, &read);
         pthread_cond_signal(&q->has_done);

@@ -1,0 +1,229 @@
+/* fault.c: the calls of plat.h that can fail, each passing through unless the armed plan says otherwise.
+ *
+ * One sequence of random numbers decides, under a lock, so that a test whose calls come from one thread repeats exactly.
+ */
+#include "plat/fault/fault.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool armed;
+static fault_plan plan;
+static rng dice;
+static uint64_t calls, hits;
+
+void fault_arm(const fault_plan *p) {
+    pthread_mutex_lock(&lock);
+    armed = p != NULL;
+    if (p) plan = *p;
+    rng_seed(&dice, p ? p->seed : 0);
+    calls = hits = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+static uint64_t counter(const uint64_t *of) {
+    pthread_mutex_lock(&lock);
+    uint64_t n = *of;
+    pthread_mutex_unlock(&lock);
+    return n;
+}
+
+uint64_t fault_calls(void) { return counter(&calls); }
+uint64_t fault_hits(void) { return counter(&hits); }
+
+/* Counts a faultable call; true: it shall fail. `chance` points into the plan. */
+static bool strikes(const double *chance) {
+    pthread_mutex_lock(&lock);
+    bool hit = armed && (plan.fail_at == (int64_t)calls || rng_unit(&dice) < *chance);
+    calls += armed;
+    hits += hit;
+    pthread_mutex_unlock(&lock);
+    return hit;
+}
+
+/* A roll that is not a call of its own: which kind of failure, how much shorter. */
+static bool also(const double *chance) {
+    pthread_mutex_lock(&lock);
+    bool hit = armed && rng_unit(&dice) < *chance;
+    hits += hit;
+    pthread_mutex_unlock(&lock);
+    return hit;
+}
+
+static size_t below(size_t n) {
+    pthread_mutex_lock(&lock);
+    size_t v = n ? (size_t)(rng_u64(&dice) % n) : 0;
+    pthread_mutex_unlock(&lock);
+    return v;
+}
+
+/* What a read of `bytes` shall give: the same number, fewer, or an error. */
+static int64_t read_fate(size_t bytes) {
+    if (strikes(&plan.read_error)) return PLAT_IO_ERROR;
+    return also(&plan.read_short) ? (int64_t)below(bytes) : (int64_t)bytes;
+}
+
+/* ---- memory, threads ----------------------------------------------------------------------------- */
+
+uint32_t __real_plat_caps(void);
+uint32_t __wrap_plat_caps(void);
+uint32_t __wrap_plat_caps(void) {
+    pthread_mutex_lock(&lock);
+    uint32_t hidden = armed && plan.no_map ? PLAT_CAN_MAP : 0;
+    pthread_mutex_unlock(&lock);
+    return __real_plat_caps() & ~hidden;
+}
+
+void *__real_plat_reserve(size_t bytes);
+void *__wrap_plat_reserve(size_t bytes);
+void *__wrap_plat_reserve(size_t bytes) { return strikes(&plan.memory_error) ? NULL : __real_plat_reserve(bytes); }
+
+int __real_plat_commit(void *at, size_t bytes);
+int __wrap_plat_commit(void *at, size_t bytes);
+int __wrap_plat_commit(void *at, size_t bytes) {
+    return strikes(&plan.memory_error) ? PLAT_NO_MEMORY : __real_plat_commit(at, bytes);
+}
+
+int __real_plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core);
+int __wrap_plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core);
+int __wrap_plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core) {
+    *out = NULL;
+    return strikes(&plan.memory_error) ? PLAT_NO_MEMORY : __real_plat_thread_start(out, fn, arg, core);
+}
+
+/* ---- files --------------------------------------------------------------------------------------- */
+
+int64_t __real_plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
+int64_t __wrap_plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
+int64_t __wrap_plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes) {
+    int64_t fate = read_fate(bytes);
+    return fate < 0 ? fate : __real_plat_file_read(f, offset, to, (size_t)fate);
+}
+
+int __real_plat_file_map(plat_file *f, const void **at);
+int __wrap_plat_file_map(plat_file *f, const void **at);
+int __wrap_plat_file_map(plat_file *f, const void **at) {
+    return strikes(&plan.memory_error) ? PLAT_NO_MEMORY : __real_plat_file_map(f, at);
+}
+
+int __real_plat_out_create(plat_out **out, const char *path);
+int __wrap_plat_out_create(plat_out **out, const char *path);
+int __wrap_plat_out_create(plat_out **out, const char *path) {
+    *out = NULL;
+    return strikes(&plan.write_error) ? PLAT_DENIED : __real_plat_out_create(out, path);
+}
+
+/* A full disk takes a part of it. */
+int __real_plat_out_write(plat_out *o, const void *bytes, size_t n);
+int __wrap_plat_out_write(plat_out *o, const void *bytes, size_t n);
+int __wrap_plat_out_write(plat_out *o, const void *bytes, size_t n) {
+    if (!strikes(&plan.write_error)) return __real_plat_out_write(o, bytes, n);
+    int error = __real_plat_out_write(o, bytes, below(n));
+    return error ? error : PLAT_NO_SPACE;
+}
+
+int __real_plat_out_close(plat_out *o, bool sync);
+int __wrap_plat_out_close(plat_out *o, bool sync);
+int __wrap_plat_out_close(plat_out *o, bool sync) {
+    bool hit = strikes(&plan.write_error);
+    int error = __real_plat_out_close(o, sync);
+    return error || !hit ? error : PLAT_IO_ERROR;
+}
+
+/* ---- queued reads --------------------------------------------------------------------------------- */
+
+/* What shall become of a submitted read. Decided when it is submitted, because reads end in any order. */
+typedef struct ticket {
+    plat_queue *queue;
+    plat_read read;   /* as reaped, once it is back */
+    int64_t fate;     /* bytes it may give at most, or its error */
+    int reaps_left;   /* how many more reaps it stays unfinished */
+    uint8_t *kept;    /* its bytes meanwhile: the buffer holds rubbish until it is finished */
+    struct ticket *next;
+} ticket;
+static ticket *tickets; /* of the thread that uses queues in a test */
+
+int __real_plat_queue_open(plat_queue **out, uint32_t depth);
+int __wrap_plat_queue_open(plat_queue **out, uint32_t depth);
+int __wrap_plat_queue_open(plat_queue **out, uint32_t depth) {
+    *out = NULL;
+    return strikes(&plan.memory_error) ? PLAT_NO_MEMORY : __real_plat_queue_open(out, depth);
+}
+
+int __real_plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n);
+int __wrap_plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n);
+int __wrap_plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n) {
+    if (strikes(&plan.read_error)) return PLAT_IO_ERROR;
+    int error = __real_plat_queue_submit(q, reads, n);
+    for (size_t i = 0; i < n && !error; i++) {
+        int64_t fate = read_fate(reads[i].bytes);
+        int reaps_left = also(&plan.read_delay) ? 1 + (int)below(5) : 0;
+        if (fate == (int64_t)reads[i].bytes && !reaps_left) continue;
+        ticket *t = malloc(sizeof *t);
+        if (!t) abort();
+        *t = (ticket){.queue = q, .read = reads[i], .fate = fate, .reaps_left = reaps_left, .next = tickets};
+        tickets = t;
+    }
+    return error;
+}
+
+static void drop(ticket *t) {
+    ticket **at = &tickets;
+    while (*at != t) at = &(*at)->next;
+    *at = t->next;
+    free(t->kept);
+    free(t);
+}
+
+/* A real read came back: false when it shall stay unfinished. */
+static bool deliver(plat_queue *q, plat_read *read) {
+    ticket *t = tickets;
+    while (t && (t->queue != q || t->read.to != read->to)) t = t->next;
+    if (!t) return true;
+    read->result = MIN(read->result, t->fate);
+    size_t good = read->result > 0 ? (size_t)read->result : 0;
+    memset((char *)read->to + good, 0xA5, read->bytes - good);
+    if (t->reaps_left == 0) {
+        drop(t);
+        return true;
+    }
+    t->kept = malloc(read->bytes);
+    if (!t->kept) abort();
+    memcpy(t->kept, read->to, read->bytes);
+    memset(read->to, 0xA5, read->bytes);
+    t->read = *read;
+    return false;
+}
+
+size_t __real_plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t timeout_ns);
+size_t __wrap_plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t timeout_ns);
+size_t __wrap_plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t timeout_ns) {
+    size_t n = 0;
+    bool any_kept = false;
+    for (ticket *t = tickets, *next; t && n < max; t = next) {
+        next = t->next;
+        if (t->queue != q || !t->kept) continue;
+        any_kept = true;
+        if (--t->reaps_left > 0) continue;
+        memcpy(t->read.to, t->kept, t->read.bytes);
+        done[n++] = t->read;
+        drop(t);
+    }
+    /* With reads kept back an early return without any is what a slow machine looks like. */
+    plat_read *fresh = done + n;
+    size_t n_fresh = n < max ? __real_plat_queue_reap(q, fresh, max - n, any_kept ? 0 : timeout_ns) : 0;
+    for (size_t i = 0; i < n_fresh; i++)
+        if (deliver(q, &fresh[i])) done[n++] = fresh[i];
+    return n;
+}
+
+void __real_plat_queue_close(plat_queue *q);
+void __wrap_plat_queue_close(plat_queue *q);
+void __wrap_plat_queue_close(plat_queue *q) {
+    __real_plat_queue_close(q);
+    for (ticket *t = tickets, *next; t; t = next) {
+        next = t->next;
+        if (t->queue == q) drop(t);
+    }
+}
