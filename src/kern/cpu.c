@@ -5,7 +5,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-const kern *const kern_levels[] = {&kern_scalar, &kern_avx512, NULL};
+const kern *const kern_levels[] = {&kern_scalar, &kern_avx2, &kern_avx512, NULL};
 
 /* The register sets that the OS saves (XCR0). */
 static uint64_t os_saves(void) {

@@ -1,0 +1,10 @@
+/* kern_avx2.c: the level of CPUs with AVX2, FMA and F16C (Intel since Haswell, AMD since Zen).
+ */
+#include "kern/vec_avx2.h"
+
+#include "quant/quant_unpack.h"
+
+#define VEC_FORMATS(VECTOR, OTHER) KERN_VECTOR_FORMATS(VECTOR) KERN_OTHER_FORMATS(OTHER)
+#include "kern/kern_chunk.h"
+#include "kern/kern_formats.h"
+#include "kern/kern_level.h"

@@ -1,0 +1,314 @@
+/* vec_avx2.h: the vector vocabulary (see vec_scalar.h) on pairs of 256-bit registers.
+ *
+ * Without VNNI a dot of bytes has two shapes. Weights of up to six bits: vpmaddubsw, pairs of products added in 16 bits a few
+ * times before they are widened. Wider weights: bytes split into words of even and odd place, then vpmaddwd.
+ */
+#ifndef LEAT_VEC_AVX2_H
+#define LEAT_VEC_AVX2_H
+
+#include <immintrin.h>
+
+#include "base/base.h"
+#include "kern/kern_int.h"
+
+#define VEC_NAME "avx2"
+#define VEC_TABLE kern_avx2
+#define VEC_NEEDS KERN_CPU_AVX2
+#define VEC_SUBS 1
+#define VEC_TOKENS 4
+#define VEC_FLOAT_TOKENS 6
+#define VEC_ACTS 2
+#define VEC_AHEAD 2048
+#define VEC_STRIP 1
+/* 16 bits hold 4 sums of 2 products of 31 * 127 (31496), or 2 of 63 * 127 (32004). */
+#define VEC_STEPS(q_max) ((q_max) <= 31 || (q_max) > 63 ? 4 : 2)
+
+typedef struct vb { __m256i a, b; } vb; /* lanes 0, 1 and 2, 3 */
+typedef struct vi { __m256i a, b; } vi;
+typedef struct vf { __m256 a, b; } vf;
+#define VB(x, y) ((vb){x, y})
+#define VI(x, y) ((vi){x, y})
+#define VF(x, y) ((vf){x, y})
+
+/* ---- the primitives of quant_unpack.h ----------------------------------------------------------------- */
+
+static inline float quant_half(const void *p) { return _cvtsh_ss(load_u16(p)); }
+static inline void quant_lookup(const int8_t table[16], const uint8_t nibbles[16], int8_t low[16], int8_t high[16]) {
+    __m128i t = _mm_loadu_si128((const void *)table), n = _mm_loadu_si128((const void *)nibbles), m = _mm_set1_epi8(15);
+    _mm_storeu_si128((void *)low, _mm_shuffle_epi8(t, _mm_and_si128(n, m)));
+    _mm_storeu_si128((void *)high, _mm_shuffle_epi8(t, _mm_and_si128(_mm_srli_epi16(n, 4), m)));
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------------ */
+
+static inline __m256i load_32(const void *p, size_t at) { return _mm256_loadu_si256((const void *)((const char *)p + at)); }
+static inline __m128i load_16(const void *p, size_t at) { return _mm_loadu_si128((const void *)((const char *)p + at)); }
+static inline __m256i join(__m128i low, __m128i high) { return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1); }
+static inline vb vb_load(const void *p) { return VB(load_32(p, 0), load_32(p, 32)); }
+static inline void vb_store(void *p, vb x) {
+    _mm256_storeu_si256(p, x.a);
+    _mm256_storeu_si256((void *)((char *)p + 32), x.b);
+}
+static inline vb vb_set(uint8_t x) { return VB(_mm256_set1_epi8((char)x), _mm256_set1_epi8((char)x)); }
+static inline vb vb_xor(vb x, vb y) { return VB(_mm256_xor_si256(x.a, y.a), _mm256_xor_si256(x.b, y.b)); }
+static inline vb vb_and(vb x, vb y) { return VB(_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)); }
+static inline vb vb_or_and(vb x, vb y, vb z) {
+    vb m = vb_and(y, z);
+    return VB(_mm256_or_si256(x.a, m.a), _mm256_or_si256(x.b, m.b));
+}
+static inline vb vb_low(vb x) { return vb_and(x, vb_set(15)); }
+static inline vb vb_high(vb x) { return vb_and(VB(_mm256_srli_epi16(x.a, 4), _mm256_srli_epi16(x.b, 4)), vb_set(15)); }
+static inline vb vb_load_lanes(const void *p, size_t stride) {
+    return VB(join(load_16(p, 0), load_16(p, stride)), join(load_16(p, 2 * stride), load_16(p, 3 * stride)));
+}
+static inline vb vb_load_16(const void *p) {
+    __m256i x = _mm256_broadcastsi128_si256(load_16(p, 0));
+    return VB(x, x);
+}
+static inline vb vb_load_2(const void *p, const void *q) {
+    return VB(_mm256_broadcastsi128_si256(load_16(p, 0)), _mm256_broadcastsi128_si256(load_16(q, 0)));
+}
+static inline vb vb_load_4(const void *p) {
+    __m256i x = _mm256_set1_epi32((int)load_u32(p));
+    return VB(x, x);
+}
+/* Counts of 32 and more give zero, so one of the two shifts does nothing. */
+static inline __m256i shift_lanes(__m256i x, int s0, int s1) {
+    __m256i left = _mm256_set_epi32(s1, s1, s1, s1, s0, s0, s0, s0), right = _mm256_sub_epi32(_mm256_setzero_si256(), left);
+    return _mm256_or_si256(_mm256_sllv_epi32(x, left), _mm256_srlv_epi32(x, right));
+}
+static inline vb vb_shift(vb x, int s0, int s1, int s2, int s3) {
+    return VB(shift_lanes(x.a, s0, s1), shift_lanes(x.b, s2, s3));
+}
+
+/* ---- int32 ------------------------------------------------------------------------------------------ */
+
+static inline vi vi_set(int32_t x) { return VI(_mm256_set1_epi32(x), _mm256_set1_epi32(x)); }
+static inline vi vi_of_vf(vf x) { return VI(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)); }
+static inline __m256i words_of(vi x) { return _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xD8); }
+static inline void vi_store_i16(int16_t *p, vi x) { _mm256_storeu_si256((void *)p, words_of(x)); }
+static inline void vi_store_i8(int8_t *p, vi x) {
+    __m256i w = words_of(x);
+    _mm_storeu_si128((void *)p, _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
+}
+
+/* Activations of 16 bits: for each 32 bytes of a vector 16 words of even place, then 16 of odd place. */
+static inline void v_pack16(const int16_t x[KERN_CHUNK], uint8_t to[2 * KERN_CHUNK]) {
+    for (size_t k = 0; k < 4; k++)
+        for (size_t j = 0; j < 4; j++)
+            for (size_t i = 0; i < KERN_UNIT; i++) {
+                size_t half = j / 2, word = 32 * half + 16 * (i % 2) + 8 * (j % 2) + i / 2;
+                memcpy(to + 128 * k + 2 * word, x + KERN_UNIT * (4 * j + k) + i, 2);
+            }
+}
+static inline __m256i dot_words(__m256i w, const uint8_t *x) {
+    __m256i even = _mm256_madd_epi16(_mm256_and_si256(w, _mm256_set1_epi16(255)), load_32(x, 0));
+    return _mm256_add_epi32(even, _mm256_madd_epi16(_mm256_srli_epi16(w, 8), load_32(x, 32)));
+}
+static inline vi vi_dot16(vb w, const kern_act16 *act, size_t k) {
+    const uint8_t *x = act->x + 128 * k;
+    return VI(dot_words(w.a, x), dot_words(w.b, x + 64));
+}
+static inline vi vi_dot16_pair(vb w0, vb w1, const kern_act16 *act, size_t k) {
+    vi x = vi_dot16(w0, act, k), y = vi_dot16(w1, act, k + 1);
+    return VI(_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b));
+}
+
+typedef vi vd; /* words where q_max is below 64 */
+static inline vd vd_start(vi sum, int q_max) { return q_max > 63 ? sum : vi_set(0); }
+static inline __m256i dot_bytes(__m256i d, __m256i w, __m256i x, int q_max) {
+    if (q_max <= 63) return _mm256_add_epi16(d, _mm256_maddubs_epi16(w, x));
+    __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8), odd = _mm256_srai_epi16(x, 8);
+    d = _mm256_add_epi32(d, _mm256_madd_epi16(_mm256_and_si256(w, _mm256_set1_epi16(255)), even));
+    return _mm256_add_epi32(d, _mm256_madd_epi16(_mm256_srli_epi16(w, 8), odd));
+}
+static inline vd vd_dot(vd d, vb w, vb x, int q_max) {
+    return VI(dot_bytes(d.a, w.a, x.a, q_max), dot_bytes(d.b, w.b, x.b, q_max));
+}
+static inline vi vd_end(vi sum, vd d, int q_max) {
+    if (q_max > 63) return d;
+    __m256i one = _mm256_set1_epi16(1);
+    return VI(_mm256_add_epi32(sum.a, _mm256_madd_epi16(d.a, one)), _mm256_add_epi32(sum.b, _mm256_madd_epi16(d.b, one)));
+}
+
+/* ---- float ------------------------------------------------------------------------------------------ */
+
+static inline vf vf_set(float x) { return VF(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
+static inline vf vf_load(const void *p) { return VF(_mm256_loadu_ps(p), _mm256_loadu_ps((const float *)p + 8)); }
+static inline void vf_store(float *p, vf x) {
+    _mm256_storeu_ps(p, x.a);
+    _mm256_storeu_ps(p + 8, x.b);
+}
+static inline __m256i first_n(size_t n, int from) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - from), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+}
+static inline vf vf_load_n(const float *p, size_t n) {
+    return VF(_mm256_maskload_ps(p, first_n(n, 0)), _mm256_maskload_ps(p + 8, first_n(n, 8)));
+}
+static inline void vf_store_n(float *p, vf x, size_t n) {
+    _mm256_maskstore_ps(p, first_n(n, 0), x.a);
+    _mm256_maskstore_ps(p + 8, first_n(n, 8), x.b);
+}
+static inline vf vf_load_f16(const void *p) { return VF(_mm256_cvtph_ps(load_16(p, 0)), _mm256_cvtph_ps(load_16(p, 16))); }
+static inline void vf_store_f16(uint16_t *p, vf x) {
+    _mm_storeu_si128((void *)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128((void *)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline __m256 of_bf16(__m128i x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16)); }
+static inline vf vf_load_bf16(const void *p) { return VF(of_bf16(load_16(p, 0)), of_bf16(load_16(p, 16))); }
+static inline __m256 of_f64(const double *p) {
+    return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_loadu_pd(p + 4)), _mm256_cvtpd_ps(_mm256_loadu_pd(p)));
+}
+static inline vf vf_load_f64(const void *p) { return VF(of_f64(p), of_f64((const double *)p + 8)); }
+static inline vf vf_of_vi(vi x) { return VF(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
+static inline vf vf_add(vf x, vf y) { return VF(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
+static inline vf vf_sub(vf x, vf y) { return VF(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
+static inline vf vf_mul(vf x, vf y) { return VF(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
+static inline vf vf_div(vf x, vf y) { return VF(_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)); }
+static inline vf vf_fma(vf x, vf y, vf z) { return VF(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
+static inline vf vf_fnma(vf x, vf y, vf z) { return VF(_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)); }
+static inline vf vf_max(vf x, vf y) { return VF(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
+static inline vf vf_min(vf x, vf y) { return VF(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
+static inline __m256 peak(__m256 x, __m256 y) {
+    __m256i sign = _mm256_set1_epi32(0x7FFFFFFF);
+    return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_and_si256(_mm256_castps_si256(x), sign),
+                                                _mm256_and_si256(_mm256_castps_si256(y), sign)));
+}
+static inline vf vf_peak(vf x, vf y) { return VF(peak(x.a, y.a), peak(x.b, y.b)); }
+static inline float vf_peak_all(vf x) {
+    __m256 m = peak(x.a, x.b);
+    m = peak(m, _mm256_permute2f128_ps(m, m, 1));
+    m = peak(m, _mm256_permute_ps(m, 0x4E));
+    m = peak(m, _mm256_permute_ps(m, 0xB1));
+    return _mm256_cvtss_f32(m);
+}
+static inline float vf_max_all(vf x) {
+    __m256 m = _mm256_max_ps(x.a, x.b);
+    m = _mm256_max_ps(m, _mm256_permute2f128_ps(m, m, 1));
+    m = _mm256_max_ps(m, _mm256_permute_ps(m, 0x4E));
+    return _mm256_cvtss_f32(_mm256_max_ps(m, _mm256_permute_ps(m, 0xB1)));
+}
+static inline float vf_sum(vf x) {
+    __m256 b = _mm256_add_ps(x.a, x.b);
+    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    c = _mm_add_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+/* Interleaves and adds, so that each step halves the vectors: 4 words of a lane, then 2 lanes. */
+static inline __m256 sum_words(vf x, vf y, vf z, vf w) {
+    __m256 a = _mm256_add_ps(x.a, x.b), b = _mm256_add_ps(y.a, y.b), c = _mm256_add_ps(z.a, z.b), d = _mm256_add_ps(w.a, w.b);
+    __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    return _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xEE));
+}
+static inline __m256 sum_lanes(__m256 a, __m256 b) {
+    return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+}
+static inline vf vf_sum_each(const vf x[16]) {
+    return VF(sum_lanes(sum_words(x[0], x[1], x[2], x[3]), sum_words(x[4], x[5], x[6], x[7])),
+              sum_lanes(sum_words(x[8], x[9], x[10], x[11]), sum_words(x[12], x[13], x[14], x[15])));
+}
+static inline vf vf_spread(vf x, size_t k) {
+    switch (k) {
+    case 0: return VF(_mm256_permute_ps(x.a, 0x00), _mm256_permute_ps(x.b, 0x00));
+    case 1: return VF(_mm256_permute_ps(x.a, 0x55), _mm256_permute_ps(x.b, 0x55));
+    case 2: return VF(_mm256_permute_ps(x.a, 0xAA), _mm256_permute_ps(x.b, 0xAA));
+    default: return VF(_mm256_permute_ps(x.a, 0xFF), _mm256_permute_ps(x.b, 0xFF));
+    }
+}
+#define ROUND_NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+static inline vf vf_round(vf x) { return VF(_mm256_round_ps(x.a, ROUND_NEAREST), _mm256_round_ps(x.b, ROUND_NEAREST)); }
+static inline __m256 scale2(__m256 x, __m256 n) {
+    __m256i e = _mm256_cvtps_epi32(n), first = _mm256_srai_epi32(e, 1), bias = _mm256_set1_epi32(127);
+    __m256i second = _mm256_sub_epi32(e, first);
+    x = _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(first, bias), 23)));
+    return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(second, bias), 23)));
+}
+static inline vf vf_scale2(vf x, vf n) { return VF(scale2(x.a, n.a), scale2(x.b, n.b)); }
+/* 16 floats: those of even place, those of odd place. */
+static inline __m256 places(const float *p, int which) {
+    __m256 a = _mm256_loadu_ps(p), b = _mm256_loadu_ps(p + 8);
+    __m256 x = which ? _mm256_shuffle_ps(a, b, 0xDD) : _mm256_shuffle_ps(a, b, 0x88);
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xD8));
+}
+static inline void vf_unzip(const float *p, vf *even, vf *odd) {
+    *even = VF(places(p, 0), places(p + 16, 0));
+    *odd = VF(places(p, 1), places(p + 16, 1));
+}
+static inline void zip(float *p, __m256 even, __m256 odd) {
+    __m256 a = _mm256_unpacklo_ps(even, odd), b = _mm256_unpackhi_ps(even, odd);
+    _mm256_storeu_ps(p, _mm256_permute2f128_ps(a, b, 0x20));
+    _mm256_storeu_ps(p + 8, _mm256_permute2f128_ps(a, b, 0x31));
+}
+static inline void vf_zip(float *p, vf even, vf odd) {
+    zip(p, even.a, odd.a);
+    zip(p + 16, even.b, odd.b);
+}
+
+/* ---- scales of a chunk, a unit each ------------------------------------------------------------------- */
+
+static inline vf twice(__m256 x) {
+    return VF(_mm256_permutevar8x32_ps(x, _mm256_set_epi32(3, 3, 2, 2, 1, 1, 0, 0)),
+              _mm256_permutevar8x32_ps(x, _mm256_set_epi32(7, 7, 6, 6, 5, 5, 4, 4)));
+}
+static inline vf vf_halves(const void *p, size_t stride) {
+    const char *b = p;
+    __m128i h = _mm_setr_epi16((short)load_u16(b), (short)load_u16(b + stride), (short)load_u16(b + 2 * stride),
+                               (short)load_u16(b + 3 * stride), (short)load_u16(b + 4 * stride),
+                               (short)load_u16(b + 5 * stride), (short)load_u16(b + 6 * stride),
+                               (short)load_u16(b + 7 * stride));
+    return twice(_mm256_cvtph_ps(h));
+}
+static inline vf vf_of_bytes(uint64_t bytes) {
+    return twice(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes))));
+}
+static inline vf vf_of_i8(const void *p) {
+    __m128i x = load_16(p, 0);
+    return VF(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8))));
+}
+
+/* ---- others ----------------------------------------------------------------------------------------- */
+
+/* 8 rows of 8 words at from; column w goes to 32 bytes at to + (w / 4) * far + (w % 4) * near. */
+static inline void transpose_8(const char *from, size_t stride, char *to, size_t far, size_t near) {
+    __m256 quad[8];
+    for (size_t i = 0; i < 8; i += 4) { /* words of a lane: quad[i + j] has words j and 4 + j of rows i..i+3 */
+        const char *at = from + i * stride;
+        __m256 a = _mm256_loadu_ps((const void *)at), b = _mm256_loadu_ps((const void *)(at + stride));
+        __m256 c = _mm256_loadu_ps((const void *)(at + 2 * stride)), d = _mm256_loadu_ps((const void *)(at + 3 * stride));
+        __m256 ab = _mm256_unpacklo_ps(a, b), cd = _mm256_unpacklo_ps(c, d);
+        __m256 ef = _mm256_unpackhi_ps(a, b), gh = _mm256_unpackhi_ps(c, d);
+        quad[i] = _mm256_shuffle_ps(ab, cd, 0x44);
+        quad[i + 1] = _mm256_shuffle_ps(ab, cd, 0xEE);
+        quad[i + 2] = _mm256_shuffle_ps(ef, gh, 0x44);
+        quad[i + 3] = _mm256_shuffle_ps(ef, gh, 0xEE);
+    }
+    for (size_t j = 0; j < 4; j++) {
+        _mm256_storeu_ps((void *)(to + j * near), _mm256_permute2f128_ps(quad[j], quad[4 + j], 0x20));
+        _mm256_storeu_ps((void *)(to + far + j * near), _mm256_permute2f128_ps(quad[j], quad[4 + j], 0x31));
+    }
+}
+static inline void v_transpose(const void *from, size_t stride, void *to, size_t far, size_t near) {
+    for (size_t rows = 0; rows < 2; rows++)
+        for (size_t words = 0; words < 2; words++)
+            transpose_8((const char *)from + 8 * rows * stride + 32 * words, stride,
+                        (char *)to + 2 * words * far + 32 * rows, far, near);
+}
+static inline void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
+static inline uint64_t v_read(const void *p, size_t n_words) {
+    const char *b = p;
+    __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
+    size_t i = 0;
+    for (; i + 16 <= n_words; i += 16, b += 128) {
+        _mm_prefetch(b + 4096, _MM_HINT_T0);
+        _mm_prefetch(b + 4160, _MM_HINT_T0);
+        for (size_t k = 0; k < 4; k++) sum[k] = _mm256_add_epi64(sum[k], load_32(b, 32 * k));
+    }
+    uint64_t r = 0, parts[4];
+    _mm256_storeu_si256((void *)parts, _mm256_add_epi64(_mm256_add_epi64(sum[0], sum[1]), _mm256_add_epi64(sum[2], sum[3])));
+    for (size_t k = 0; k < 4; k++) r += parts[k];
+    for (; i < n_words; i++, b += 8) r += load_u64(b);
+    return r;
+}
+
+#endif
