@@ -355,7 +355,7 @@ static int run(tools *t, const void *values) {
     err e;
     if (gguf_open_opts(&g, o->file, &(gguf_opts){.keep_unknown = true}, &e)) return tools_fail(t, "%s", e.text);
     inspect_facts facts, *f = &facts;
-    inspect_collect(f, g, (uint64_t)o->n_ctx);
+    inspect_facts_collect(f, g, (uint64_t)o->n_ctx);
     if (o->json) {
         json_facts(t, f, g);
         json_verdict(t, f);

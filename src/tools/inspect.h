@@ -38,6 +38,6 @@ typedef struct inspect_facts {
 } inspect_facts;
 
 /* n_ctx 0: the file's, at most 4096. The file was opened with keep_unknown. */
-void inspect_collect(inspect_facts *f, const gguf *g, uint64_t n_ctx);
+void inspect_facts_collect(inspect_facts *f, const gguf *g, uint64_t n_ctx);
 
 #endif

@@ -221,7 +221,7 @@ static void collect_problems(inspect_facts *f, const gguf *g) {
     }
 }
 
-void inspect_collect(inspect_facts *f, const gguf *g, uint64_t n_ctx) {
+void inspect_facts_collect(inspect_facts *f, const gguf *g, uint64_t n_ctx) {
     *f = (inspect_facts){.bos = -1, .eos = -1};
     collect_shape(f, g);
     collect_tensors(f, g);

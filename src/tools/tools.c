@@ -8,6 +8,7 @@ static const tools_command *const commands[] = {
     &tools_eval,
     &tools_perplexity,
     &tools_bench,
+    &tools_inspect,
 };
 
 typedef struct listing {
