@@ -38,10 +38,12 @@ static bool routing_open(dev *d, size_t slots, size_t n_experts) {
 err_code dev_open(dev **out, const dev_opts *o, err *e) {
     *out = NULL;
     size_t workers = (size_t)pool_workers(o->pool);
-    size_t scratch = MAX(kern_scratch_bytes(o->kern, o->n_in_max), dev_attn_scratch_bytes(o->attn_rows_max, o->head_dim_max));
-    scratch = align_up(scratch, 4096);
+    size_t attn_bytes = dev_attn_scratch_bytes(o->attn_rows_max, o->head_dim_max);
+    size_t scratch = MAX(kern_scratch_bytes(o->kern, o->n_in_max), attn_bytes);
+    scratch = align_up(MAX(scratch, o->n_in_max * sizeof(float)), 4096); /* a normed row, see dev_norm */
     arena memory;
-    if (arena_open(&memory, MEM_SCRATCH, DEV_RESERVE_BYTES, e)) return e ? e->code : ERR_MEMORY;
+    err_code code = arena_open(&memory, MEM_SCRATCH, DEV_RESERVE_BYTES, e);
+    if (code) return code;
     dev *d = arena_alloc(&memory, sizeof *d, 64);
     if (!d) goto fail;
     d->memory = memory;

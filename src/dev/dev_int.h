@@ -49,7 +49,7 @@ struct dev {
     pool *pool;
     dev_acts acts[DEV_SETS];
     dev_routing routing;
-    char *worker_scratch; /* (workers, worker_scratch_bytes): the matrix kernels' and attention's share it, one op at a time */
+    char *worker_scratch; /* (workers, worker_scratch_bytes): matrix kernels, attention and norms, one op at a time */
     size_t worker_scratch_bytes;
     size_t attn_rows_max, head_dim_max;
     dev_op ops[DEV_OPS_MAX];

@@ -34,6 +34,7 @@ static void run_norm(dev *d, dev_op *op, int worker, int n_workers) {
 
 void dev_norm(dev *d, const dev_buf *x, const dev_buf *add, const float *add_bias, const float *weight, float eps,
               size_t n, const uint32_t *rows, uint32_t formats) {
+    ASSERT(x->width * sizeof(float) <= d->worker_scratch_bytes);
     dev_op *op = dev_record(d, run_norm);
     op->bufs[0] = x;
     op->bufs[1] = add;

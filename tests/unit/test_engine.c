@@ -108,6 +108,22 @@ TEST(engine_bits_do_not_depend_on_threads_and_chunks_with_experts) {
     same_bits(&s);
 }
 
+/* Rows longer than the scratch that kernels ask for: the workers' normed rows must not reach into each other. */
+TEST(engine_bits_do_not_depend_on_threads_with_wide_rows) {
+    tiny_spec s = tiny_default("llama");
+    s.n_layer = 1, s.n_embd = 49152, s.head_dim = 16, s.n_ff = 32, s.n_vocab = 16, s.type = QUANT_Q8_0;
+    leat_model *m = open_tiny(&s, "wide.gguf");
+    int32_t ids[24];
+    random_tokens(ids, 24, leat_model_n_vocab(m), 6);
+    leat_session_options one = {.n_ctx = 64, .n_threads = 1, .isa = "scalar"}, four = one;
+    four.n_threads = 4;
+    float *a = logits_of(m, &one, ids, 24, LEAT_PROMPT, 24), *b = logits_of(m, &four, ids, 24, LEAT_PROMPT, 24);
+    CHECK(memcmp(a, b, 24 * (size_t)leat_model_n_vocab(m) * sizeof(float)) == 0);
+    free(a);
+    free(b);
+    leat_model_close(m);
+}
+
 TEST(engine_runs_every_type) {
     for (uint32_t id = 0; id < QUANT_ID_MAX; id++) {
         if (!quant_find(id)) continue;
