@@ -9,6 +9,17 @@ static const char *copy_text(leat_model *m, const char *key) {
     return gguf_get_str(m->file, key, &text) ? arena_copy(&m->memory, text) : NULL;
 }
 
+/* A copy for showing: a file may hold what a terminal obeys, or what is no UTF-8. */
+static const char *copy_shown(leat_model *m, const char *key) {
+    str text;
+    char *copy = gguf_get_str(m->file, key, &text) ? arena_copy(&m->memory, text) : NULL;
+    for (size_t i = 0, len; copy && i < text.len; i += len) {
+        uint32_t cp = utf8_decode(copy + i, text.len - i, &len);
+        if (cp == UTF8_INVALID || cp < 0x20 || (cp >= 0x7F && cp < 0xA0)) memset(copy + i, '?', len);
+    }
+    return copy;
+}
+
 leat_code leat_model_open(leat_model **out, const char *path, const leat_model_options *options, leat_error *error) {
     err *e = err_of(error);
     err_code code;
@@ -27,7 +38,7 @@ leat_code leat_model_open(leat_model **out, const char *path, const leat_model_o
         (code = model_open(&m->model, m->file, m->weights, e)))
         goto fail;
     if (tok_present(m->file) && (code = tok_open(&m->tokens, m->file, e))) goto fail;
-    m->name = copy_text(m, "general.name");
+    m->name = copy_shown(m, "general.name");
     if (!m->name) m->name = model_family_name(m->model);
     m->chat_template = copy_text(m, "tokenizer.chat_template");
     *out = m;

@@ -58,11 +58,15 @@ void tools_err(tools *t, const char *format, ...) {
     va_end(args);
 }
 
+/* The text may quote a file or a command line, which may hold what a terminal obeys: that is not passed on. */
 static void complain(tools *t, const char *format, va_list args) {
+    char text[TOOLS_PIECE_MAX + 1];
+    size_t n = fmt_v(text, sizeof text, format, args);
+    for (size_t i = 0; i < n; i++)
+        if ((uint8_t)text[i] < 0x20 || text[i] == 0x7F) text[i] = '?';
     if (t->command) tools_err(t, "leat %s: ", t->command->name);
     else tools_err(t, "leat: ");
-    err_v(t, format, args);
-    tools_err(t, "\n");
+    tools_err(t, "%s\n", text);
 }
 
 int tools_fail(tools *t, const char *format, ...) {

@@ -73,6 +73,8 @@ check flag-value 2 '' '--quiet takes no value' "$leat" run --quiet=1 x
 check dashes 2 '' 'unknown option -temp; did you mean --temp' "$leat" run -temp 0 x
 check extra 2 '' "what is 'b'" "$leat" run a b
 
+check no-control-characters 1 '' '^leat run: \?\[31mred: no such file$' "$leat" run $'\e[31mred'
+
 # ---- files that are none ------------------------------------------------------------------------------
 
 : > "$work/empty.gguf"
