@@ -11,7 +11,16 @@ enum { STORE_FILE_TENSORS = 6 };
 /* Rows of 32 floats. The fourth is longer than two pieces of the store's reading. */
 static const uint64_t store_file_rows[STORE_FILE_TENSORS] = {1, 100, 7, (17 << 20) / 128 + 3, 64, 33};
 
-static inline uint8_t store_file_byte(size_t tensor, uint64_t i) { return (uint8_t)((i * 31 >> 3) + i + tensor * 53); }
+/* A tensor's bytes; built once, kept to the end. */
+static inline const uint8_t *store_file_bytes(size_t tensor) {
+    static uint8_t *built[STORE_FILE_TENSORS];
+    size_t n = (size_t)store_file_rows[tensor] * 128;
+    if (!built[tensor]) {
+        built[tensor] = malloc(n);
+        for (size_t i = 0; i < n; i++) built[tensor][i] = (uint8_t)((i * 31 >> 3) + i + tensor * 53);
+    }
+    return built[tensor];
+}
 
 /* Fills path with tensors [from, to); part numbers are written where there are two of them. */
 static inline void store_file_part(const char *path, size_t from, size_t to, uint32_t part, uint32_t n_parts) {
@@ -31,11 +40,7 @@ static inline void store_file_part(const char *path, size_t from, size_t to, uin
     }
     CHECK_MSG(gguf_write_begin(w, path, &e) == ERR_NONE, "%s", e.text);
     for (size_t t = from; t < to; t++) {
-        size_t bytes = (size_t)store_file_rows[t] * 128;
-        uint8_t *data = malloc(bytes);
-        for (size_t i = 0; i < bytes; i++) data[i] = store_file_byte(t, i);
-        err_code code = gguf_write_data(w, data, bytes, &e);
-        free(data);
+        err_code code = gguf_write_data(w, store_file_bytes(t), (size_t)store_file_rows[t] * 128, &e);
         CHECK_MSG(code == ERR_NONE, "%s", e.text);
     }
     CHECK_MSG(gguf_write_finish(w, &e) == ERR_NONE, "%s", e.text);
@@ -54,10 +59,7 @@ static inline const char *store_file(bool split) {
 }
 
 static inline bool store_file_same(const void *at, size_t tensor, uint64_t from, uint64_t bytes) {
-    const uint8_t *p = at;
-    for (uint64_t i = 0; i < bytes; i++)
-        if (p[i] != store_file_byte(tensor, from + i)) return false;
-    return true;
+    return memcmp(at, store_file_bytes(tensor) + from, bytes) == 0;
 }
 
 #endif
