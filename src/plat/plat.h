@@ -46,7 +46,7 @@ uint64_t plat_mem_available(void); /* bytes that could be used now without swapp
 
 /* ---- cores ------------------------------------------------------------------------------------- */
 
-int plat_core_count(void); /* cores this process may run on (its affinity mask) */
+int plat_core_count(void); /* cores this process may use: its affinity mask, or fewer under a quota of time */
 typedef struct plat_thread plat_thread;
 /* Runs fn(arg) on a new thread; core < 0: unpinned, else the core-th core of the affinity mask. */
 int plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core);
@@ -77,7 +77,7 @@ int plat_file_map(plat_file *f, const void **at);
 void plat_file_unmap(const void *at, uint64_t bytes);
 
 /* Asynchronous reads: submit never blocks for I/O, reap returns finished ones in any order. A queue is used
- * by one thread. `to`, `offset` and `bytes` are multiples of plat_file_align() when `direct` is set. */
+ * by one thread. */
 typedef struct plat_queue plat_queue;
 typedef struct plat_read {
     plat_file *file;

@@ -44,7 +44,7 @@ static void tree(const char *root, const char *name, const char *text) {
 
 TEST(plat_group_limits_v2) {
     const char *root = test_path(0, "groups-v2");
-    uint64_t left;
+    posix_limits l;
     tree(root, "sys/fs/cgroup/memory.max", "max\n"); /* an earlier run left its end */
     tree(root, "proc/self/cgroup", "0::/a/b\n");
     tree(root, "proc/self/mountinfo",
@@ -54,28 +54,43 @@ TEST(plat_group_limits_v2) {
     tree(root, "sys/fs/cgroup/a/memory.max", "1000000\n");
     tree(root, "sys/fs/cgroup/a/memory.current", "700000\n");
     tree(root, "sys/fs/cgroup/a/memory.stat", "anon 5\ninactive_file 200000\nactive_file 100000\n");
-    CHECK_EQ(posix_group_memory(root, &left), 1000000);
-    CHECK_EQ(left, 600000);
+    posix_group_limits(root, &l);
+    CHECK_EQ(l.memory_bytes, 1000000);
+    CHECK_EQ(l.memory_free_bytes, 600000);
     tree(root, "sys/fs/cgroup/a/b/memory.max", "500000\n");
     tree(root, "sys/fs/cgroup/a/b/memory.current", "450000\n");
-    CHECK_EQ(posix_group_memory(root, &left), 500000);
-    CHECK_EQ(left, 50000);
+    posix_group_limits(root, &l);
+    CHECK_EQ(l.memory_bytes, 500000);
+    CHECK_EQ(l.memory_free_bytes, 50000);
     /* In a container: the mount is the group itself, the path is outside or the host's. */
     tree(root, "sys/fs/cgroup/memory.max", "300000\n");
     tree(root, "proc/self/cgroup", "0::/../other\n");
-    CHECK_EQ(posix_group_memory(root, &left), 300000);
+    posix_group_limits(root, &l);
+    CHECK_EQ(l.memory_bytes, 300000);
     tree(root, "proc/self/mountinfo", "30 23 0:26 /docker/x /sys/fs/cgroup rw - cgroup2 cgroup rw\n");
     tree(root, "proc/self/cgroup", "0::/docker/x\n");
-    CHECK_EQ(posix_group_memory(root, &left), 300000);
+    posix_group_limits(root, &l);
+    CHECK_EQ(l.memory_bytes, 300000);
     tree(root, "proc/self/cgroup", "0::/docker/x/a\n");
-    CHECK_EQ(posix_group_memory(root, &left), 300000);
-    CHECK_EQ(left, 300000);
-    CHECK(posix_group_memory("/no/such/root", &left) == UINT64_MAX && left == UINT64_MAX);
+    posix_group_limits(root, &l);
+    CHECK_EQ(l.memory_bytes, 300000);
+    CHECK_EQ(l.memory_free_bytes, 300000);
+    CHECK(l.cores == UINT64_MAX);
+    tree(root, "sys/fs/cgroup/a/cpu.max", "250000 100000\n");
+    posix_group_limits(root, &l);
+    CHECK_EQ(l.cores, 3);
+    tree(root, "sys/fs/cgroup/a/cpu.max", "max 100000\n");
+    tree(root, "sys/fs/cgroup/cpu.max", "5000 10000\n");
+    posix_group_limits(root, &l);
+    CHECK_EQ(l.cores, 1);
+    tree(root, "sys/fs/cgroup/cpu.max", "max 10000\n");
+    posix_group_limits("/no/such/root", &l);
+    CHECK(l.memory_bytes == UINT64_MAX && l.memory_free_bytes == UINT64_MAX && l.cores == UINT64_MAX);
 }
 
 TEST(plat_group_limits_v1) {
     const char *root = test_path(0, "groups-v1");
-    uint64_t left;
+    posix_limits l;
     tree(root, "proc/self/cgroup", "5:cpu,cpuacct:/c\n4:memory:/m/n\n0::/u\n");
     tree(root, "proc/self/mountinfo",
          "30 23 0:26 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n31 23 0:27 / /cg/memory rw - cgroup cgroup "
@@ -83,9 +98,16 @@ TEST(plat_group_limits_v1) {
     tree(root, "cg/memory/m/n/memory.limit_in_bytes", "9223372036854771712\n");
     tree(root, "cg/memory/m/memory.limit_in_bytes", "4000000\n");
     tree(root, "cg/memory/m/memory.usage_in_bytes", "1000000\n");
-    tree(root, "cg/cpu/c/memory.limit_in_bytes", "5\n");
-    CHECK_EQ(posix_group_memory(root, &left), 4000000);
-    CHECK_EQ(left, 3000000);
+    posix_group_limits(root, &l);
+    CHECK_EQ(l.memory_bytes, 4000000);
+    CHECK_EQ(l.memory_free_bytes, 3000000);
+    CHECK(l.cores == UINT64_MAX);
+    tree(root, "cg/cpu/c/cpu.cfs_quota_us", "-1\n");
+    tree(root, "cg/cpu/cpu.cfs_quota_us", "400000\n");
+    tree(root, "cg/cpu/cpu.cfs_period_us", "200000\n");
+    posix_group_limits(root, &l);
+    CHECK_EQ(l.cores, 2);
+    tree(root, "cg/cpu/cpu.cfs_quota_us", "-1\n");
 }
 
 /* ---- threads ------------------------------------------------------------------------------------- */

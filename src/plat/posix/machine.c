@@ -6,7 +6,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-uint32_t plat_caps(void) { return PLAT_CAN_MAP | PLAT_CAN_WRITE | PLAT_CAN_PIN; }
+uint32_t plat_caps(void) { return PLAT_CAN_MAP | PLAT_CAN_WRITE | (posix_can_pin() ? PLAT_CAN_PIN : 0); }
 
 static uint64_t clock_ns(clockid_t clock) {
     struct timespec t;

@@ -9,11 +9,20 @@
 void plat_posix_start(void);
 
 int posix_error(int error_number); /* errno to plat_error */
+bool posix_can_pin(void);
 /* plat_file_read under a name of its own, for the threads of a queue. */
 int64_t posix_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
 
-/* The memory that the control groups (v1 and v2, with all ancestors) grant this process; UINT64_MAX without a limit.
- * *free_bytes: what is left within it, file cache counted as free. `root` is put before every path: "" but in tests. */
-uint64_t posix_group_memory(const char *root, uint64_t *free_bytes);
+/* What the control groups grant, all ancestors included; UINT64_MAX where they set no limit. `root` is put before
+ * every path: "" but in tests. */
+typedef struct posix_limits {
+    uint64_t memory_bytes;
+    uint64_t memory_free_bytes; /* left of it; file cache counts as free */
+    uint64_t cores;             /* the share of time, rounded up to whole cores */
+} posix_limits;
+void posix_group_limits(const char *root, posix_limits *l);
+
+/* Up to two numbers after `key` at the start of a line of a text file (of the first line for ""); returns how many. */
+int posix_file_numbers(const char *path, const char *key, uint64_t out[2]);
 
 #endif

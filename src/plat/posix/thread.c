@@ -12,20 +12,27 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The mask that the process started with: a pinned thread would otherwise see only its own core. */
+/* The mask that the process started with: a pinned thread would otherwise see only its own core. A quota of time may
+ * grant fewer cores than the mask has: more workers than that would be stopped together for the rest of each period. */
 #define MASK_CORES 8192
 static cpu_set_t mask[MASK_CORES / CPU_SETSIZE];
-static int mask_cores;
+static int mask_cores, quota_cores;
 static pthread_once_t mask_once = PTHREAD_ONCE_INIT;
 
 static void mask_read(void) {
-    if (sched_getaffinity(0, sizeof mask, mask) == 0) mask_cores = CPU_COUNT_S(sizeof mask, mask);
+    posix_limits l;
+    posix_group_limits("", &l);
+    mask_cores = sched_getaffinity(0, sizeof mask, mask) == 0 ? CPU_COUNT_S(sizeof mask, mask) : 0;
+    quota_cores = (int)MIN(l.cores, (uint64_t)MAX(mask_cores, 1));
 }
 
 int plat_core_count(void) {
     pthread_once(&mask_once, mask_read);
-    return MAX(mask_cores, 1);
+    return quota_cores;
 }
+
+/* Under a quota other groups share the mask's cores with us: then binding to the first ones would crowd them. */
+bool posix_can_pin(void) { return plat_core_count() == mask_cores; }
 
 int plat_pin_self(int core) {
     if (core >= plat_core_count() || !mask_cores) return PLAT_INVALID;
