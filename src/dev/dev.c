@@ -63,8 +63,8 @@ err_code dev_open(dev **out, const dev_opts *o, err *e) {
     return ERR_NONE;
 fail:
     arena_close(&memory);
-    return ERR(e, ERR_MEMORY, "no memory for the activations of a step: %zu rows of up to %zu floats need %zu MiB", o->rows_max,
-               o->n_in_max, (acts_bytes(o->kern, o->rows_max, o->n_in_max) + workers * scratch) >> 20);
+    return ERR(e, ERR_MEMORY, "no memory for the activations of a step: %zu rows of up to %zu floats need %zu MiB",
+               o->rows_max, o->n_in_max, (acts_bytes(o->kern, o->rows_max, o->n_in_max) + workers * scratch) >> 20);
 }
 
 void dev_close(dev *d) {

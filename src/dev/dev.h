@@ -56,14 +56,15 @@ typedef enum { DEV_SET_ROWS, DEV_SET_SLOTS, DEV_SETS } dev_set;
 /* Which formats a set must be prepared in for these matrices, as a mask of 1 << kern_act. */
 uint32_t dev_formats(const dev *d, kern_role role, const dev_matrix *const *matrices, size_t n);
 
-/* x += add + add_bias (both may be NULL), then set ROWS = prepared(rms_norm(x) * weight). With weight NULL only the sum.
- * rows: which rows of x, or NULL for 0..n-1; prepared row i belongs to rows[i]. */
+/* x += add + add_bias (both may be NULL), then set ROWS = prepared(rms_norm(x) * weight). With weight NULL only the
+ * sum. rows: which rows of x, or NULL for 0..n-1; prepared row i belongs to rows[i]. */
 void dev_norm(dev *d, const dev_buf *x, const dev_buf *add, const float *add_bias, const float *weight, float eps,
               size_t n, const uint32_t *rows, uint32_t formats);
 /* set ROWS = prepared(x). */
 void dev_prepare(dev *d, const dev_buf *x, size_t n, uint32_t formats);
 /* outs[j] = matrices[j] x set ROWS, for up to DEV_JOBS_MAX matrices. */
-void dev_matmul(dev *d, kern_role role, const dev_matrix *const *matrices, const dev_buf *const *outs, size_t n_jobs, size_t n);
+void dev_matmul(dev *d, kern_role role, const dev_matrix *const *matrices, const dev_buf *const *outs, size_t n_jobs,
+                size_t n);
 /* set (ROWS or SLOTS) = prepared(silu(gate + gate_bias) * (up + up_bias)); biases may be NULL; gate is overwritten. */
 void dev_swiglu(dev *d, dev_set set, const dev_buf *gate, const dev_buf *up, const float *gate_bias,
                 const float *up_bias, size_t n, uint32_t formats);
@@ -95,12 +96,13 @@ void dev_attn_store(dev *d, const dev_attn *a);
 /* Causal attention over the pages, queries from a->q. */
 void dev_attn_run(dev *d, const dev_attn *a);
 
-/* Router: probabilities are softmax(logits); the n_used largest are taken (ties: lower index first), divided by their sum
- * where `normalise` (the sum clamped to 2^-14), and multiplied by `scale`. Groups the rows by expert for the ops below. */
+/* Router: probabilities are softmax(logits); the n_used largest are taken (ties: lower index first), divided by their
+ * sum where `normalise` (the sum clamped to 2^-14), and multiplied by `scale`. Groups the rows by expert for the ops
+ * below. */
 void dev_route(dev *d, const dev_buf *logits, size_t n, size_t n_experts, size_t n_used, bool normalise, float scale);
 /* outs[j] row slot = matrices[j][expert of slot] x (set ROWS row of the slot's token, or set SLOTS row slot). */
-void dev_matmul_experts(dev *d, kern_role role, dev_set in, const dev_matrix *const *matrices, const dev_buf *const *outs,
-                        size_t n_jobs);
+void dev_matmul_experts(dev *d, kern_role role, dev_set in, const dev_matrix *const *matrices,
+                        const dev_buf *const *outs, size_t n_jobs);
 /* out row = sum over its experts, in router order, of weight x slots row. */
 void dev_combine(dev *d, const dev_buf *slots, const dev_buf *out, size_t n);
 /* out row += sigmoid(gate row [0]) x add row; with gate NULL the factor is 1. */

@@ -76,7 +76,9 @@ typedef struct attn_scratch {
     uint16_t *from, *to; /* (rows) */
 } attn_scratch;
 
-static size_t scratch_floats(size_t rows, size_t head_dim) { return align_up(rows, 16) * (3 * align_up(head_dim, 16) + 5); }
+static size_t scratch_floats(size_t rows, size_t head_dim) {
+    return align_up(rows, 16) * (3 * align_up(head_dim, 16) + 5);
+}
 size_t dev_attn_scratch_bytes(size_t rows, size_t head_dim) { return scratch_floats(rows, head_dim) * sizeof(float); }
 
 static attn_scratch scratch_split(void *at, size_t rows, size_t dim_k, size_t dim_v) {
@@ -113,7 +115,8 @@ static void state_merge(dev *d, softmax_state *total, const softmax_state *segme
             continue;
         }
         float max = MAX(total->max[i], segment->max[i]);
-        float keep = (float)math_exp((double)total->max[i] - max), take = (float)math_exp((double)segment->max[i] - max);
+        float keep = (float)math_exp((double)total->max[i] - max),
+              take = (float)math_exp((double)segment->max[i] - max);
         kern_scale(d->kern, to, keep, dim_v);
         kern_axpy(d->kern, to, take, from, dim_v);
         total->sum[i] = total->sum[i] * keep + segment->sum[i] * take;
@@ -138,7 +141,8 @@ static bool page_ranges(const dev_attn *a, const attn_task *t, size_t page, uint
         size_t hi = end_pos > begin ? MIN(end_pos - begin, DEV_PAGE) : 0;
         if (lo >= hi) lo = hi = 0;
         else any = true;
-        for (size_t h = 0; h < t->group; h++) from[i * t->group + h] = (uint16_t)lo, to[i * t->group + h] = (uint16_t)hi;
+        for (size_t h = 0; h < t->group; h++)
+            from[i * t->group + h] = (uint16_t)lo, to[i * t->group + h] = (uint16_t)hi;
     }
     return any;
 }

@@ -114,8 +114,8 @@ static void run_experts(dev *d, dev_op *op, int worker, int n_workers) {
     }
 }
 
-void dev_matmul_experts(dev *d, kern_role role, dev_set in, const dev_matrix *const *matrices, const dev_buf *const *outs,
-                        size_t n_jobs) {
+void dev_matmul_experts(dev *d, kern_role role, dev_set in, const dev_matrix *const *matrices,
+                        const dev_buf *const *outs, size_t n_jobs) {
     /* Matrices of one op share a gathered input, so they must take the same format; others get an op of their own. */
     for (size_t begin = 0; begin < n_jobs;) {
         size_t end = begin + 1;

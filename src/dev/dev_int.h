@@ -58,7 +58,9 @@ struct dev {
 
 /* Appends an op, zeroed. */
 dev_op *dev_record(dev *d, void (*run)(dev *d, dev_op *op, int worker, int n_workers));
-static inline void *dev_scratch(dev *d, int worker) { return d->worker_scratch + (size_t)worker * d->worker_scratch_bytes; }
+static inline void *dev_scratch(dev *d, int worker) {
+    return d->worker_scratch + (size_t)worker * d->worker_scratch_bytes;
+}
 /* Prepares one row in all formats of the mask. */
 void dev_prepare_row(dev *d, dev_set set, uint32_t formats, size_t row, const float *x, size_t n_in);
 /* The next task index of the op. */

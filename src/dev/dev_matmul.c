@@ -42,7 +42,8 @@ static void run_matmul(dev *d, dev_op *op, int worker, int n_workers) {
     }
 }
 
-void dev_matmul(dev *d, kern_role role, const dev_matrix *const *matrices, const dev_buf *const *outs, size_t n_jobs, size_t n) {
+void dev_matmul(dev *d, kern_role role, const dev_matrix *const *matrices, const dev_buf *const *outs, size_t n_jobs,
+                size_t n) {
     dev_op *op = dev_record(d, run_matmul);
     op->role = role;
     op->n = n;

@@ -101,8 +101,8 @@ size_t leat_piece(const leat_model *m, int32_t id, bool special, char *buf, size
     return m->tokens ? tok_piece(m->tokens, id, special, buf, cap) : 0;
 }
 
-leat_code leat_detokenize(const leat_model *m, const int32_t *ids, size_t n, bool special, char *buf, size_t cap, size_t *bytes,
-                          leat_error *error) {
+leat_code leat_detokenize(const leat_model *m, const int32_t *ids, size_t n, bool special, char *buf, size_t cap,
+                          size_t *bytes, leat_error *error) {
     err_code code = need_tokenizer(m, err_of(error));
     if (code) return (leat_code)code;
     return (leat_code)tok_decode(m->tokens, ids, n, special, buf, cap, bytes, err_of(error));

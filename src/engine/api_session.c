@@ -13,7 +13,8 @@ static err_code pick_kern(const kern **out, const char *isa, err *e) {
     if (!*out) {
         char names[64];
         size_t n = 0;
-        for (size_t i = 0; kern_at(i); i++) n += fmt(names + n, sizeof names - n, "%s%s", i ? ", " : "", kern_name(kern_at(i)));
+        for (size_t i = 0; kern_at(i); i++)
+            n += fmt(names + n, sizeof names - n, "%s%s", i ? ", " : "", kern_name(kern_at(i)));
         return ERR(e, ERR_ARGUMENT, "isa \"%s\" is unknown; this leat has %s", isa, names);
     }
     if (!kern_runs(*out)) return ERR(e, ERR_UNSUPPORTED, "isa %s does not run on this CPU", kern_name(*out));
@@ -21,10 +22,12 @@ static err_code pick_kern(const kern **out, const char *isa, err *e) {
 }
 
 static err_code check_options(const leat_session_options *o, err *e) {
-    if (o->n_ctx < 0 || o->n_ctx > CTX_MAX) return ERR(e, ERR_ARGUMENT, "context is %d tokens, wanted 1 to %d", o->n_ctx, CTX_MAX);
+    if (o->n_ctx < 0 || o->n_ctx > CTX_MAX)
+        return ERR(e, ERR_ARGUMENT, "context is %d tokens, wanted 1 to %d", o->n_ctx, CTX_MAX);
     if (o->n_threads < 0 || o->n_threads > POOL_WORKERS_MAX)
         return ERR(e, ERR_ARGUMENT, "%d threads, wanted 1 to %d", o->n_threads, POOL_WORKERS_MAX);
-    if (o->n_chunk < 0 || o->n_chunk > CHUNK_MAX) return ERR(e, ERR_ARGUMENT, "chunk is %d tokens, wanted 1 to %d", o->n_chunk, CHUNK_MAX);
+    if (o->n_chunk < 0 || o->n_chunk > CHUNK_MAX)
+        return ERR(e, ERR_ARGUMENT, "chunk is %d tokens, wanted 1 to %d", o->n_chunk, CHUNK_MAX);
     return ERR_NONE;
 }
 
@@ -48,8 +51,8 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     kv_shape shape = model_kv_shape(m->model);
     if ((code = pick_kern(&s->kern, o->isa, e)) || (code = pool_open(&s->pool, &workers, e))) goto fail;
     model_graph_opts graph = {.kern = s->kern, .pool = s->pool, .rows_max = s->rows_max, .n_ctx = s->n_ctx};
-    if ((code = model_graph_open(&s->graph, m->model, &graph, e)) || (code = kv_open(&s->cache, &shape, s->n_ctx, 1, e)) ||
-        (code = kv_seq_open(s->cache, &s->sequence, e)))
+    if ((code = model_graph_open(&s->graph, m->model, &graph, e)) ||
+        (code = kv_open(&s->cache, &shape, s->n_ctx, 1, e)) || (code = kv_seq_open(s->cache, &s->sequence, e)))
         goto fail;
     *out = s;
     return LEAT_OK;
@@ -75,7 +78,8 @@ const float *leat_logits(const leat_session *s) { return s->has_logits ? s->logi
 
 leat_code leat_rewind(leat_session *s, int32_t n, leat_error *error) {
     if (n < 0 || (size_t)n > kv_seq_length(s->sequence))
-        return (leat_code)ERR(err_of(error), ERR_ARGUMENT, "cannot rewind to %d tokens: the session holds %zu", n, kv_seq_length(s->sequence));
+        return (leat_code)ERR(err_of(error), ERR_ARGUMENT, "cannot rewind to %d tokens: the session holds %zu", n,
+                              kv_seq_length(s->sequence));
     kv_seq_truncate(s->sequence, (size_t)n);
     s->has_logits = false;
     return LEAT_OK;
@@ -112,7 +116,8 @@ static err_code deliver(leat_session *s, kern_role role, size_t from, size_t to,
         for (size_t i = 0; i < n; i++) rows[i] = (uint32_t)(at + i);
         err_code code = model_graph_logits(s->graph, role, rows, n, &logits, e);
         if (code) return code;
-        for (size_t i = 0; i < n && w->each && !w->stopped; i++) w->stopped = !w->each(w->user, first + at + i, logits[i]);
+        for (size_t i = 0; i < n && w->each && !w->stopped; i++)
+            w->stopped = !w->each(w->user, first + at + i, logits[i]);
         memcpy(s->logits, logits[n - 1], n_vocab * sizeof(float));
     }
     return ERR_NONE;
@@ -128,8 +133,14 @@ static err_code feed(leat_session *s, const int32_t *tokens, size_t n, leat_role
         bool last = done + rows == n;
         if ((code = kv_seq_reserve(s->sequence, rows, e))) return code;
         dev_run run = {.row = 0, .n = rows, .pos = kv_seq_length(s->sequence), .pages = kv_seq_pages(s->sequence)};
-        model_batch batch = {.tokens = tokens + done, .n = rows, .runs = &run, .n_runs = 1, .role = k, .cache = s->cache,
-                             .yield = s->yield, .user = s->user};
+        model_batch batch = {.tokens = tokens + done,
+                             .n = rows,
+                             .runs = &run,
+                             .n_runs = 1,
+                             .role = k,
+                             .cache = s->cache,
+                             .yield = s->yield,
+                             .user = s->user};
         if ((code = model_graph_run(s->graph, &batch, e))) return code;
         if (w->each || last) code = deliver(s, k, w->each ? 0 : rows - 1, rows, done, w, e);
         if (code) return code;
@@ -145,8 +156,8 @@ leat_code leat_feed(leat_session *s, const int32_t *tokens, size_t n, leat_role 
     return (leat_code)feed(s, tokens, n, role, &w, err_of(error));
 }
 
-leat_code leat_feed_each(leat_session *s, const int32_t *tokens, size_t n, leat_role role, leat_logits_fn *each, void *user,
-                         leat_error *error) {
+leat_code leat_feed_each(leat_session *s, const int32_t *tokens, size_t n, leat_role role, leat_logits_fn *each,
+                         void *user, leat_error *error) {
     logits_want w = {.each = each, .user = user};
     return (leat_code)feed(s, tokens, n, role, &w, err_of(error));
 }

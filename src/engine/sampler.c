@@ -48,20 +48,30 @@ void leat_sampler_defaults(leat_sampler_options *o) {
 }
 
 static err_code check_options(const leat_sampler_options *o, err *e) {
-    const struct { const char *name; float value, min, max; } ranges[] = {
-        {"temperature", o->temperature, 0, 1e6f},         {"top_p", o->top_p, 0, 1},
-        {"min_p", o->min_p, 0, 1},                        {"typical_p", o->typical_p, 0, 1},
-        {"top_n_sigma", o->top_n_sigma, -1e6f, 1e6f},     {"xtc_probability", o->xtc_probability, 0, 1},
-        {"xtc_threshold", o->xtc_threshold, 0, 1},        {"repeat_penalty", o->repeat_penalty, 1e-3f, 1e3f},
-        {"presence_penalty", o->presence_penalty, -1e3f, 1e3f}, {"frequency_penalty", o->frequency_penalty, -1e3f, 1e3f},
-        {"dry_multiplier", o->dry_multiplier, 0, 1e3f},   {"dry_base", o->dry_base, 1, 1e3f},
+    const struct {
+        const char *name;
+        float value, min, max;
+    } ranges[] = {
+        {"temperature", o->temperature, 0, 1e6f},
+        {"top_p", o->top_p, 0, 1},
+        {"min_p", o->min_p, 0, 1},
+        {"typical_p", o->typical_p, 0, 1},
+        {"top_n_sigma", o->top_n_sigma, -1e6f, 1e6f},
+        {"xtc_probability", o->xtc_probability, 0, 1},
+        {"xtc_threshold", o->xtc_threshold, 0, 1},
+        {"repeat_penalty", o->repeat_penalty, 1e-3f, 1e3f},
+        {"presence_penalty", o->presence_penalty, -1e3f, 1e3f},
+        {"frequency_penalty", o->frequency_penalty, -1e3f, 1e3f},
+        {"dry_multiplier", o->dry_multiplier, 0, 1e3f},
+        {"dry_base", o->dry_base, 1, 1e3f},
     };
     for (size_t i = 0; i < COUNT_OF(ranges); i++)
         if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
             return ERR(e, ERR_ARGUMENT, "%s is %g, wanted %g to %g", ranges[i].name, (double)ranges[i].value,
                        (double)ranges[i].min, (double)ranges[i].max);
     if (o->top_k < 0 || o->penalty_last_n < 0 || (size_t)o->penalty_last_n > HISTORY_MAX || o->dry_allowed_length < 0)
-        return ERR(e, ERR_ARGUMENT, "top_k is %d, penalty_last_n %d, dry_allowed_length %d; wanted 0 or more (a window of %zu at most)",
+        return ERR(e, ERR_ARGUMENT,
+                   "top_k is %d, penalty_last_n %d, dry_allowed_length %d; wanted 0 or more (a window of %zu at most)",
                    o->top_k, o->penalty_last_n, o->dry_allowed_length, HISTORY_MAX);
     return ERR_NONE;
 }
@@ -75,7 +85,8 @@ static bool breaks_phrase(const leat_model *m, int32_t id) {
     return false;
 }
 
-leat_code leat_sampler_open(leat_sampler **out, const leat_model *m, const leat_sampler_options *options, leat_error *error) {
+leat_code leat_sampler_open(leat_sampler **out, const leat_model *m, const leat_sampler_options *options,
+                            leat_error *error) {
     leat_sampler_options o;
     err *e = err_of(error);
     *out = NULL;
@@ -182,7 +193,8 @@ static void penalise(leat_sampler *s) {
     }
 }
 
-/* DRY: a token that would continue a repeat of at least allowed_length tokens loses multiplier * base^(length - allowed).
+/* DRY: a token that would continue a repeat of at least allowed_length tokens loses
+ *     multiplier * base^(length - allowed_length)
  * matches[i] is the length of the longest common suffix of the window and of the window without its last i tokens (the
  * Z-function of the reversed window, Gusfield 1997), cut where a phrase breaks. */
 static void dry(leat_sampler *s) {
@@ -206,7 +218,9 @@ static void dry(leat_sampler *s) {
     }
     for (size_t i = 0; i < s->n; i++) {
         uint32_t length = s->dry_max[s->all[i].id];
-        if (length) s->all[i].logit -= o->dry_multiplier * (float)math_pow((double)o->dry_base, (double)MIN(length - (uint32_t)o->dry_allowed_length, 64u));
+        if (!length) continue;
+        uint32_t beyond = MIN(length - (uint32_t)o->dry_allowed_length, 64u);
+        s->all[i].logit -= o->dry_multiplier * (float)math_pow((double)o->dry_base, (double)beyond);
     }
     for (size_t i = 1; i < n; i++) s->dry_max[s->recent[i - 1]] = 0;
 }

@@ -60,8 +60,8 @@ err_code kv_open(kv_cache **out, const kv_shape *shape, size_t n_tokens, size_t 
     return ERR_NONE;
 no_memory:
     arena_close(&memory);
-    return ERR(e, ERR_MEMORY, "no memory for a KV cache of %zu tokens (%zu MiB); a smaller context (-c) needs less", n_tokens,
-               bytes >> 20);
+    return ERR(e, ERR_MEMORY, "no memory for a KV cache of %zu tokens (%zu MiB); a smaller context (-c) needs less",
+               n_tokens, bytes >> 20);
 }
 
 void kv_close(kv_cache *c) {
@@ -72,7 +72,9 @@ void kv_close(kv_cache *c) {
 }
 
 size_t kv_bytes(const kv_cache *c) { return c->pages_max * c->page_bytes; }
-static size_t layer_elements(const kv_cache *c) { return c->shape.n_head_kv * KV_PAGE * (c->shape.dim_k + c->shape.dim_v); }
+static size_t layer_elements(const kv_cache *c) {
+    return c->shape.n_head_kv * KV_PAGE * (c->shape.dim_k + c->shape.dim_v);
+}
 size_t kv_k_offset(const kv_cache *c, size_t layer) { return layer * layer_elements(c); }
 size_t kv_v_offset(const kv_cache *c, size_t layer) {
     return layer * layer_elements(c) + c->shape.n_head_kv * KV_PAGE * c->shape.dim_k;
@@ -138,8 +140,8 @@ err_code kv_seq_reserve(kv_seq *s, size_t n, err *e) {
     bool shared = first < s->n_pages && c->refs[page_index(c, s->pages[first])] > 1;
     size_t needed = (wanted > s->n_pages ? wanted - s->n_pages : 0) + shared;
     if (wanted > c->pages_max || needed > c->n_free)
-        return ERR(e, ERR_LIMIT, "the KV cache is full: %zu tokens held, %zu more wanted, room for %zu in all", s->length, n,
-                   c->pages_max * KV_PAGE);
+        return ERR(e, ERR_LIMIT, "the KV cache is full: %zu tokens held, %zu more wanted, room for %zu in all",
+                   s->length, n, c->pages_max * KV_PAGE);
     if (shared) {
         uint16_t *own = page_take(c);
         memcpy(own, s->pages[first], c->page_bytes);

@@ -25,7 +25,9 @@ static size_t dim_of(const model_shape *s, dim d) {
 }
 
 /* When a row of the tables applies. */
-typedef enum { WHEN_ALWAYS, WHEN_DENSE, WHEN_EXPERTS, WHEN_SHARED, WHEN_QK_NORM, WHEN_PRESENT, WHEN_DENSE_PRESENT } when;
+typedef enum {
+    WHEN_ALWAYS, WHEN_DENSE, WHEN_EXPERTS, WHEN_SHARED, WHEN_QK_NORM, WHEN_PRESENT, WHEN_DENSE_PRESENT
+} when;
 
 static bool applies(const model *m, when w) {
     switch (w) {
@@ -97,9 +99,11 @@ static err_code find_tensor(const model *m, const char *name, size_t n0, size_t 
     const gguf_tensor *t = *out = gguf_find_tensor(m->file, name);
     if (!t) {
         if (may_miss) return ERR_NONE;
-        return ERR(e, ERR_FORMAT, "tensor %s is missing; %s needs it with shape [%zu, %zu, %zu]", name, m->family->name, n0, n1, n2);
+        return ERR(e, ERR_FORMAT, "tensor %s is missing; %s needs it with shape [%zu, %zu, %zu]", name, m->family->name,
+                   n0, n1, n2);
     }
-    if (t->dims[0] != n0 || t->dims[1] != n1 || t->dims[2] != n2 || t->dims[3] != 1) return wrong_shape(t, name, n0, n1, n2, e);
+    if (t->dims[0] != n0 || t->dims[1] != n1 || t->dims[2] != n2 || t->dims[3] != 1)
+        return wrong_shape(t, name, n0, n1, n2, e);
     return ERR_NONE;
 }
 
@@ -120,7 +124,8 @@ static err_code read_vector(model *m, const char *name, size_t n, bool may_miss,
     return code;
 }
 
-static void describe(bound_matrix *b, const model *m, const gguf_tensor *t, size_t n_in, size_t n_rows, size_t n_experts) {
+static void describe(bound_matrix *b, const model *m, const gguf_tensor *t, size_t n_in, size_t n_rows,
+                     size_t n_experts) {
     b->tensor = tensor_index(m->file, t);
     b->matrix = (dev_matrix){.type = t->type->id, .n_in = n_in, .n_rows = n_rows, .n_experts = n_experts};
     b->matrix.row_bytes = n_in / t->type->block_len * t->type->block_bytes;
@@ -196,7 +201,8 @@ static err_code bind_layer(model *m, size_t layer, err *e) {
         const struct vector_row *row = &vector_rows[i];
         if (!applies(m, row->when) || l->vectors[i]) continue;
         fmt(name, sizeof name, "blk.%zu.%s", layer, row->name);
-        if ((code = read_vector(m, name, dim_of(&m->shape, row->n), optional(row->when), &l->vectors[i], e))) return code;
+        if ((code = read_vector(m, name, dim_of(&m->shape, row->n), optional(row->when), &l->vectors[i], e)))
+            return code;
     }
     for (int i = 0; i < 3; i++)
         if ((code = scale_bias(m, &l->vectors[V_GATE_BIAS + i], &l->weights[W_GATE + i], e))) return code;
@@ -209,7 +215,9 @@ err_code model_bind(model *m, err *e) {
     const gguf_tensor *t = gguf_find_tensor(m->file, "token_embd.weight");
     model_shape *s = &m->shape;
     err_code code;
-    if (!t) return ERR(e, ERR_FORMAT, "tensor token_embd.weight is missing; %s needs it with shape [%zu, n_vocab]", m->family->name, s->n_embd);
+    if (!t)
+        return ERR(e, ERR_FORMAT, "tensor token_embd.weight is missing; %s needs it with shape [%zu, n_vocab]",
+                   m->family->name, s->n_embd);
     if (t->dims[1] == 0 || t->dims[1] > (1u << 26)) return wrong_shape(t, "token_embd.weight", s->n_embd, 1, 1, e);
     s->n_vocab = (size_t)t->dims[1];
     if ((code = find_tensor(m, "token_embd.weight", s->n_embd, s->n_vocab, 1, false, &t, e))) return code;

@@ -73,7 +73,8 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
     *out = NULL;
     const model_shape *s = &m->shape;
     arena memory;
-    err_code code = arena_open(&memory, MEM_SCRATCH, ((size_t)1 << 20) + o->rows_max * (s->n_rot * 4 + 64) + s->n_embd * 8, e);
+    err_code code =
+        arena_open(&memory, MEM_SCRATCH, ((size_t)1 << 20) + o->rows_max * (s->n_rot * 4 + 64) + s->n_embd * 8, e);
     if (code) return code;
     model_graph *g = arena_alloc(&memory, sizeof *g, 64);
     if (!g) {
@@ -122,7 +123,8 @@ static void want_layer(model_graph *g, size_t layer) {
     size_t n = 0;
     if (layer >= g->model->shape.n_layer) return;
     for (int w = 0; w < W_COUNT; w++)
-        if (g->model->layers[layer].weights[w].tensor != NO_TENSOR) tensors[n++] = g->model->layers[layer].weights[w].tensor;
+        if (g->model->layers[layer].weights[w].tensor != NO_TENSOR)
+            tensors[n++] = g->model->layers[layer].weights[w].tensor;
     store_want(g->model->store, tensors, n);
 }
 
@@ -193,13 +195,14 @@ static void record_attention(model_graph *g, const model_batch *b, size_t layer)
 }
 
 /* out = down(silu(gate x) * up x), from set ROWS. */
-static void record_gated(model_graph *g, const model_batch *b, weight_role gate, const dev_buf *out, const float *gate_bias,
-                         const float *up_bias, size_t width) {
+static void record_gated(model_graph *g, const model_batch *b, weight_role gate, const dev_buf *out,
+                         const float *gate_bias, const float *up_bias, size_t width) {
     const dev_matrix *gate_up[2] = {&g->weights[gate], &g->weights[gate + 1]}, *down = &g->weights[gate + 2];
     const dev_buf *gate_up_out[2] = {&g->gate, &g->up};
     g->gate.width = g->up.width = width;
     dev_matmul(g->dev, b->role, gate_up, gate_up_out, 2, b->n);
-    dev_swiglu(g->dev, DEV_SET_ROWS, &g->gate, &g->up, gate_bias, up_bias, b->n, dev_formats(g->dev, b->role, &down, 1));
+    dev_swiglu(g->dev, DEV_SET_ROWS, &g->gate, &g->up, gate_bias, up_bias, b->n,
+               dev_formats(g->dev, b->role, &down, 1));
     dev_matmul(g->dev, b->role, &down, &out, 1, b->n);
 }
 
@@ -218,7 +221,8 @@ static void record_experts(model_graph *g, const model_batch *b, size_t layer) {
     bool shared = s->n_ff_shared > 0;
     const dev_matrix *router = &g->weights[W_ROUTER], *shared_router = &g->weights[W_ROUTER_SHARED];
     const dev_matrix *gate_up[2] = {&g->weights[W_GATE_EXPS], &g->weights[W_UP_EXPS]}, *down = &g->weights[W_DOWN_EXPS];
-    const dev_matrix *inputs[6] = {router, gate_up[0], gate_up[1], shared_router, &g->weights[W_GATE_SHARED], &g->weights[W_UP_SHARED]};
+    const dev_matrix *inputs[6] = {
+        router, gate_up[0], gate_up[1], shared_router, &g->weights[W_GATE_SHARED], &g->weights[W_UP_SHARED]};
     const dev_buf *router_out = &g->router, *shared_gate = &g->shared_gate, *down_out = &g->slot_down;
     const dev_buf *gate_up_out[2] = {&g->slot_gate, &g->slot_up};
     record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, dev_formats(g->dev, b->role, inputs, shared ? 6 : 3));
@@ -296,7 +300,8 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
     g->pending_bias = NULL;
     want_layer(g, 0);
     for (size_t layer = 0; layer < s->n_layer; layer++) {
-        if (b->yield && b->yield(b->user)) return ERR(e, ERR_CANCELLED, "cancelled at layer %zu of %zu", layer, s->n_layer);
+        if (b->yield && b->yield(b->user))
+            return ERR(e, ERR_CANCELLED, "cancelled at layer %zu of %zu", layer, s->n_layer);
         want_layer(g, layer + 1);
         if ((code = lease_layer(g, layer, e))) return code;
         record_attention(g, b, layer);
@@ -309,8 +314,8 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
     return ERR_NONE;
 }
 
-err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows, size_t n, const float *const **rows_out,
-                            err *e) {
+err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows, size_t n,
+                            const float *const **rows_out, err *e) {
     ASSERT(n > 0 && n <= g->logits_max);
     dev_matrix output;
     store_lease lease;

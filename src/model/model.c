@@ -49,7 +49,8 @@ uint64_t model_bytes_per_token(const model *m) {
         for (int w = 0; w < W_COUNT; w++) {
             const bound_matrix *b = &m->layers[l].weights[w];
             if (b->tensor == NO_TENSOR) continue;
-            bytes += b->matrix.n_experts > 1 ? matrix_bytes(b) / m->shape.n_expert * m->shape.n_expert_used : matrix_bytes(b);
+            bytes += b->matrix.n_experts > 1 ? matrix_bytes(b) / m->shape.n_expert * m->shape.n_expert_used
+                                             : matrix_bytes(b);
         }
     return bytes;
 }

@@ -35,13 +35,15 @@ bool model_family_known(str name);
 /* All known names, comma-separated. */
 size_t model_family_names(char *buf, size_t cap);
 
-/* Reads and checks the header and binds every tensor; weights stay in the store. The gguf and the store must outlive it. */
+/* Reads and checks the header and binds every tensor; weights stay in the store. The gguf and the store must outlive
+ * it. */
 err_code model_open(model **out, const gguf *g, store *s, err *e);
 void model_close(model *m); /* accepts NULL */
 const model_shape *model_shape_of(const model *m);
 const char *model_family_name(const model *m);
 kv_shape model_kv_shape(const model *m);
-/* Bytes of weights that one generated token reads: all tensors but the input embedding (a row of it), experts by share. */
+/* Bytes of weights that one generated token reads: all tensors but the input embedding (a row of it), experts by share.
+ */
 uint64_t model_bytes_per_token(const model *m);
 
 typedef struct model_graph_opts {
@@ -67,9 +69,10 @@ typedef struct model_batch {
 } model_batch;
 /* Computes hidden states of all rows and writes their K and V. On an error nothing must be committed. */
 err_code model_graph_run(model_graph *g, const model_batch *b, err *e);
-/* Logits of some rows of the last run: n at most model_graph_logits_max. rows_out[i] is (n_vocab), valid until the next call. */
+/* Logits of some rows of the last run: n at most model_graph_logits_max. rows_out[i] is (n_vocab), valid until the next
+ * call. */
 size_t model_graph_logits_max(const model_graph *g);
-err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows, size_t n, const float *const **rows_out,
-                            err *e);
+err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows, size_t n,
+                            const float *const **rows_out, err *e);
 
 #endif

@@ -14,7 +14,9 @@ static float yarn_pair(const model_shape *s, float turns) {
 
 static float yarn_ceil(float x) { return -(float)math_floor(-(double)x); }
 
-static float mscale(float factor, float mul) { return factor <= 1 ? 1.0f : 0.1f * mul * (float)math_log((double)factor) + 1.0f; }
+static float mscale(float factor, float mul) {
+    return factor <= 1 ? 1.0f : 0.1f * mul * (float)math_log((double)factor) + 1.0f;
+}
 
 /* The magnitude that the rotated rows get. YaRN's own factor, with the part that a log multiplier takes back. */
 static float magnitude(const model_shape *s) {

@@ -112,11 +112,11 @@ static int set_ints(parser *p, const tools_option *o, const char *name, const ch
     list->n = 0;
     while (next_word(&rest, ',', &item)) {
         if (!add_range(o, item, list))
-            return tools_usage(p->t,
-                               "%s: '%.*s' is not a whole number from %lld to %lld nor a range of at most %d such (1,2,8 or "
-                               "1-4 or 0-4096+1024 or 64-512*2)",
-                               name, (int)MIN(item.len, (size_t)100), item.ptr, (long long)o->min, (long long)o->max,
-                               TOOLS_INTS_MAX);
+            return tools_usage(
+                p->t,
+                "%s: '%.*s' is not a whole number from %lld to %lld nor a range of at most %d such (1,2,8 or 1-4 or "
+                "0-4096+1024 or 64-512*2)",
+                name, (int)MIN(item.len, (size_t)100), item.ptr, (long long)o->min, (long long)o->max, TOOLS_INTS_MAX);
     }
     return TOOLS_OK;
 }

@@ -46,13 +46,14 @@ static double share(const row *r) { return r->bound > 0 ? r->tok_s / r->bound : 
 
 static void begin_md(bench *b) {
     tools *t = b->t;
-    char bytes[32], each[32];
+    char bytes[32];
     tools_out(t, "cpu %s, %d thread%s, isa %s, leat commit %s\n", b->cpu, leat_session_threads(b->l.session),
               leat_session_threads(b->l.session) == 1 ? "" : "s", leat_session_isa(b->l.session), LEAT_COMMIT);
-    tools_out(t, "model %.80s, %.40s, %s, %.2f M parameters; a generated token reads %s and %.0f bytes of KV a position\n",
-              leat_model_name(b->l.model), leat_model_architecture(b->l.model),
-              fmt_bytes(bytes, sizeof bytes, leat_model_bytes(b->l.model)), (double)leat_model_n_params(b->l.model) / 1e6,
-              fmt_bytes(each, sizeof each, (uint64_t)b->model.read_bytes), b->model.kv_bytes);
+    tools_out(t, "model %.80s, %.40s, %s, %.2f M parameters; ", leat_model_name(b->l.model),
+              leat_model_architecture(b->l.model), fmt_bytes(bytes, sizeof bytes, leat_model_bytes(b->l.model)),
+              (double)leat_model_n_params(b->l.model) / 1e6);
+    tools_out(t, "a generated token reads %s and %.0f bytes of KV a position\n",
+              fmt_bytes(bytes, sizeof bytes, (uint64_t)b->model.read_bytes), b->model.kv_bytes);
     tools_out(t, "machine reads %.1f GB/s, %.1f G int8 and %.1f G float multiply-adds a second, all threads together\n",
               b->machine.read_bytes_s / 1e9, b->machine.dot_mac_s / 1e9, b->machine.float_mac_s / 1e9);
     tools_out(t, "\n| threads | test            |              tok/s |      bound | share |\n");
@@ -136,7 +137,7 @@ static int rewind_to(bench *b, int32_t n) {
     return leat_rewind(b->l.session, n, &e) ? tools_fail(b->t, "%s", e.text) : TOOLS_OK;
 }
 
-/* The session holds the row's depth already; each repetition starts there. The first one warms up and is not counted. */
+/* The session holds the row's depth already; each repetition starts there. A first one warms up, uncounted. */
 static int measure(bench *b, row *r) {
     size_t n = (size_t)(r->n_prompt ? r->n_prompt : r->n_gen), step = r->n_prompt ? n : 1;
     leat_role role = r->n_prompt ? LEAT_PROMPT : LEAT_GENERATED;
@@ -264,12 +265,12 @@ const tools_command tools_bench = {
     .name = "bench",
     .summary = "Measure speeds, and the bounds this machine sets them",
     .usage = "-m FILE [-p LIST] [-n LIST] [-d LIST] [-t LIST] [-r N] [-o md|json|csv]",
-    .notes = "A list is numbers (128,512) or ranges (1-4, 0-4096+1024, 64-512*2). ppN feeds a prompt of N random tokens, tgN "
-             "generates N, one by one; @ dN: after N others.\n"
-             "The bound of tg is the read bandwidth divided by the bytes a token reads (all weights but the input embedding, of "
-             "experts those used, and the KV cache at this depth); that of pp is the multiply-adds divided by their peak, or the "
-             "weights read once if that takes longer. Both are measured in the same run. A model that fits into the caches may "
-             "read faster than memory: its share then exceeds 1.",
+    .notes = "A list is numbers (128,512) or ranges (1-4, 0-4096+1024, 64-512*2). ppN feeds a prompt of N random "
+             "tokens, tgN generates N, one by one; @ dN: after N others.\n"
+             "The bound of tg is the read bandwidth divided by the bytes a token reads (all weights but the input "
+             "embedding, of experts those used, and the KV cache at this depth); that of pp is the multiply-adds "
+             "divided by their peak, or the weights read once if that takes longer. Both are measured in the same "
+             "run. A model that fits into the caches may read faster than memory: its share then exceeds 1.",
     .options = options,
     .n_options = COUNT_OF(options),
     .values_bytes = sizeof(bench_values),

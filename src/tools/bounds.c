@@ -117,7 +117,8 @@ static double sum_over_layers(const gguf *g, str arch, const char *key, uint64_t
 static void count_tensor(bounds_model *m, const gguf *g, const gguf_tensor *t) {
     bool expert = str_find(t->name, STR("_exps.")) != SIZE_MAX;
     bool tied = !gguf_find_tensor(g, "output.weight");
-    bool embedding = str_is(t->name, "token_embd.weight"), head = str_is(t->name, "output.weight") || (embedding && tied);
+    bool embedding = str_is(t->name, "token_embd.weight");
+    bool head = str_is(t->name, "output.weight") || (embedding && tied);
     double share = expert ? m->expert_share : 1;
     if (!embedding || tied) m->read_bytes += (double)t->bytes * share;
     if (expert) m->expert_read_bytes += (double)t->bytes * share;
@@ -139,7 +140,8 @@ err_code bounds_count(bounds_model *out, const char *path, err *e) {
     for (size_t i = 0; i < gguf_tensor_count(g); i++) count_tensor(out, g, gguf_tensor_at(g, i));
     uint64_t n_layer = get(g, arch, "block_count", 0), n_head = MAX(get(g, arch, "attention.head_count", 1), 1);
     uint64_t dim = get(g, arch, "embedding_length", 0) / n_head;
-    double dims = (double)get(g, arch, "attention.key_length", dim) + (double)get(g, arch, "attention.value_length", dim);
+    double dims =
+        (double)get(g, arch, "attention.key_length", dim) + (double)get(g, arch, "attention.value_length", dim);
     out->kv_bytes = sum_over_layers(g, arch, "attention.head_count_kv", n_layer, n_head) * dims * 2; /* F16 */
     out->kv_macs = sum_over_layers(g, arch, "attention.head_count", n_layer, n_head) * dims;
     out->window = (double)get(g, arch, "attention.sliding_window", 0);

@@ -1,5 +1,5 @@
-/* bounds.h: how fast a model could run on this machine. What the machine can do is measured, what a token costs is counted
- * from the file's tensors; their quotient is the bound that `leat bench` holds each figure against.
+/* bounds.h: how fast a model could run on this machine. What the machine can do is measured, what a token costs is
+ * counted from the file's tensors; their quotient is the bound that `leat bench` holds each figure against.
  */
 #ifndef LEAT_TOOLS_BOUNDS_H
 #define LEAT_TOOLS_BOUNDS_H

@@ -17,8 +17,8 @@ typedef struct emit {
 /* piece_max: the longest piece that will come. stops must outlive the emit; at most 1 MiB together. */
 err_code emit_open(emit *m, const tools_strs *stops, size_t piece_max, err *e);
 void emit_close(emit *m); /* accepts a zeroed one */
-/* Takes a piece (at most piece_max bytes) and writes what is certain. True when a stop string is complete: nothing of it
- * nor of what follows is written, now or later. */
+/* Takes a piece (at most piece_max bytes) and writes what is certain. True when a stop string is complete: nothing of
+ * it nor of what follows is written, now or later. */
 bool emit_piece(emit *m, const char *piece, size_t n);
 /* The text ends here: writes what was held back for a stop string; an unfinished character is dropped. */
 void emit_end(emit *m);

@@ -33,7 +33,8 @@ static int write_npy_header(plat_out *out, size_t n_rows, int32_t n_cols) {
     char head[128];
     size_t n = 10;
     memcpy(head, "\x93NUMPY\x01\x00\x76\x00", n); /* 0x76: the 118 bytes that follow */
-    n += fmt(head + n, sizeof head - n, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", n_rows, n_cols);
+    n += fmt(head + n, sizeof head - n, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", n_rows,
+             n_cols);
     memset(head + n, ' ', sizeof head - n);
     head[sizeof head - 1] = '\n';
     return plat_out_write(out, head, sizeof head);
@@ -95,7 +96,8 @@ done:
 
 static const tools_option options[] = {
     TOOLS_MODEL(eval_values, model),
-    TOOLS_STR_REQUIRED(eval_values, ids, 0, "ids", "IDS", "token ids: whole numbers in a text file (- is standard input)"),
+    TOOLS_STR_REQUIRED(eval_values, ids, 0, "ids", "IDS",
+                       "token ids: whole numbers in a text file (- is standard input)"),
     TOOLS_STR_REQUIRED(eval_values, logits, 0, "logits", "OUT",
                        "where to write: raw little-endian float32, or NumPy's format when the name ends in .npy"),
     TOOLS_INT(eval_values, n_batch, 'b', "batch", "N", 1, INT32_MAX,
@@ -109,8 +111,9 @@ const tools_command tools_eval = {
     .name = "eval",
     .summary = "Write the logits of every position of a sequence of tokens",
     .usage = "-m FILE --ids IDS --logits OUT [-b N] [options]",
-    .notes = "OUT holds (n_tokens, n_vocab) floats, row i being the logits after token i. Prompt tokens and generated tokens "
-             "are computed by different kernels, each with bits of its own; threads and batch sizes never change them.",
+    .notes = "OUT holds (n_tokens, n_vocab) floats, row i being the logits after token i. Prompt tokens and "
+             "generated tokens are computed by different kernels, each with bits of its own; threads and batch sizes "
+             "never change them.",
     .options = options,
     .n_options = COUNT_OF(options),
     .values_bytes = sizeof(eval_values),

@@ -80,8 +80,8 @@ static err_code parse_ids(tools_ids *out, str text, const char *path, int32_t n_
         str word = str_cut(text, i, end - i);
         int64_t id;
         if (!parse_i64(word, &id))
-            return ERR(e, ERR_FORMAT, "%.100s line %zu: '%.*s' is not a token id", path, line, (int)MIN(word.len, (size_t)40),
-                       word.ptr);
+            return ERR(e, ERR_FORMAT, "%.100s line %zu: '%.*s' is not a token id", path, line,
+                       (int)MIN(word.len, (size_t)40), word.ptr);
         if (id < 0 || id >= n_vocab)
             return ERR(e, ERR_FORMAT, "%.100s line %zu: token id %lld is outside the vocabulary of %d", path, line,
                        (long long)id, n_vocab);
@@ -97,7 +97,8 @@ err_code tools_ids_open(tools_ids *out, const char *path, int32_t n_vocab, err *
     tools_text text;
     err_code code = tools_text_open(&text, path, e);
     if (code) return code;
-    size_t n_max = text.bytes / 2 + 1, bytes = n_max * sizeof(int32_t); /* an id and what parts it: two bytes at least */
+    /* An id and what parts it from the next: two bytes at least. */
+    size_t n_max = text.bytes / 2 + 1, bytes = n_max * sizeof(int32_t);
     code = arena_open(&out->memory, MEM_TOOLS, bytes, e);
     if (!code) {
         out->at = arena_alloc(&out->memory, bytes, 0);

@@ -21,8 +21,8 @@ int load_session(tools *t, loaded *out, const load_options *o) {
     if (leat_session_open(&out->session, out->model, &options, &e)) return tools_fail(t, "%s", e.text);
     int32_t trained = leat_model_n_ctx_train(out->model), n_ctx = leat_session_n_ctx(out->session);
     if (!o->quiet && trained > 0 && n_ctx > trained)
-        tools_err(t, "leat %s: warning: a context of %d is above the %d that the model was trained for\n", tools_name(t),
-                  n_ctx, trained);
+        tools_err(t, "leat %s: warning: a context of %d is above the %d that the model was trained for\n",
+                  tools_name(t), n_ctx, trained);
     return TOOLS_OK;
 }
 

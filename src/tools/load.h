@@ -19,7 +19,8 @@ typedef struct loaded {
 
 /* Both report on standard error and return TOOLS_FAILED when it did not work; TOOLS_OK otherwise. */
 int load_model(tools *t, loaded *out, const load_options *o);
-int load_session(tools *t, loaded *out, const load_options *o); /* stops at Ctrl-C; warns of a context above the model's */
-void load_close(loaded *l);                                     /* accepts a zeroed one */
+/* Stops at Ctrl-C; warns of a context above the model's. */
+int load_session(tools *t, loaded *out, const load_options *o);
+void load_close(loaded *l); /* accepts a zeroed one */
 
 #endif

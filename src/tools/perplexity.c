@@ -134,8 +134,8 @@ const tools_command tools_perplexity = {
     .name = "perplexity",
     .summary = "Score how well a model predicts a text",
     .usage = "-m FILE -f TEXT [-c N] [--chunks N] [options]",
-    .notes = "The text is cut into chunks of N tokens; of each, the second half is scored with the first as its context. One "
-             "newline at the end of the text is dropped; special tokens in it are plain text.",
+    .notes = "The text is cut into chunks of N tokens; of each, the second half is scored with the first as its "
+             "context. One newline at the end of the text is dropped; special tokens in it are plain text.",
     .options = options,
     .n_options = COUNT_OF(options),
     .values_bytes = sizeof(perplexity_values),

@@ -78,7 +78,8 @@ static int read_prompt(runner *r) {
     const run_values *o = r->o;
     err e;
     if (o->ids) {
-        if (tools_ids_open(&r->prompt, o->ids, leat_model_n_vocab(r->l.model), &e)) return tools_fail(r->t, "%s", e.text);
+        if (tools_ids_open(&r->prompt, o->ids, leat_model_n_vocab(r->l.model), &e))
+            return tools_fail(r->t, "%s", e.text);
         return TOOLS_OK;
     }
     if (!leat_has_tokenizer(r->l.model))
@@ -192,7 +193,8 @@ static void say_memory(runner *r) {
     tools_err(r->t, "leat run: memory at its peak:");
     for (int tag = 0; tag < MEM_TAGS; tag++)
         if (mem_bytes_peak((mem_tag)tag))
-            tools_err(r->t, " %s %s", mem_tag_name((mem_tag)tag), fmt_bytes(now, sizeof now, mem_bytes_peak((mem_tag)tag)));
+            tools_err(r->t, " %s %s", mem_tag_name((mem_tag)tag),
+                      fmt_bytes(now, sizeof now, mem_bytes_peak((mem_tag)tag)));
     tools_err(r->t, "\n");
 }
 
@@ -205,7 +207,8 @@ static void say_end(runner *r, ending why) {
         say_memory(r);
     }
     tools_err(r->t, "prompt %.1f tok/s, generation %.1f tok/s (%zu and %zu tokens)\n",
-              per_second(r->prompt.n, r->prompt_ns), per_second(r->n_decoded, r->decode_ns), r->prompt.n, r->n_generated);
+              per_second(r->prompt.n, r->prompt_ns), per_second(r->n_decoded, r->decode_ns), r->prompt.n,
+              r->n_generated);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------- */
@@ -276,28 +279,36 @@ static const tools_option options[] = {
     TOOLS_STR(T, prompt, 'p', "prompt", "TEXT", "the text to complete, taken as it is"),
     TOOLS_STR(T, file, 'f', "file", "FILE", "the text to complete; one newline at its end is dropped"),
     TOOLS_STR(T, ids, 0, "ids", "FILE", "the prompt as token ids; nothing is added (no BOS)"),
-    TOOLS_INT(T, n_predict, 'n', "predict", "N", -1, INT32_MAX, "tokens to generate; -1: until the end of the text ({})"),
+    TOOLS_INT(T, n_predict, 'n', "predict", "N", -1, INT32_MAX,
+              "tokens to generate; -1: until the end of the text ({})"),
     TOOLS_INT(T, n_ctx, 'c', "ctx-size", "N", 1, INT32_MAX, "context in tokens (default: the model's, at most 4096)"),
     TOOLS_STRS(T, stops, 0, "stop", "TEXT", "end before this text comes; may be repeated"),
     TOOLS_FLAG(T, ignore_eos, 0, "ignore-eos", "never sample the tokens that end a text"),
     TOOLS_THREADS(T, n_threads),
     TOOLS_ISA(T, isa),
     TOOLS_U64(T, sampler.seed, 's', "seed", "S", "of the random choices (default: a new one each time; -v tells it)"),
-    TOOLS_FLOAT(T, sampler.temperature, 0, "temp", "X", 0, 1000, "temperature; 0 always takes the likeliest token ({})"),
+    TOOLS_FLOAT(T, sampler.temperature, 0, "temp", "X", 0, 1000,
+                "temperature; 0 always takes the likeliest token ({})"),
     TOOLS_INT(T, sampler.top_k, 0, "top-k", "N", 0, INT32_MAX, "only the N likeliest; 0: off ({})"),
     TOOLS_FLOAT(T, sampler.top_p, 0, "top-p", "X", 0, 1, "the likeliest that together reach X; 1: off ({})"),
     TOOLS_FLOAT(T, sampler.min_p, 0, "min-p", "X", 0, 1, "at least X times as likely as the likeliest; 0: off ({})"),
     TOOLS_FLOAT(T, sampler.typical_p, 0, "typical", "X", 0, 1, "locally typical sampling; 1: off ({})"),
-    TOOLS_FLOAT(T, sampler.top_n_sigma, 0, "top-nsigma", "X", -1, 1000, "within X deviations of the best logit; -1: off ({})"),
-    TOOLS_FLOAT(T, sampler.xtc_probability, 0, "xtc-probability", "X", 0, 1, "chance of excluding top choices; 0: off ({})"),
+    TOOLS_FLOAT(T, sampler.top_n_sigma, 0, "top-nsigma", "X", -1, 1000,
+                "within X deviations of the best logit; -1: off ({})"),
+    TOOLS_FLOAT(T, sampler.xtc_probability, 0, "xtc-probability", "X", 0, 1,
+                "chance of excluding top choices; 0: off ({})"),
     TOOLS_FLOAT(T, sampler.xtc_threshold, 0, "xtc-threshold", "X", 0, 1, "what counts as a top choice ({})"),
-    TOOLS_INT(T, sampler.penalty_last_n, 0, "repeat-last-n", "N", 0, INT32_MAX, "tokens that penalties look back on ({})"),
+    TOOLS_INT(T, sampler.penalty_last_n, 0, "repeat-last-n", "N", 0, INT32_MAX,
+              "tokens that penalties look back on ({})"),
     TOOLS_FLOAT(T, sampler.repeat_penalty, 0, "repeat-penalty", "X", 0.01, 100, "on tokens seen; 1: off ({})"),
-    TOOLS_FLOAT(T, sampler.presence_penalty, 0, "presence-penalty", "X", -100, 100, "once for a token seen; 0: off ({})"),
-    TOOLS_FLOAT(T, sampler.frequency_penalty, 0, "frequency-penalty", "X", -100, 100, "each time it was seen; 0: off ({})"),
+    TOOLS_FLOAT(T, sampler.presence_penalty, 0, "presence-penalty", "X", -100, 100,
+                "once for a token seen; 0: off ({})"),
+    TOOLS_FLOAT(T, sampler.frequency_penalty, 0, "frequency-penalty", "X", -100, 100,
+                "each time it was seen; 0: off ({})"),
     TOOLS_FLOAT(T, sampler.dry_multiplier, 0, "dry-multiplier", "X", 0, 100, "against repeated sequences; 0: off ({})"),
     TOOLS_FLOAT(T, sampler.dry_base, 0, "dry-base", "X", 1, 100, "growth with their length ({})"),
-    TOOLS_INT(T, sampler.dry_allowed_length, 0, "dry-allowed-length", "N", 0, INT32_MAX, "length that costs nothing ({})"),
+    TOOLS_INT(T, sampler.dry_allowed_length, 0, "dry-allowed-length", "N", 0, INT32_MAX,
+              "length that costs nothing ({})"),
     TOOLS_INT(T, sampler.dry_penalty_last_n, 0, "dry-penalty-last-n", "N", -1, INT32_MAX,
               "tokens looked back on; -1: the whole context ({})"),
     TOOLS_FLAG(T, no_map, 0, "no-mmap", "read the weights into memory instead of mapping the file"),
@@ -311,11 +322,12 @@ const tools_command tools_run = {
     .summary = "Complete a text",
     .usage = "-m FILE [-p TEXT | -f FILE | --ids FILE] [options]",
     .notes =
-        "Without -p, -f or --ids the text is read from standard input. BOS is added as the file asks. Special tokens that "
-        "are spelled out in the text (such as <|im_start|>) become those tokens.\n"
-        "Standard output gets the completion and nothing else, in whole UTF-8 characters; a model without a tokenizer "
-        "gives token ids, parted by spaces. The same seed gives the same text with any number of threads.\n"
-        "Ctrl-C ends the text where it is; the exit status is then 130. A full context ends it with a message and status 0.",
+        "Without -p, -f or --ids the text is read from standard input. BOS is added as the file asks. Special tokens "
+        "that are spelled out in the text (such as <|im_start|>) become those tokens.\n"
+        "Standard output gets the completion and nothing else, in whole UTF-8 characters; a model without a "
+        "tokenizer gives token ids, parted by spaces. The same seed gives the same text with any number of threads.\n"
+        "Ctrl-C ends the text where it is; the exit status is then 130. A full context ends it with a message and "
+        "status 0.",
     .options = options,
     .n_options = COUNT_OF(options),
     .values_bytes = sizeof(run_values),

@@ -113,8 +113,8 @@ int tools_main(int argc, char **argv, const tools_command *const *hosted, size_t
 /* ---- output -------------------------------------------------------------------------------------- */
 
 /* To standard output, through a buffer; a formatted piece may be TOOLS_PIECE_MAX bytes long, bytes any number. A closed
- * pipe is no error: what follows is dropped, and tools_out_closed tells a long command that it may stop. Any other failure
- * to write is reported at the end of the program, whose status is then TOOLS_FAILED. */
+ * pipe is no error: what follows is dropped, and tools_out_closed tells a long command that it may stop. Any other
+ * failure to write is reported at the end of the program, whose status is then TOOLS_FAILED. */
 #define TOOLS_PIECE_MAX 1024
 void tools_out(tools *t, const char *format, ...) PRINTF_LIKE(2, 3);
 void tools_out_bytes(tools *t, const void *bytes, size_t n);
@@ -123,7 +123,7 @@ void tools_out_flush(tools *t);
 bool tools_out_closed(const tools *t);
 /* To standard error, after standard output so that a terminal shows the two in order. */
 void tools_err(tools *t, const char *format, ...) PRINTF_LIKE(2, 3);
-/* "leat run: ..." on standard error; they return TOOLS_FAILED and TOOLS_USAGE, so that `return tools_fail(...)` reads well. */
+/* "leat run: ..." on standard error; they return TOOLS_FAILED and TOOLS_USAGE, for `return tools_fail(...)`. */
 int tools_fail(tools *t, const char *format, ...) PRINTF_LIKE(2, 3);
 int tools_usage(tools *t, const char *format, ...) PRINTF_LIKE(2, 3);
 const char *tools_name(const tools *t); /* of the running command */

@@ -13,8 +13,8 @@ struct tools {
     char out[TOOLS_OUT_BYTES];
 };
 
-/* Parses argv[0..argc), which follows the command's name, into values (zeroed, then the defaults). TOOLS_OK, TOOLS_USAGE
- * (reported), or TOOLS_HELPED when --help was asked for and printed. */
+/* Parses argv[0..argc), which follows the command's name, into values (zeroed, then the defaults). TOOLS_OK,
+ * TOOLS_USAGE (reported), or TOOLS_HELPED when --help was asked for and printed. */
 #define TOOLS_HELPED (-1)
 int args_parse(tools *t, int argc, char **argv, void *values);
 void args_help(tools *t);

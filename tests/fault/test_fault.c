@@ -15,7 +15,8 @@ static void every_call_fails_once(scenario *run) {
         bool worked = run();
         uint64_t hits = fault_hits(), calls = fault_calls();
         fault_arm(NULL);
-        CHECK_MSG(mem_bytes_total() == held, "call %lld failing leaks %zu bytes", (long long)at, mem_bytes_total() - held);
+        CHECK_MSG(mem_bytes_total() == held, "call %lld failing leaks %zu bytes", (long long)at,
+                  mem_bytes_total() - held);
         CHECK_MSG(worked || hits, "failed without a fault");
         if (!hits) {
             CHECK(at >= 1 && calls <= (uint64_t)at);
@@ -145,7 +146,8 @@ TEST(fault_store_retries) {
     fault_arm(&(fault_plan){.fail_at = -1, .read_error = 1});
     CHECK_EQ(store_lease_now(s, 3, &lease, &e), ERR_IO);
     CHECK_EQ(mem_bytes_total(), held);
-    fault_arm(&(fault_plan){.fail_at = 7}); /* after the block (2), then submit and read, submit and read, submit: the third read */
+    /* After the block (2), then submit and read, submit and read, submit: the third read. */
+    fault_arm(&(fault_plan){.fail_at = 7});
     CHECK_EQ(store_lease_now(s, 3, &lease, &e), ERR_IO);
     fault_arm(NULL);
     CHECK_EQ(mem_bytes_total(), held);
@@ -193,8 +195,8 @@ static bool write_a_file(void) {
     gguf_put_str(w, "general.architecture", STR("test"));
     gguf_put_tensor(w, "a", quant_find(QUANT_F32), 1, (uint64_t[]){1000});
     static const uint8_t zeros[4000];
-    bool ok = gguf_write_begin(w, file_path, &e) == ERR_NONE && gguf_write_data(w, zeros, sizeof zeros, &e) == ERR_NONE &&
-              gguf_write_finish(w, &e) == ERR_NONE;
+    bool ok = gguf_write_begin(w, file_path, &e) == ERR_NONE &&
+              gguf_write_data(w, zeros, sizeof zeros, &e) == ERR_NONE && gguf_write_finish(w, &e) == ERR_NONE;
     CHECK(ok || e.text[0]);
     gguf_writer_close(w);
     return ok;

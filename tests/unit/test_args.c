@@ -84,7 +84,9 @@ static int parse(const char *line, values *v) {
 
 TEST(args_every_kind) {
     values v;
-    CHECK_EQ(parse("-m a.gguf -p -x -o csv -qv -n -1 -s 18446744073709551615 --budget 1.5K --temp=0.25 --stop a --stop b -l 1,2", &v),
+    CHECK_EQ(parse("-m a.gguf -p -x -o csv -qv -n -1 -s 18446744073709551615 --budget 1.5K --temp=0.25 "
+                   "--stop a --stop b -l 1,2",
+                   &v),
              TOOLS_OK);
     CHECK_STR(v.file, "a.gguf");
     CHECK_STR(v.text, "-x");
@@ -153,8 +155,10 @@ TEST(args_wrong) {
 
 TEST(args_nearest) {
     static const char *const names[] = {"run", "eval", "perplexity", "bench"};
-    static const struct { const char *word, *best; } cases[] = {
-        {"rnu", "run"}, {"evla", "eval"}, {"perp", "perplexity"}, {"benhc", "bench"}, {"xyzzy", NULL}, {"r", NULL}, {"", NULL}};
+    static const struct {
+        const char *word, *best;
+    } cases[] = {{"rnu", "run"}, {"evla", "eval"}, {"perp", "perplexity"}, {"benhc", "bench"}, {"xyzzy", NULL},
+                 {"r", NULL},    {"", NULL}};
     for (size_t c = 0; c < COUNT_OF(cases); c++) {
         args_nearest n = {str_of(cases[c].word), NULL, SIZE_MAX};
         for (size_t i = 0; i < COUNT_OF(names); i++) args_consider(&n, names[i]);

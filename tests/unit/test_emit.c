@@ -50,7 +50,8 @@ TEST(emit_stop_across_pieces_does_not_leak) {
     tools_strs stops = {{"\n\nUser:"}, 1};
     CHECK_STR(emitted(&s, &stops, PIECES("Hi.", "\n", "\nUs", "er", ":", "x"), &at), "Hi.");
     CHECK_EQ(at, 4);
-    CHECK_STR(emitted(&s, &stops, PIECES("Hi.", "\n", "\nUs", "ed"), &at), "Hi.\n\nUsed"); /* a beginning that was none */
+    /* A beginning that was none. */
+    CHECK_STR(emitted(&s, &stops, PIECES("Hi.", "\n", "\nUs", "ed"), &at), "Hi.\n\nUsed");
     CHECK_EQ(at, -1);
     CHECK_STR(emitted(&s, &stops, PIECES("Hi.", "\n\nUs"), &at), "Hi.\n\nUs"); /* the text ends within it */
 }

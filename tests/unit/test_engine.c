@@ -1,5 +1,5 @@
-/* The engine through include/leat.h on tiny models: the numerics rule (a token's bits depend on file, ISA, tokens and roles
- * only), sessions that fail or are cancelled and go on, files that do not fit.
+/* The engine through include/leat.h on tiny models: the numerics rule (a token's bits depend on file, ISA, tokens and
+ * roles only), sessions that fail or are cancelled and go on, files that do not fit.
  */
 #include "check.h"
 #include "gen/tiny.h"
@@ -27,7 +27,8 @@ static bool collect(void *user, size_t index, const float *logits) {
 }
 
 /* Logits (n, n_vocab) of every token; step tokens a feed. Free it. */
-static float *logits_of(leat_model *m, const leat_session_options *o, const int32_t *ids, size_t n, leat_role role, size_t step) {
+static float *logits_of(leat_model *m, const leat_session_options *o, const int32_t *ids, size_t n, leat_role role,
+                        size_t step) {
     leat_session *s;
     leat_error e;
     size_t n_vocab = (size_t)leat_model_n_vocab(m);
@@ -72,8 +73,10 @@ static void same_bits(const tiny_spec *spec) {
         leat_session *probe;
         if (leat_session_open(&probe, m, &o, NULL) != LEAT_OK) continue; /* not on this CPU */
         leat_session_close(probe);
-        float *prompt = logits_of(m, &o, ids, n, LEAT_PROMPT, n), *generated = logits_of(m, &o, ids, n, LEAT_GENERATED, 1);
-        for (size_t k = 0; k < bytes / sizeof(float); k++) CHECK(f32_is_finite(prompt[k]) && f32_is_finite(generated[k]));
+        float *prompt = logits_of(m, &o, ids, n, LEAT_PROMPT, n),
+              *generated = logits_of(m, &o, ids, n, LEAT_GENERATED, 1);
+        for (size_t k = 0; k < bytes / sizeof(float); k++)
+            CHECK(f32_is_finite(prompt[k]) && f32_is_finite(generated[k]));
         static const struct { int threads, chunk, step; } ways[] = {{1, 1, 150}, {2, 7, 150}, {5, 64, 33}, {2, 100, 1}};
         for (size_t w = 0; w < COUNT_OF(ways); w++) {
             o.n_threads = ways[w].threads;
@@ -81,7 +84,8 @@ static void same_bits(const tiny_spec *spec) {
             float *a = logits_of(m, &o, ids, n, LEAT_PROMPT, (size_t)ways[w].step);
             float *b = logits_of(m, &o, ids, n, LEAT_GENERATED, (size_t)ways[w].step);
             CHECK_MSG(memcmp(a, prompt, bytes) == 0, "%s %s: prompt bits differ in way %zu", spec->arch, levels[i], w);
-            CHECK_MSG(memcmp(b, generated, bytes) == 0, "%s %s: generated bits differ in way %zu", spec->arch, levels[i], w);
+            CHECK_MSG(memcmp(b, generated, bytes) == 0, "%s %s: generated bits differ in way %zu", spec->arch,
+                      levels[i], w);
             free(a);
             free(b);
         }
@@ -134,7 +138,8 @@ TEST(engine_runs_every_type) {
         random_tokens(ids, 20, leat_model_n_vocab(m), id);
         leat_session_options o = {.n_ctx = 64, .isa = "scalar"};
         size_t n = 20 * (size_t)leat_model_n_vocab(m);
-        float *prompt = logits_of(m, &o, ids, 20, LEAT_PROMPT, 20), *generated = logits_of(m, &o, ids, 20, LEAT_GENERATED, 1);
+        float *prompt = logits_of(m, &o, ids, 20, LEAT_PROMPT, 20),
+              *generated = logits_of(m, &o, ids, 20, LEAT_GENERATED, 1);
         double distance = nmse(prompt, generated, n);
         CHECK_MSG(distance < 2e-3, "%s: prompt and generated differ by NMSE %g", quant_find(id)->name, distance);
         free(prompt);
@@ -176,7 +181,8 @@ TEST(engine_sliding_window_sees_the_window_only) {
     size_t v = (size_t)leat_model_n_vocab(full);
     random_tokens(ids, 200, (int32_t)v, 9);
     leat_session_options o = {.n_ctx = 256};
-    float *w = logits_of(windowed, &o, ids, 200, LEAT_PROMPT, 200), *f = logits_of(full, &o, ids, 200, LEAT_PROMPT, 200);
+    float *w = logits_of(windowed, &o, ids, 200, LEAT_PROMPT, 200),
+          *f = logits_of(full, &o, ids, 200, LEAT_PROMPT, 200);
     CHECK(memcmp(w, f, 70 * v * sizeof(float)) == 0); /* as long as all fits in the window */
     CHECK(nmse(w + 150 * v, f + 150 * v, v) > 1e-6);
     for (size_t last = 80; last < 200; last += 37) {
@@ -283,7 +289,8 @@ static void patch(const char *path, const char *from, const char *to, size_t n) 
     free(data);
 }
 
-static void refused(const tiny_spec *spec, const char *from, const char *to, size_t n, leat_code code, const char *names) {
+static void refused(const tiny_spec *spec, const char *from, const char *to, size_t n, leat_code code,
+                    const char *names) {
     leat_model *m;
     leat_error e;
     const char *path = test_path(0, "patched.gguf");
@@ -322,7 +329,7 @@ TEST(engine_names_a_wrong_shape) {
     tiny_spec spec = tiny_default("llama");
     const char *path = test_path(0, "shape.gguf");
     tiny_write(&spec, path);
-    /* The shape of blk.0.attn_norm.weight: name, n_dims = 1, dims[0] = 256 becomes 128 (which stays inside the file). */
+    /* The shape of blk.0.attn_norm.weight: name, n_dims = 1, dims[0] = 256 becomes 128 (inside the file still). */
     char from[64] = "blk.0.attn_norm.weight", to[64] = "blk.0.attn_norm.weight";
     size_t n = strlen(from);
     memcpy(from + n, "\1\0\0\0\0\1\0\0\0\0\0\0", 12);

@@ -119,7 +119,8 @@ TEST(sampler_top_n_sigma_measures_from_the_best) {
     leat_model_close(m);
 }
 
-static int32_t greedy_after(leat_model *m, leat_sampler_options o, const int32_t *history, size_t n, const float *logits) {
+static int32_t greedy_after(leat_model *m, leat_sampler_options o, const int32_t *history, size_t n,
+                            const float *logits) {
     leat_sampler *s;
     o.temperature = 0;
     CHECK_EQ(leat_sampler_open(&s, m, &o, NULL), LEAT_OK);

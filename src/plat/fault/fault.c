@@ -1,6 +1,7 @@
 /* fault.c: the calls of plat.h that can fail, each passing through unless the armed plan says otherwise.
  *
- * One sequence of random numbers decides, under a lock, so that a test whose calls come from one thread repeats exactly.
+ * One sequence of random numbers decides, under a lock, so that a test whose calls come from one thread repeats
+ * exactly.
  */
 #include "plat/fault/fault.h"
 
