@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -30,7 +31,19 @@ static void write_file(const char *path, const char *text) {
     CHECK_EQ(plat_out_close(o, false), PLAT_OK);
 }
 
-/* A machine on paper: writes name = text below the tree. */
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at) {
+    (void)st, (void)kind, (void)at;
+    return remove(path);
+}
+
+/* A machine on paper, without the pages of an earlier run. */
+static const char *empty_tree(const char *name) {
+    const char *root = test_path(0, name);
+    nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return root;
+}
+
+/* Writes name = text below the tree. */
 static void tree(const char *root, const char *name, const char *text) {
     char path[1024];
     snprintf(path, sizeof path, "%s/%s", root, name);
@@ -43,7 +56,7 @@ static void tree(const char *root, const char *name, const char *text) {
 }
 
 TEST(plat_group_limits_v2) {
-    const char *root = test_path(0, "groups-v2");
+    const char *root = empty_tree("groups-v2");
     posix_limits l;
     tree(root, "sys/fs/cgroup/memory.max", "max\n"); /* an earlier run left its end */
     tree(root, "proc/self/cgroup", "0::/a/b\n");
@@ -89,7 +102,7 @@ TEST(plat_group_limits_v2) {
 }
 
 TEST(plat_group_limits_v1) {
-    const char *root = test_path(0, "groups-v1");
+    const char *root = empty_tree("groups-v1");
     posix_limits l;
     tree(root, "proc/self/cgroup", "5:cpu,cpuacct:/c\n4:memory:/m/n\n0::/u\n");
     tree(root, "proc/self/mountinfo",
