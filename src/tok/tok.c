@@ -25,32 +25,43 @@ err_code tok_array(const gguf *g, const char *key, bool want_str, uint64_t n, co
 }
 
 /* Copies the tokens' texts, so that the file may be closed. A token without text gets a name that says so. */
+static err_code copy_tokens(tok *t, const gguf_kv *kv, err *e) {
+    char *at = arena_alloc(&t->mem, kv->data_bytes, 1); /* more than enough: the file has the lengths too */
+    if (!at) return ERR(e, ERR_MEMORY, "no memory for %llu tokens", (unsigned long long)kv->count);
+    gguf_cursor c = {0, 0};
+    for (str text; gguf_next_str(kv, &c, &text);) {
+        uint32_t id = (uint32_t)c.index - 1;
+        if (text.len > TOK_PIECE_MAX)
+            return ERR(e, ERR_FORMAT, "tokenizer.ggml.tokens: token %u has %zu bytes, at most %d wanted", id, text.len, TOK_PIECE_MAX);
+        if (text.len) {
+            t->names.items[id] = (str){memcpy(at, text.ptr, text.len), text.len};
+            at += text.len;
+        } else {
+            char *empty = arena_alloc(&t->mem, 24, 1);
+            if (!empty) return ERR(e, ERR_MEMORY, "no memory for token %u", id);
+            t->names.items[id] = (str){empty, fmt(empty, 24, "[EMPTY_%u]", id)};
+        }
+        t->token_bytes_max = MAX(t->token_bytes_max, t->names.items[id].len);
+    }
+    return ERR_NONE;
+}
+
 static err_code read_tokens(tok *t, const gguf_kv *kv, err *e) {
     uint64_t seed;
     plat_entropy(&seed, sizeof(seed));
     uint32_t n = (uint32_t)kv->count;
     t->attr = arena_array(&t->mem, n, sizeof(uint16_t));
-    char *texts = arena_alloc(&t->mem, kv->data_bytes, 1); /* their lengths, which stay behind, are room for one zero each */
-    if (!t->attr || !texts || !tok_names_open(&t->names, &t->mem, n, seed))
-        return ERR(e, ERR_MEMORY, "no memory for %u tokens", n);
-    gguf_cursor c = {0, 0};
-    for (str text; gguf_next_str(kv, &c, &text);) {
-        uint32_t id = (uint32_t)c.index - 1;
-        char empty[24];
-        if (text.len == 0) text = (str){empty, fmt(empty, sizeof(empty), "[EMPTY_%u]", id)};
-        if (text.len > TOK_PIECE_MAX)
-            return ERR(e, ERR_FORMAT, "tokenizer.ggml.tokens: token %u has %zu bytes, at most %d wanted", id, text.len, TOK_PIECE_MAX);
-        char *copy = text.ptr == empty ? arena_copy(&t->mem, text) : memcpy(texts, text.ptr, text.len);
-        if (!copy) return ERR(e, ERR_MEMORY, "no memory for token %u", id);
-        if (copy == texts) texts += text.len;
-        uint32_t at = tok_names_add(&t->names, &t->mem, (str){copy, text.len});
-        if (at == TOK_NONE) return ERR(e, ERR_MEMORY, "no memory for token %u", id);
-        if (at != id)
-            return ERR(e, ERR_FORMAT, "tokenizer.ggml.tokens: tokens %u and %u have the same text \"%.*s\"", at, id,
+    if (!t->attr || !tok_names_open(&t->names, &t->mem, n, seed)) return ERR(e, ERR_MEMORY, "no memory for %u tokens", n);
+    err_code code = copy_tokens(t, kv, e);
+    for (uint32_t i = 0; i < n && code == ERR_NONE; i++) {
+        str text = t->names.items[i]; /* which is where it will be */
+        if (i + 16 < n) tok_names_warm(&t->names, t->names.items[i + 16], 0);
+        uint32_t at = tok_names_add(&t->names, &t->mem, text);
+        if (at != i)
+            code = ERR(e, ERR_FORMAT, "tokenizer.ggml.tokens: tokens %u and %u have the same text \"%.*s\"", at, i,
                        (int)MIN(text.len, 64), text.ptr);
-        t->token_bytes_max = MAX(t->token_bytes_max, text.len);
     }
-    return ERR_NONE;
+    return code;
 }
 
 static err_code read_attrs(tok *t, const gguf *g, err *e) {

@@ -103,10 +103,13 @@ static size_t tidy(char *text, size_t n) {
     return out;
 }
 
+/* The first token loses the space that encoding put there; a BOS that is not shown does not count as the first. */
 static void put_all(const tok *t, sink *s, const int32_t *ids, size_t n, bool special) {
-    s->skip_space = t->add_space;
-    for (size_t i = 0; i < n; i++)
+    size_t first = n && ids[0] == t->bos && t->add_bos && !special;
+    for (size_t i = first; i < n; i++) {
+        s->skip_space = t->add_space && i == first;
         if (ids[i] >= 0 && (uint32_t)ids[i] < t->names.count) put_token(t, s, (uint32_t)ids[i], special);
+    }
 }
 
 err_code tok_decode(const tok *t, const int32_t *ids, size_t n, bool special, char *buf, size_t cap, size_t *len, err *e) {

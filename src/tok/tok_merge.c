@@ -7,23 +7,33 @@
  */
 #include "tok/tok_int.h"
 
-/* ---- a heap of keys, the smallest first ------------------------------------------------------------- */
+/* ---- a heap of keys, the smallest first: four children to a node, for the cache's sake ---------------- */
 
-void tok_heap_push(uint64_t *heap, size_t *count, uint64_t key) {
-    size_t at = (*count)++;
-    for (; at > 0 && heap[(at - 1) / 2] > key; at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
+static void rise(uint64_t *heap, size_t at, uint64_t key) {
+    for (; at > 0 && heap[(at - 1) / 4] > key; at = (at - 1) / 4) heap[at] = heap[(at - 1) / 4];
     heap[at] = key;
 }
 
+void tok_heap_push(uint64_t *heap, size_t *count, uint64_t key) { rise(heap, (*count)++, key); }
+
+/* The hole at the top sinks to a leaf first, without a look at the key that will fill it: that key was a leaf and mostly
+ * belongs near one, and no step has to wait for a comparison with it. */
 uint64_t tok_heap_pop(uint64_t *heap, size_t *count) {
     uint64_t top = heap[0], last = heap[--*count];
-    size_t at = 0, n = *count;
-    for (size_t child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && heap[child + 1] < heap[child]) child++;
-        if (heap[child] >= last) break;
+    size_t at = 0, n = *count, child = 1;
+    for (; child + 3 < n; child = 4 * at + 1) {
+        size_t a = child + (heap[child + 1] < heap[child]), b = child + 2 + (heap[child + 3] < heap[child + 2]);
+        child = heap[b] < heap[a] ? b : a;
         heap[at] = heap[child];
+        at = child;
     }
-    heap[at] = last;
+    for (size_t best = child; child < n; child++) { /* the last node may have fewer */
+        if (heap[child] < heap[best]) best = child;
+        if (child + 1 < n) continue;
+        heap[at] = heap[best];
+        at = best;
+    }
+    rise(heap, at, last);
     return top;
 }
 

@@ -25,6 +25,13 @@ uint32_t tok_names_find(const tok_names *n, str s) {
     return (uint32_t)*slot_of(n, s, hash_bytes(s.ptr, s.len, n->seed)) - 1; /* 0 - 1 is TOK_NONE */
 }
 
+void tok_names_warm(const tok_names *n, str s, int step) {
+    const uint64_t *slot = &n->slots[hash_bytes(s.ptr, s.len, n->seed) >> 32 & n->mask];
+    if (step == 0) __builtin_prefetch(slot);
+    else if (*slot && step == 1) __builtin_prefetch(&n->items[(uint32_t)*slot - 1]);
+    else if (*slot && step == 2) __builtin_prefetch(n->items[(uint32_t)*slot - 1].ptr);
+}
+
 /* Doubles the room. What was there stays behind in the arena: at most as much again as the names in the end. */
 static bool grow(tok_names *n, arena *a) {
     tok_names big;

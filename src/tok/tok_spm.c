@@ -49,8 +49,10 @@ static bool find_pair(const tok_work *w, const tok_symbol *left, const tok_symbo
 
 static err_code encode_word(tok_work *w, str word, err *e) {
     const tok *t = w->t;
-    if (!tok_work_reserve(w, word.len)) return ERR(e, ERR_MEMORY, "no memory to merge a word of %zu bytes", word.len);
     uint32_t n = 0;
+    for (size_t at = 0; at < word.len; at += tok_char_len(word.ptr[at])) n++;
+    if (!tok_work_reserve(w, n)) return ERR(e, ERR_MEMORY, "no memory to merge a word of %u characters", n);
+    n = 0;
     for (size_t at = 0; at < word.len; at += tok_char_len(word.ptr[at]), n++)
         w->symbols[n] = (tok_symbol){.at = (uint32_t)at, .prev = n - 1, .next = n + 1, .id = TOK_NONE};
     w->symbols[n - 1].next = TOK_NONE;
