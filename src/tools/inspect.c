@@ -16,10 +16,10 @@ typedef unsigned long long ull;
 
 /* ---- text ------------------------------------------------------------------------------------------------------- */
 
-/* At most TEXT_MAX bytes, with \n for a line break and \x1b for what a terminal would obey; in quotes or without. */
-static void out_escaped(tools *t, str s, bool quoted) {
+/* At most bytes_max, with \n for a line break and \x1b for what a terminal would obey; in quotes or without. */
+static void out_escaped(tools *t, str s, size_t bytes_max, bool quoted) {
     if (quoted) tools_out(t, "\"");
-    str shown = str_cut(s, 0, s.len > TEXT_MAX ? utf8_complete(s.ptr, TEXT_MAX) : s.len);
+    str shown = str_cut(s, 0, s.len > bytes_max ? utf8_complete(s.ptr, bytes_max) : s.len);
     for (size_t i = 0, len; i < shown.len; i += len) {
         uint32_t cp = utf8_decode(shown.ptr + i, shown.len - i, &len);
         if (quoted && (cp == '"' || cp == '\\')) tools_out(t, "\\%c", (int)cp);
@@ -32,7 +32,8 @@ static void out_escaped(tools *t, str s, bool quoted) {
     if (quoted) tools_out(t, "\"");
     if (shown.len < s.len) tools_out(t, "... (%zu bytes)", s.len);
 }
-static void out_text(tools *t, str s) { out_escaped(t, s, false); }
+static void out_text(tools *t, str s) { out_escaped(t, s, TEXT_MAX, false); }
+static void out_whole(tools *t, str s) { out_escaped(t, s, SIZE_MAX, false); }
 
 static void out_count(tools *t, uint64_t n) { /* 1234567 as 1.23 M */
     if (n < 1000) tools_out(t, "%llu", (ull)n);
@@ -50,7 +51,7 @@ static void label(tools *t, const char *name) { tools_out(t, "%-13s ", name); }
 
 static void text_file(tools *t, const inspect_facts *f, const gguf *g) {
     label(t, "file");
-    tools_out(t, "%.700s", gguf_part_path(g, 0));
+    out_whole(t, str_of(gguf_part_path(g, 0)));
     tools_out(t, "\n%-13s GGUF version %u, %zu part%s, ", "", gguf_version(g), gguf_part_count(g),
               gguf_part_count(g) == 1 ? "" : "s");
     out_bytes(t, gguf_total_bytes(g));
@@ -115,7 +116,7 @@ static void text_weights(tools *t, const inspect_facts *f) {
 static void text_special(tools *t, const char *name, int64_t id, str text) {
     if (id < 0) return;
     tools_out(t, ", %s %lld ", name, (long long)id);
-    out_escaped(t, text, true);
+    out_escaped(t, text, TEXT_MAX, true);
 }
 
 static void text_tokenizer(tools *t, const inspect_facts *f) {
@@ -157,8 +158,7 @@ static void text_verdict(tools *t, const inspect_facts *f) {
     if (!f->n_problems) tools_out(t, "yes\n");
     for (size_t i = 0; i < f->n_problems; i++) {
         tools_out(t, i ? "%-13s     " : "no: ", "");
-        str s = str_of(f->problems[i]);
-        for (size_t at = 0; at < s.len; at += TEXT_MAX) out_text(t, str_cut(s, at, TEXT_MAX));
+        out_whole(t, str_of(f->problems[i]));
         tools_out(t, "\n");
     }
 }
@@ -183,7 +183,7 @@ static void out_value(tools *t, const gguf_kv *kv, uint64_t i, gguf_cursor *c, b
     if (kv->item == GGUF_STR) {
         if (!gguf_next_str(kv, c, &s)) return;
         if (json) tools_out_json_str(t, s);
-        else out_escaped(t, s, true);
+        else out_escaped(t, s, TEXT_MAX, true);
     } else if (kv->item == GGUF_BOOL) {
         tools_out(t, kv->data[i] ? "true" : "false");
     } else if (gguf_item_i64(kv, i, &n)) {
