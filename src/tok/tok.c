@@ -207,22 +207,30 @@ static err_code encode_covered(tok_work *w, str text, const uint8_t *cover, err 
     return code;
 }
 
+/* What encoding puts around a text; -1: nothing. */
+static int32_t first_id(const tok *t) { return t->kind == TOK_WPM || t->add_bos ? t->bos : -1; }
+static int32_t last_id(const tok *t) { return t->kind == TOK_WPM ? t->sep : t->add_eos ? t->eos : -1; }
+
 err_code tok_encode(const tok *t, str text, uint32_t flags, int32_t *ids, size_t cap, size_t *count, err *e) {
     tok_work w = {.t = t, .ids = ids, .cap = cap};
     uint8_t *cover = NULL;
-    bool add = flags & TOK_BOS, begin = add && (t->add_bos || t->kind == TOK_WPM);
     *count = 0;
     if (text.len > TOK_TEXT_MAX)
         return ERR(e, ERR_LIMIT, "a text of %zu bytes is too long, at most %zu wanted", text.len, TOK_TEXT_MAX);
     err_code code = tok_work_open(&w, text.len, e);
     if (code == ERR_NONE) code = tok_special_cover(&w, text, flags & TOK_SPECIAL, &cover, e);
-    if (begin && t->bos >= 0) tok_emit(&w, t->bos);
+    if ((flags & TOK_BOS) && first_id(t) >= 0) tok_emit(&w, first_id(t));
     if (code == ERR_NONE) code = encode_covered(&w, text, cover, e);
-    if (add && t->kind == TOK_WPM && t->sep >= 0) tok_emit(&w, t->sep);
-    if (add && t->kind != TOK_WPM && t->add_eos && t->eos >= 0) tok_emit(&w, t->eos);
+    if ((flags & TOK_BOS) && last_id(t) >= 0) tok_emit(&w, last_id(t));
     tok_work_close(&w);
     if (code == ERR_NONE) *count = w.count;
     return code;
+}
+
+size_t tok_unwrap(const tok *t, const int32_t **ids, size_t n) {
+    if (n && **ids == first_id(t)) (*ids)++, n--;
+    if (n && (*ids)[n - 1] == last_id(t)) n--;
+    return n;
 }
 
 /* ---- what a tokenizer says of itself ------------------------------------------------------------------------ */
@@ -230,7 +238,7 @@ err_code tok_encode(const tok *t, str text, uint32_t flags, int32_t *ids, size_t
 size_t tok_count(const tok *t) { return t->names.count; }
 int32_t tok_bos(const tok *t) { return t->bos; }
 int32_t tok_eos(const tok *t) { return t->eos; }
-bool tok_adds_bos(const tok *t) { return (t->add_bos || t->kind == TOK_WPM) && t->bos >= 0; }
+bool tok_adds_bos(const tok *t) { return first_id(t) >= 0; }
 bool tok_ends(const tok *t, int32_t id) { return id >= 0 && (uint32_t)id < t->names.count && (t->attr[id] & ATTR_ENDS); }
 str tok_text(const tok *t, int32_t id) { return id >= 0 && (uint32_t)id < t->names.count ? t->names.items[id] : STR(""); }
 const char *tok_pre_name(const tok *t) { return t->pre ? tok_pre_title(t->pre) : ""; }

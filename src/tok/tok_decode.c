@@ -105,7 +105,7 @@ static size_t tidy(char *text, size_t n) {
 
 /* The first token loses the space that encoding put there; a BOS that is not shown does not count as the first. */
 static void put_all(const tok *t, sink *s, const int32_t *ids, size_t n, bool special) {
-    size_t first = n && ids[0] == t->bos && t->add_bos && !special;
+    size_t first = n && ids[0] == t->bos && !special;
     for (size_t i = first; i < n; i++) {
         s->skip_space = t->add_space && i == first;
         if (ids[i] >= 0 && (uint32_t)ids[i] < t->names.count) put_token(t, s, (uint32_t)ids[i], special);

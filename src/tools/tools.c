@@ -9,6 +9,7 @@ static const tools_command *const commands[] = {
     &tools_perplexity,
     &tools_bench,
     &tools_inspect,
+    &tools_tokenize,
 };
 
 typedef struct listing {
