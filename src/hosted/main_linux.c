@@ -1,8 +1,9 @@
-/* main_linux.c: `leat` as a Linux program. All it does is to choose the platform. */
+/* main_linux.c: `leat` as a Linux program. It chooses the platform and adds the commands that only this home has. */
+#include "hosted/hosted.h"
 #include "plat/posix/posix.h"
-#include "tools/tools.h"
 
 int main(int argc, char **argv) {
+    static const tools_command *const hosted[] = {&hosted_validate};
     plat_posix_start();
-    return tools_main(argc, argv, NULL, 0);
+    return tools_main(argc, argv, hosted, COUNT_OF(hosted));
 }
