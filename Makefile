@@ -44,7 +44,8 @@ endif
 # ISA levels are chosen by file, never by #ifdef in the core.
 ISA_avx2 := -mavx2 -mfma -mf16c -mbmi2
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mfma -mf16c -mbmi2
-isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) -O3)$(if $(filter %_avx512.c,$(1)),$(ISA_avx512) -O3)
+ISA_O := $(if $(filter 0,$(SAN)),-O3,-O1)
+isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) $(ISA_O))$(if $(filter %_avx512.c,$(1)),$(ISA_avx512) $(ISA_O))
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 CORE_O := $(call obj,$(CORE_C))
