@@ -31,7 +31,7 @@ size_t str_find(str s, str needle) {
 
 str str_cut(str s, size_t from, size_t len) {
     from = MIN(from, s.len);
-    return (str){s.ptr + from, MIN(len, s.len - from)};
+    return (str){from ? s.ptr + from : s.ptr, MIN(len, s.len - from)}; /* an empty str may have no address */
 }
 
 static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
