@@ -101,11 +101,13 @@ struct tok {
     bool add_space, add_bos, add_eos, tidy_spaces;
     int32_t bos, eos, eot, eom, unk, sep; /* -1: none */
 
-    /* Tokens that are searched for in a text: their lengths, longest first, and their first two bytes. */
-    uint32_t *special_lens;
-    uint32_t n_special_lens;
-    bool any_user;
-    uint8_t *special_starts; /* 65536 bits */
+    /* Tokens that are searched for in a text, in the order in which they win: the longest first, then the lowest id. */
+    uint32_t *specials; /* ids */
+    uint32_t *special_rank; /* of an id, its place there */
+    uint32_t *special_lens; /* the lengths there are, longest first */
+    uint32_t n_specials, n_special_lens;
+    uint8_t *special_starts; /* 65536 bits: their first two bytes */
+    bool any_user;           /* some are found whatever the caller says */
 
     uint32_t byte_token[256]; /* what stands for a byte that is in no token; TOK_NONE where nothing does */
 
@@ -144,12 +146,14 @@ typedef struct tok_work {
     int32_t *recent; /* the ids of the word at hand, for the cache; NULL or room for 5 */
     size_t n_recent;
     tok_cached *cache;
+    uint32_t cache_mask;
     str word;            /* the one being merged */
     char *spelled;       /* BPE: room for a token as the vocabulary writes it */
     tok_symbol *symbols; /* symbol_cap of them, then a heap of twice as many keys */
     uint64_t *heap;
     size_t symbol_cap, heap_count;
-    arena mem; /* what one piece of the text needs */
+    void *block; /* the symbols of a long word */
+    arena mem;   /* all else: what the call needs, and above that what one piece of the text needs */
 } tok_work;
 
 static inline void tok_emit(tok_work *w, int32_t id) {

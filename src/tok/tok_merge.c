@@ -39,15 +39,21 @@ uint64_t tok_heap_pop(uint64_t *heap, size_t *count) {
 
 /* ---- merging ------------------------------------------------------------------------------------------ */
 
+/* A key for each pair at first, and each merge takes one key and adds two at most: never more than two a symbol. */
+#define SYMBOL_BYTES (sizeof(tok_symbol) + 2 * sizeof(uint64_t))
+
+static void use_symbols(tok_work *w, void *at, size_t cap) {
+    w->symbols = at;
+    w->symbol_cap = at ? cap : 0;
+    w->heap = (uint64_t *)(void *)(w->symbols + w->symbol_cap);
+}
+
 bool tok_work_reserve(tok_work *w, size_t n_symbols) {
     if (n_symbols <= w->symbol_cap) return true;
-    size_t cap = MAX(n_symbols, 256);
-    mem_block_free(w->symbols);
-    /* A key for each pair at first, and each merge takes one key and adds two at most: never more than two a symbol. */
-    w->symbols = mem_block(MEM_TOK, cap * (sizeof(tok_symbol) + 2 * sizeof(uint64_t)));
-    w->symbol_cap = w->symbols ? cap : 0;
-    w->heap = (uint64_t *)(void *)(w->symbols + w->symbol_cap);
-    return w->symbols != NULL;
+    mem_block_free(w->block);
+    w->block = mem_block(MEM_TOK, n_symbols * SYMBOL_BYTES);
+    use_symbols(w, w->block, n_symbols);
+    return w->block != NULL;
 }
 
 static void rate(tok_work *w, tok_pair_fn *pair, uint32_t left) {
@@ -78,26 +84,31 @@ void tok_merge(tok_work *w, size_t n_symbols, tok_pair_fn *pair) {
 /* ---- words seen before -------------------------------------------------------------------------------- */
 
 /* Most words are short and come again. An entry is half a cache line; a word that hashes to a taken one replaces it. */
-enum { CACHE_SLOTS = 4096, CACHE_WORD_MAX = 15, CACHE_IDS_MAX = 4 };
+enum { CACHE_SLOTS_MAX = 4096, CACHE_WORD_MAX = 15, CACHE_IDS_MAX = 4 };
 struct tok_cached {
     uint64_t key[2];            /* the word, padded with zeros, and its length in the last byte; never zero */
     int32_t ids[CACHE_IDS_MAX]; /* -1 behind the last */
 };
 
+/* Address space: 13 bytes of a text's byte at most are cover and search keys, or cover and characters and a word. */
 err_code tok_work_open(tok_work *w, size_t text_bytes, err *e) {
-    w->cache = mem_block(MEM_TOK, CACHE_SLOTS * sizeof(tok_cached));
-    if (!w->cache) return ERR(e, ERR_MEMORY, "no memory for the word cache of the tokenizer");
-    /* Address space: 13 bytes of a text's byte at most are cover and search keys, or cover and characters and a word. */
-    err_code code = arena_open(&w->mem, MEM_TOK, 16 * text_bytes + 8 * (size_t)TOK_PIECE_MAX, e);
+    enum { SYMBOLS = 256 }; /* most words have fewer; a longer one gets a block of its own */
+    size_t slots = 16, spelled = 2 * w->t->token_bytes_max;
+    while (slots < CACHE_SLOTS_MAX && slots < text_bytes / 4) slots *= 2;
+    size_t fixed = slots * sizeof(tok_cached) + SYMBOLS * SYMBOL_BYTES + spelled;
+    err_code code = arena_open(&w->mem, MEM_TOK, 16 * text_bytes + fixed + 4096, e);
     if (code != ERR_NONE) return code;
-    w->spelled = arena_alloc(&w->mem, 2 * w->t->token_bytes_max, 1);
-    return w->spelled ? ERR_NONE : ERR(e, ERR_MEMORY, "no memory to spell a token");
+    w->cache = arena_array(&w->mem, slots, sizeof(tok_cached));
+    w->cache_mask = (uint32_t)(slots - 1);
+    use_symbols(w, arena_array(&w->mem, SYMBOLS, SYMBOL_BYTES), SYMBOLS);
+    w->spelled = arena_alloc(&w->mem, spelled, 1);
+    bool ok = w->cache && w->symbols && w->spelled;
+    return ok ? ERR_NONE : ERR(e, ERR_MEMORY, "no memory to encode a text of %zu bytes", text_bytes);
 }
 
 void tok_work_close(tok_work *w) {
     arena_close(&w->mem);
-    mem_block_free(w->cache);
-    mem_block_free(w->symbols);
+    mem_block_free(w->block);
 }
 
 err_code tok_word(tok_work *w, str word, tok_word_fn *encode, err *e) {
@@ -107,7 +118,7 @@ err_code tok_word(tok_work *w, str word, tok_word_fn *encode, err *e) {
     bytes[15] = (char)(word.len + 1);
     uint64_t key[2] = {load_u64(bytes), load_u64(bytes + 8)};
     uint64_t hash = (key[0] ^ key[1] * 0x9E3779B97F4A7C15u) * 0xBB67AE8584CAA73Bu;
-    tok_cached *c = &w->cache[hash >> 32 & (CACHE_SLOTS - 1)];
+    tok_cached *c = &w->cache[hash >> 32 & w->cache_mask];
     if (c->key[0] == key[0] && c->key[1] == key[1]) {
         for (size_t i = 0; i < CACHE_IDS_MAX && c->ids[i] >= 0; i++) tok_emit(w, c->ids[i]);
         return ERR_NONE;

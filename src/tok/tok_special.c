@@ -156,22 +156,33 @@ static void note_start(tok *t, str text) {
 }
 
 static err_code index_specials(tok *t, err *e) {
-    uint8_t *seen = arena_alloc(&t->mem, t->token_bytes_max + 1, 1);
+    size_t len_max = t->token_bytes_max;
+    uint32_t *place = arena_array(&t->mem, len_max + 1, sizeof(uint32_t)); /* by length: how many, then where the next goes */
     t->special_starts = arena_alloc(&t->mem, 65536 / 8, 1);
-    if (!seen || !t->special_starts) return ERR(e, ERR_MEMORY, "no memory for the special tokens");
-    size_t n_lens = 0;
+    t->special_rank = arena_array(&t->mem, t->names.count, sizeof(uint32_t));
+    if (!place || !t->special_starts || !t->special_rank) return ERR(e, ERR_MEMORY, "no memory for the special tokens");
     for (uint32_t i = 0; i < t->names.count; i++) {
         if (!(t->attr[i] & ATTR_SPECIAL)) continue;
-        str text = t->names.items[i];
-        n_lens += !seen[text.len];
-        seen[text.len] = 1;
-        note_start(t, text);
+        t->n_special_lens += !place[t->names.items[i].len]++;
+        t->n_specials++;
+        note_start(t, t->names.items[i]);
         if (!(t->attr[i] & (ATTR_CONTROL | ATTR_UNKNOWN))) t->any_user = true;
     }
-    t->special_lens = arena_array(&t->mem, n_lens + 1, sizeof(uint32_t));
-    if (!t->special_lens) return ERR(e, ERR_MEMORY, "no memory for the special tokens");
-    for (size_t len = t->token_bytes_max; len > 0; len--)
-        if (seen[len]) t->special_lens[t->n_special_lens++] = (uint32_t)len;
+    t->specials = arena_array(&t->mem, t->n_specials + 1, sizeof(uint32_t));
+    t->special_lens = arena_array(&t->mem, t->n_special_lens + 1, sizeof(uint32_t));
+    if (!t->specials || !t->special_lens) return ERR(e, ERR_MEMORY, "no memory for the special tokens");
+    uint32_t next = 0, n_lens = 0;
+    for (size_t len = len_max; len > 0; len--) {
+        uint32_t n = place[len];
+        if (n) t->special_lens[n_lens++] = (uint32_t)len;
+        place[len] = next;
+        next += n;
+    }
+    for (uint32_t i = 0; i < t->names.count; i++) {
+        if (!(t->attr[i] & ATTR_SPECIAL)) continue;
+        t->special_rank[i] = place[t->names.items[i].len]++;
+        t->specials[t->special_rank[i]] = i;
+    }
     return ERR_NONE;
 }
 
@@ -184,58 +195,62 @@ err_code tok_special_open(tok *t, const gguf *g, err *e) {
 
 /* ---- finding them ----------------------------------------------------------------------------------------------- */
 
-/* The longest special token at text[at] of at most len_max bytes; its length, or 0. */
-static size_t special_at(const tok *t, str text, size_t at, size_t len_max, bool control, uint32_t *id) {
+/* The longest special token at text[at] of at most len_max bytes; TOK_NONE where there is none. */
+static uint32_t special_at(const tok *t, str text, size_t at, size_t len_max, bool control) {
     uint32_t pair = (uint32_t)(uint8_t)text.ptr[at] << 8 | (at + 1 < text.len ? (uint8_t)text.ptr[at + 1] : 0);
-    if (!(t->special_starts[pair / 8] >> pair % 8 & 1)) return 0;
+    if (!(t->special_starts[pair / 8] >> pair % 8 & 1)) return TOK_NONE;
     for (uint32_t i = 0; i < t->n_special_lens; i++) {
         size_t len = t->special_lens[i];
         if (len > len_max) continue;
-        *id = tok_names_find(&t->names, (str){text.ptr + at, len});
-        if (*id == TOK_NONE || !(t->attr[*id] & ATTR_SPECIAL)) continue;
-        if (control || !(t->attr[*id] & (ATTR_CONTROL | ATTR_UNKNOWN))) return len;
+        uint32_t id = tok_names_find(&t->names, (str){text.ptr + at, len});
+        if (id == TOK_NONE || !(t->attr[id] & ATTR_SPECIAL)) continue;
+        if (control || !(t->attr[id] & (ATTR_CONTROL | ATTR_UNKNOWN))) return id;
     }
-    return 0;
+    return TOK_NONE;
 }
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-static void place(const tok *t, str text, uint8_t *cover, size_t at, size_t len, uint32_t id) {
+static void place_token(const tok *t, str text, uint8_t *cover, size_t at, uint32_t id) {
+    size_t end = at + t->names.items[id].len;
+    memset(cover + at, COVER_REST, end - at);
     cover[at] = COVER_TOKEN;
-    memset(cover + at + 1, COVER_REST, len - 1);
     if (t->attr[id] & ATTR_LSTRIP)
-        for (size_t i = at; i > 0 && cover[i - 1] == COVER_TEXT && is_space(text.ptr[i - 1]); i--) cover[i - 1] = COVER_DROPPED;
+        for (; at > 0 && cover[at - 1] == COVER_TEXT && is_space(text.ptr[at - 1]); at--) cover[at - 1] = COVER_DROPPED;
     if (t->attr[id] & ATTR_RSTRIP)
-        for (size_t i = at + len; i < text.len && cover[i] == COVER_TEXT && is_space(text.ptr[i]); i++) cover[i] = COVER_DROPPED;
+        for (; end < text.len && cover[end] == COVER_TEXT && is_space(text.ptr[end]); end++) cover[end] = COVER_DROPPED;
 }
 
-/* A longer token wins over a shorter one wherever they overlap; of two as long, the first in the text. So candidates,
- * one per position, leave a heap by length and position. One whose end is taken by then comes back as the longest that
- * still fits; taken spans are as long or longer, so looking at its two ends is enough. */
+/* A longer token wins over a shorter one wherever they overlap, of two as long the one of the lower id, of the same one
+ * the first in the text. So candidates, one per position, leave a heap by rank and position. One whose end is taken by
+ * then comes back as the longest that still fits; what is taken is as long or longer, so its two ends tell. */
 err_code tok_special_cover(tok_work *w, str text, bool control, uint8_t **cover, err *e) {
     const tok *t = w->t;
     size_t n = 0, count = 0;
-    uint32_t id;
     *cover = NULL;
     if (!control && !t->any_user) return ERR_NONE;
-    for (size_t at = 0; at < text.len; at++) n += special_at(t, text, at, text.len - at, control, &id) != 0;
+    for (size_t at = 0; at < text.len; at++) n += special_at(t, text, at, text.len - at, control) != TOK_NONE;
     if (n == 0) return ERR_NONE;
     uint8_t *c = arena_alloc(&w->mem, text.len, 1);
     size_t mark = arena_mark(&w->mem);
     uint64_t *heap = arena_array(&w->mem, n, sizeof(uint64_t));
     if (!c || !heap) return ERR(e, ERR_MEMORY, "no memory to look for special tokens in %zu bytes", text.len);
     for (size_t at = 0; at < text.len; at++) {
-        size_t len = special_at(t, text, at, text.len - at, control, &id);
-        if (len) tok_heap_push(heap, &count, (uint64_t)(TOK_PIECE_MAX - len) << 32 | at);
+        uint32_t id = special_at(t, text, at, text.len - at, control);
+        if (id != TOK_NONE) tok_heap_push(heap, &count, (uint64_t)t->special_rank[id] << 32 | at);
     }
     while (count) {
         uint64_t key = tok_heap_pop(heap, &count);
-        size_t at = (uint32_t)key, len = TOK_PIECE_MAX - (size_t)(key >> 32), room = len;
+        uint32_t id = t->specials[key >> 32];
+        size_t at = (uint32_t)key, room = t->names.items[id].len;
         if (c[at] != COVER_TEXT) continue;
-        while (room > 1 && c[at + room - 1] != COVER_TEXT) room--;
-        len = special_at(t, text, at, room, control, &id);
-        if (len == TOK_PIECE_MAX - (size_t)(key >> 32)) place(t, text, c, at, len, id);
-        else if (len) tok_heap_push(heap, &count, (uint64_t)(TOK_PIECE_MAX - len) << 32 | at);
+        if (c[at + room - 1] == COVER_TEXT) {
+            place_token(t, text, c, at, id);
+            continue;
+        }
+        while (c[at + room - 1] != COVER_TEXT) room--;
+        id = special_at(t, text, at, room, control);
+        if (id != TOK_NONE) tok_heap_push(heap, &count, (uint64_t)t->special_rank[id] << 32 | at);
     }
     arena_reset(&w->mem, mark);
     *cover = c;
