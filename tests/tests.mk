@@ -14,7 +14,7 @@ include tests/tidy/tidy.mk
 
 SUITES += tidy example cli size
 SUITE_FILES += $(B)/complete $(B)/tiny-models
-LONG_SUITES += clang asan cli-asan tsan valgrind
+LONG_SUITES += clang asan cli-asan tsan valgrind fuzzing
 
 LEAT_BYTES_MAX := 600000 # of the stripped program
 MODELS := $(B)/models
@@ -24,7 +24,7 @@ setup:
 	@scripts/setup.sh
 # Make itself is started again, since it asked the compiler for its folders before there was one.
 check: setup
-	@$(MAKE) --no-print-directory all $(SUITE_FILES)
+	@$(MAKE) -s --no-print-directory all $(SUITE_FILES)
 	@B=$(B) MAKE="$(MAKE)" tests/suites.sh $(SUITES)
 check-all: check
 	@scripts/setup.sh all
@@ -92,10 +92,15 @@ suite-tsan:
 suite-valgrind: $(B)/leat $(MODELS)/done
 	@tests/cli/valgrind.sh $(B)/leat $(MODELS) $(B)/test-files/valgrind
 
+# A short search; `make fuzz FUZZ_SECONDS=3600` is the long one.
+suite-fuzzing:
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=30
+	@echo "$(words $(FUZZ)) passed, 0 failed"
+
 # ---- make demo -------------------------------------------------------------------------------------
 
 demo: setup
-	@$(MAKE) --no-print-directory all $(MODELS)/done
+	@$(MAKE) -s --no-print-directory all $(MODELS)/done
 	@scripts/demo.sh $(B)/leat $(MODELS)/demo.gguf
 
 .PHONY: setup check check-all demo $(addprefix suite-,$(SUITES) $(LONG_SUITES))
