@@ -224,8 +224,10 @@ static inline uint64_t v_read(const void *p, size_t n_words) {
             _mm_prefetch(b + 64 * k + 4096, _MM_HINT_T0);
             sum[k] = _mm512_add_epi64(sum[k], _mm512_loadu_si512(b + 64 * k));
         }
-    uint64_t r = (uint64_t)_mm512_reduce_add_epi64(
-        _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
+    uint64_t lanes[8], r = 0; /* the sum wraps around: _mm512_reduce_add_epi64 adds signed numbers, which may not */
+    _mm512_storeu_si512(lanes,
+                        _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
+    for (size_t k = 0; k < 8; k++) r += lanes[k];
     for (; i < n_words; i++, b += 8) r += load_u64(b);
     return r;
 }
