@@ -5,11 +5,11 @@
 
 static const tools_command *const commands[] = {
     &tools_run,
-    &tools_eval,
-    &tools_perplexity,
-    &tools_bench,
     &tools_inspect,
     &tools_tokenize,
+    &tools_perplexity,
+    &tools_eval,
+    &tools_bench,
 };
 
 typedef struct listing {

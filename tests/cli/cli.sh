@@ -137,6 +137,25 @@ check run-ids-outside 1 '' 'line 1: token id 99999 is outside the vocabulary of'
 check run-interrupt 130 . '' timeout --preserve-status -s INT 1 "${run[@]}" -q -p "$text" --ignore-eos -c 100000 -n 90000
 check run-interrupt-says 130 . 'generation [0-9.]+ tok/s' timeout --preserve-status -s INT 1 "${run[@]}" -p "$text" --ignore-eos -c 100000 -n 90000
 
+# ---- tokenize, inspect ----------------------------------------------------------------------------------
+
+for m in "$demo" "$bpe"; do
+    "$leat" tokenize "$m" -f "$work/prompt" > "$work/tokens" 2> "$err"
+    "$leat" tokenize "$m" --detokenize -f "$work/tokens" > "$work/text" 2> "$err"
+    same "tokenize-back-$(basename "$m")" "$work/prompt" "$work/text"
+done
+check tokenize 0 '^[0-9]+( [0-9]+)*$' '' "$leat" tokenize "$demo" -p "$text"
+check tokenize-bare 1 '' 'tokenizer' "$leat" tokenize "$bare" -p "$text"
+# What tokenize gives is what run feeds.
+"$leat" tokenize "$demo" -p "$text" > "$work/tokens" 2> "$err"
+"${run[@]}" -q -n 48 --temp 0 --ids "$work/tokens" > "$work/greedy-ids" 2> "$err"
+same tokenize-is-run "$work"/greedy-{1,ids}
+for m in "$demo" "$bpe" "$bare" "$parts"; do
+    check "inspect-$(basename "$m")" 0 'architecture' '' "$leat" inspect "$m"
+    check "inspect-json-$(basename "$m")" 0 '^\{' '' "$leat" inspect --json "$m"
+done
+check inspect-missing 1 '' 'none.gguf' "$leat" inspect "$work/none.gguf"
+
 # ---- eval ---------------------------------------------------------------------------------------------
 
 seq 3 41 > "$work/ids39"

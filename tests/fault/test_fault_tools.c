@@ -1,0 +1,84 @@
+/* test_fault_tools.c: whole commands on a machine that fails. Whatever fails, the command says so on standard error, ends
+ * with status 1, and gives everything back.
+ */
+#include "fault/scenario.h"
+#include "gen/tiny.h"
+#include "tools/tools.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ARGS_MAX 24
+static char *args[ARGS_MAX];
+static int n_args;
+
+static void command(const char *line) {
+    static char words[2048];
+    snprintf(words, sizeof words, "leat %s", line);
+    n_args = 0;
+    for (char *word = strtok(words, " "); word; word = strtok(NULL, " ")) {
+        CHECK(n_args < ARGS_MAX);
+        args[n_args++] = word;
+    }
+}
+
+/* Runs the command with standard output and error in files. */
+static bool run(void) {
+    const char *out_path = test_path(6, "fault-tools-out"), *err_path = test_path(7, "fault-tools-err");
+    int saved[2] = {dup(1), dup(2)};
+    int out = open(out_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    int errors = open(err_path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    char said[256];
+    fflush(stdout);
+    CHECK(saved[0] >= 0 && saved[1] >= 0 && dup2(out, 1) == 1 && dup2(errors, 2) == 2);
+    int status = tools_main(n_args, args, NULL, 0);
+    dup2(saved[0], 1);
+    dup2(saved[1], 2);
+    ssize_t n = pread(errors, said, sizeof said - 1, 0);
+    said[MAX(n, 0)] = 0;
+    close(out), close(errors), close(saved[0]), close(saved[1]);
+    CHECK_MSG(status == TOOLS_OK || status == TOOLS_FAILED, "status %d: %s", status, said);
+    if (status == TOOLS_FAILED) CHECK_MSG(!strncmp(said, "leat ", 5), "a failure says '%s'", said);
+    return status == TOOLS_OK;
+}
+
+static void try(const char *format, const char *model, const char *file) {
+    char line[1024];
+    snprintf(line, sizeof line, format, model, file);
+    command(line);
+    every_call_fails_once(run);
+}
+
+static const char *text_file(const char *text) {
+    const char *path = test_path(0, "fault-tools-input");
+    FILE *f = fopen(path, "w");
+    CHECK(f && fputs(text, f) >= 0 && fclose(f) == 0);
+    return path;
+}
+
+static const char *model(tiny_tok tok) {
+    tiny_spec spec = tiny_default("llama");
+    spec.tok = tok;
+    spec.n_embd = 64;
+    spec.n_ff = 64;
+    const char *path = test_path(1, "fault-tools.gguf");
+    tiny_write(&spec, path);
+    return path;
+}
+
+TEST(fault_tools_run) {
+    try("run -m %s -f %s -n 3 -t 2 --ignore-eos --temp 0", model(TINY_TOK_SPM), text_file("Once upon"));
+}
+TEST(fault_tools_run_ids) { try("run -m %s --ids %s -n 3 -t 1 -q", model(TINY_TOK_NONE), text_file("3 4 5")); }
+TEST(fault_tools_eval) {
+    char line[1024];
+    snprintf(line, sizeof line, "eval -m %%s --ids %%s --logits %s -t 1", test_path(2, "fault-tools.npy"));
+    try(line, model(TINY_TOK_NONE), text_file("3 4 5"));
+}
+TEST(fault_tools_perplexity) {
+    const char *text = text_file("Once upon a time there was a test of things.");
+    try("perplexity -m %s -f %s -c 8 -t 1 --chunks 1", model(TINY_TOK_SPM), text);
+}
+TEST(fault_tools_tokenize) { try("tokenize -m %s -f %s", model(TINY_TOK_SPM), text_file("Once upon a time")); }
+TEST(fault_tools_inspect) { try("inspect -m %s --json --tensors --kv", model(TINY_TOK_SPM), NULL); }
