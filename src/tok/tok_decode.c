@@ -125,7 +125,7 @@ err_code tok_decode(const tok *t, const int32_t *ids, size_t n, bool special, ch
     }
     *len = tidy(whole, s.len);
     if (whole != buf) {
-        memcpy(buf, whole, MIN(*len, cap));
+        if (cap) memcpy(buf, whole, MIN(*len, cap));
         mem_block_free(whole);
     }
     return ERR_NONE;
