@@ -3,7 +3,7 @@
 # undefined behaviour, in build/san) or SAN=thread (build/tsan). V=1 shows commands.
 
 ifeq ($(origin CC),default)
-CC := gcc
+CC := $(or $(if $(shell command -v gcc),gcc),$(if $(shell command -v clang),clang),gcc)
 endif
 AR ?= ar
 NM ?= nm

@@ -19,12 +19,14 @@ LONG_SUITES += clang asan cli-asan tsan valgrind fuzzing
 LEAT_BYTES_MAX := 600000 # of the stripped program
 MODELS := $(B)/models
 CLANG ?= clang
+# Sub-makes use all cores, unless this make was told otherwise (only recipes see the -j that it was given).
+JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
 setup:
 	@scripts/setup.sh
 # Make itself is started again, since it asked the compiler for its folders before there was one.
 check: setup
-	@$(MAKE) -s --no-print-directory all $(SUITE_FILES)
+	@$(MAKE) $(JOBS) -s --no-print-directory all $(SUITE_FILES)
 	@B=$(B) MAKE="$(MAKE)" tests/suites.sh $(SUITES)
 check-all: check
 	@scripts/setup.sh all
@@ -74,19 +76,19 @@ suite-size: $(B)/leat
 # ---- make check-all --------------------------------------------------------------------------------
 
 suite-clang:
-	@$(MAKE) --no-print-directory CC=$(CLANG) B=$(B)/clang all $(B)/clang/test
+	@$(MAKE) $(JOBS) --no-print-directory CC=$(CLANG) B=$(B)/clang all $(B)/clang/test
 	@LEAT_TEST_DIR=$(B)/clang/test-files $(B)/clang/test
 
 suite-asan:
-	@$(MAKE) --no-print-directory SAN=1 B=$(B)/san all $(B)/san/test
+	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san all $(B)/san/test
 	@LEAT_TEST_DIR=$(B)/san/test-files $(B)/san/test
 suite-cli-asan: $(MODELS)/done
-	@$(MAKE) --no-print-directory SAN=1 B=$(B)/san all
+	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san all
 	@tests/cli/cli.sh $(B)/san/leat $(MODELS) $(B)/san/test-files/cli
 
 # The parts where threads meet.
 suite-tsan:
-	@$(MAKE) --no-print-directory SAN=thread B=$(B)/tsan $(B)/tsan/test
+	@$(MAKE) $(JOBS) --no-print-directory SAN=thread B=$(B)/tsan $(B)/tsan/test
 	@LEAT_TEST_DIR=$(B)/tsan/test-files $(B)/tsan/test test_pool test_store test_plat engine
 
 suite-valgrind: $(B)/leat $(MODELS)/done
@@ -100,7 +102,7 @@ suite-fuzzing:
 # ---- make demo -------------------------------------------------------------------------------------
 
 demo: setup
-	@$(MAKE) -s --no-print-directory all $(MODELS)/done
+	@$(MAKE) $(JOBS) -s --no-print-directory all $(MODELS)/done
 	@scripts/demo.sh $(B)/leat $(MODELS)/demo.gguf
 
 .PHONY: setup check check-all demo $(addprefix suite-,$(SUITES) $(LONG_SUITES))

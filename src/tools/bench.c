@@ -28,8 +28,10 @@ typedef struct bench {
     const bench_values *o;
     loaded l;
     char cpu[96];
+    const char *isa;
     bounds_model model;
-    bounds_machine machine;
+    bounds_machine machines[TOOLS_INTS_MAX]; /* with each number of threads */
+    const bounds_machine *machine;           /* with the current one        */
     int32_t *tokens; /* (n_tokens) random ids */
     size_t n_tokens;
     size_t n_rows;
@@ -44,20 +46,25 @@ typedef struct row {
 
 static double share(const row *r) { return r->bound > 0 ? r->tok_s / r->bound : 0; }
 
-static void begin_md(bench *b) {
+static void begin_md(bench *b, size_t n_machines) {
     tools *t = b->t;
-    char bytes[32];
-    tools_out(t, "cpu %s, %d thread%s, isa %s, leat commit %s\n", b->cpu, leat_session_threads(b->l.session),
-              leat_session_threads(b->l.session) == 1 ? "" : "s", leat_session_isa(b->l.session), LEAT_COMMIT);
-    tools_out(t, "model %.80s, %.40s, %s, %.2f M parameters; ", leat_model_name(b->l.model),
+    char bytes[32], each[32];
+    tools_out(t, "cpu      %s, isa %s, leat commit %s\n", b->cpu, b->isa, LEAT_COMMIT);
+    tools_out(t, "model    %.80s, %.40s, %s, %.2f M parameters\n", leat_model_name(b->l.model),
               leat_model_architecture(b->l.model), fmt_bytes(bytes, sizeof bytes, leat_model_bytes(b->l.model)),
               (double)leat_model_n_params(b->l.model) / 1e6);
-    tools_out(t, "a generated token reads %s and %.0f bytes of KV a position\n",
-              fmt_bytes(bytes, sizeof bytes, (uint64_t)b->model.read_bytes), b->model.kv_bytes);
-    tools_out(t, "machine reads %.1f GB/s, %.1f G int8 and %.1f G float multiply-adds a second, all threads together\n",
-              b->machine.read_bytes_s / 1e9, b->machine.dot_mac_s / 1e9, b->machine.float_mac_s / 1e9);
-    tools_out(t, "\n| threads | test            |              tok/s |      bound | share |\n");
-    tools_out(t, "| ------: | --------------- | -----------------: | ---------: | ----: |\n");
+    tools_out(t, "a token  reads %s of weights, and %s of keys and values for each token before it\n",
+              fmt_bytes(bytes, sizeof bytes, (uint64_t)b->model.read_bytes),
+              fmt_bytes(each, sizeof each, (uint64_t)b->model.kv_bytes));
+    for (size_t i = 0; i < n_machines; i++) {
+        const bounds_machine *m = &b->machines[i];
+        tools_out(t, "machine  %d thread%s: reads %.1f GB/s, %.1f G int8 and %.1f G float multiply-adds a second\n",
+                  m->n_threads, m->n_threads == 1 ? "" : "s", m->read_bytes_s / 1e9, m->dot_mac_s / 1e9,
+                  m->float_mac_s / 1e9);
+    }
+    tools_out(t, "\n| threads | test            |                tok/s |      bound | share |\n");
+    tools_out(t, "| ------: | --------------- | -------------------: | ---------: | ----: |\n");
+    tools_out_flush(t);
 }
 
 static void row_md(bench *b, const row *r) {
@@ -65,12 +72,12 @@ static void row_md(bench *b, const row *r) {
     size_t n = fmt(test, sizeof test, r->n_prompt ? "pp%d" : "tg%d", r->n_prompt ? r->n_prompt : r->n_gen);
     if (r->n_depth) fmt(test + n, sizeof test - n, " @ d%d", r->n_depth);
     fmt(speed, sizeof speed, "%.2f ± %.2f", r->tok_s, r->deviation);
-    tools_out(b->t, "| %7d | %-15s | %19s | %10.2f | %5.2f |\n", r->n_threads, test, speed, r->bound, share(r));
+    tools_out(b->t, "| %7d | %-15s | %21s | %10.2f | %5.2f |\n", r->n_threads, test, speed, r->bound, share(r));
 }
 
 static void row_json(bench *b, const row *r) {
     tools *t = b->t;
-    tools_out(t, "%s\n  {\"n_prompt\": %d, \"n_gen\": %d, \"n_depth\": %d, \"threads\": %d, ", b->n_rows ? "," : "",
+    tools_out(t, "%s\n  {\"n_prompt\": %d, \"n_gen\": %d, \"n_depth\": %d, \"threads\": %d, ", b->n_rows ? "," : "[",
               r->n_prompt, r->n_gen, r->n_depth, r->n_threads);
     tools_out(t, "\"tok_s\": %.6g, \"tok_s_stddev\": %.6g, \"bound_tok_s\": %.6g, \"share\": %.4g, \"reps\": %d,\n   ",
               r->tok_s, r->deviation, r->bound, share(r), b->o->n_reps);
@@ -83,9 +90,9 @@ static void row_json(bench *b, const row *r) {
     tools_out(t, "\"token_bytes\": %.0f, \"kv_position_bytes\": %.0f,\n   \"cpu\": ", b->model.read_bytes,
               b->model.kv_bytes);
     tools_out_json_str(t, str_of(b->cpu));
-    tools_out(t, ", \"isa\": \"%s\", \"commit\": \"%s\", ", leat_session_isa(b->l.session), LEAT_COMMIT);
-    tools_out(t, "\"read_bytes_s\": %.6g, \"dot_mac_s\": %.6g, \"float_mac_s\": %.6g}", b->machine.read_bytes_s,
-              b->machine.dot_mac_s, b->machine.float_mac_s);
+    tools_out(t, ", \"isa\": \"%s\", \"commit\": \"%s\", ", b->isa, LEAT_COMMIT);
+    tools_out(t, "\"read_bytes_s\": %.6g, \"dot_mac_s\": %.6g, \"float_mac_s\": %.6g}", b->machine->read_bytes_s,
+              b->machine->dot_mac_s, b->machine->float_mac_s);
 }
 
 static void csv_str(tools *t, const char *s) {
@@ -100,13 +107,13 @@ static void row_csv(bench *b, const row *r) {
         tools_out(t, "cpu,isa,commit,model,architecture,model_bytes,parameters,token_bytes,read_bytes_s,dot_mac_s,"
                      "float_mac_s,n_prompt,n_gen,n_depth,threads,tok_s,tok_s_stddev,bound_tok_s,share\n");
     csv_str(t, b->cpu);
-    csv_str(t, leat_session_isa(b->l.session));
+    csv_str(t, b->isa);
     csv_str(t, LEAT_COMMIT);
     csv_str(t, leat_model_name(b->l.model));
     csv_str(t, leat_model_architecture(b->l.model));
     tools_out(t, "%llu,%llu,%.0f,", (unsigned long long)leat_model_bytes(b->l.model),
               (unsigned long long)leat_model_n_params(b->l.model), b->model.read_bytes);
-    tools_out(t, "%.6g,%.6g,%.6g,", b->machine.read_bytes_s, b->machine.dot_mac_s, b->machine.float_mac_s);
+    tools_out(t, "%.6g,%.6g,%.6g,", b->machine->read_bytes_s, b->machine->dot_mac_s, b->machine->float_mac_s);
     tools_out(t, "%d,%d,%d,%d,%.6g,%.6g,%.6g,%.4g\n", r->n_prompt, r->n_gen, r->n_depth, r->n_threads, r->tok_s,
               r->deviation, r->bound, share(r));
 }
@@ -163,8 +170,8 @@ static int measure(bench *b, row *r) {
     double reps = (double)b->o->n_reps, mean = sum / reps, variance = squares / reps - mean * mean;
     r->tok_s = mean;
     r->deviation = reps > 1 && variance > 0 ? math_sqrt(variance * reps / (reps - 1)) : 0;
-    r->bound = r->n_prompt ? bounds_prompt(&b->model, &b->machine, r->n_prompt, r->n_depth)
-                           : bounds_decode(&b->model, &b->machine, r->n_gen, r->n_depth);
+    r->bound = r->n_prompt ? bounds_prompt(&b->model, b->machine, r->n_prompt, r->n_depth)
+                           : bounds_decode(&b->model, b->machine, r->n_gen, r->n_depth);
     return status;
 }
 
@@ -182,22 +189,30 @@ static int measure_depth(bench *b, int32_t depth) {
     return status;
 }
 
-static int measure_threads(bench *b, int32_t n_threads) {
-    err e;
+static int measure_threads(bench *b, const bounds_machine *machine) {
     load_options options = {.path = b->o->model,
                             .n_ctx = (int32_t)b->n_tokens,
-                            .n_threads = n_threads,
+                            .n_threads = machine->n_threads,
                             .isa = b->o->isa,
                             .quiet = true};
+    b->machine = machine;
     int status = load_session(b->t, &b->l, &options);
-    if (status) return status;
-    const kern *k = kern_find(str_of(leat_session_isa(b->l.session)));
-    if (bounds_measure(&b->machine, k, leat_session_threads(b->l.session), &e)) status = tools_fail(b->t, "%s", e.text);
-    if (!status && !b->n_rows && cstr_eq(b->o->format, "md")) begin_md(b);
     for (size_t i = 0; i < b->o->n_depth.n && !status; i++) status = measure_depth(b, b->o->n_depth.at[i]);
     leat_session_close(b->l.session);
     b->l.session = NULL;
     return status;
+}
+
+static int measure_machine(bench *b, const tools_ints *n_threads) {
+    err e;
+    const kern *k = b->o->isa ? kern_find(str_of(b->o->isa)) : kern_best();
+    if (!k || !kern_runs(k)) return tools_fail(b->t, "this CPU does not have %s", b->o->isa);
+    b->isa = kern_name(k);
+    for (size_t i = 0; i < n_threads->n; i++) {
+        if (bounds_measure(&b->machines[i], k, n_threads->at[i], &e)) return tools_fail(b->t, "%s", e.text);
+        if (plat_interrupted()) return TOOLS_INTERRUPTED;
+    }
+    return TOOLS_OK;
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
@@ -239,9 +254,10 @@ static int run(tools *t, const void *values) {
     const tools_ints *threads = b.o->n_threads.n ? &b.o->n_threads : &all_cores;
     bool json = cstr_eq(b.o->format, "json");
     int status = open_all(&b);
-    if (!status && json) tools_out(t, "[");
-    for (size_t i = 0; i < threads->n && !status; i++) status = measure_threads(&b, threads->at[i]);
-    if ((!status || b.n_rows) && json) tools_out(t, "\n]\n");
+    if (!status) status = measure_machine(&b, threads);
+    if (!status && cstr_eq(b.o->format, "md")) begin_md(&b, threads->n);
+    for (size_t i = 0; i < threads->n && !status; i++) status = measure_threads(&b, &b.machines[i]);
+    if (json) tools_out(t, b.n_rows ? "\n]\n" : "[]\n");
     mem_block_free(b.tokens);
     load_close(&b.l);
     return status;

@@ -81,6 +81,7 @@ err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, err *
     if (code) return code;
     p.buffer = mem_block(MEM_TOOLS, p.bytes);
     if (p.buffer) {
+        out->n_threads = pool_workers(workers);
         out->read_bytes_s = measure_read(workers, &p);
         out->dot_mac_s = measure_dot(workers, &p, false);
         out->float_mac_s = measure_dot(workers, &p, true);

@@ -9,11 +9,12 @@
 
 /* All threads together. */
 typedef struct bounds_machine {
+    int n_threads;
     double read_bytes_s; /* sequential reads of memory too large for the caches      */
     double dot_mac_s;    /* int8 multiply-adds a second, in registers                */
     double float_mac_s;  /* float multiply-adds a second, in registers               */
 } bounds_machine;
-/* Takes about a second and up to 512 MiB. */
+/* n_threads 0: one per core available. Takes about a second and up to 512 MiB. */
 err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, err *e);
 
 typedef struct bounds_model {

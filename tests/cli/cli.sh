@@ -197,7 +197,7 @@ same perplexity-threads "$work"/ppl-[12]
 bench=("$leat" bench "$bare" -r 2)
 check bench 0 '^\| +2 \| pp8 +\| +[0-9.]+ ± [0-9.]+ \| +[0-9.]+ \|' '*' "${bench[@]}" -p 8 -n 2 -d 0,4 -t 2
 mv "$out" "$work/bench.md"
-check bench-heading 0 'machine reads [0-9.]+ GB/s' '' cat "$work/bench.md"
+check bench-heading 0 '^machine  2 threads: reads [0-9.]+ GB/s' '' cat "$work/bench.md"
 check bench-json 0 '^  \{"n_prompt": 0, "n_gen": 3, "n_depth": 0, "threads": 1, "tok_s": [0-9.e+]+, "tok_s_stddev"' '*' \
     "${bench[@]}" -p 0 -n 3 -t 1 -o json
 check bench-list 2 '' 'is not a whole number from 1 to 256 nor a range' "${bench[@]}" -t 1,x
