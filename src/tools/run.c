@@ -178,9 +178,11 @@ static double per_second(size_t n, uint64_t ns) { return ns ? (double)n * 1e9 / 
 
 static void say_loaded(runner *r, uint64_t load_ns) {
     const leat_model *m = r->l.model;
+    const char *name = leat_model_name(m), *architecture = leat_model_architecture(m);
+    bool named = !cstr_eq(name, architecture);
     char bytes[32];
-    tools_err(r->t, "leat run: %.80s, %.40s, %.2f M parameters, %s; loaded in %.2f s; %d thread%s, %s, context %d\n",
-              leat_model_name(m), leat_model_architecture(m), (double)leat_model_n_params(m) / 1e6,
+    tools_err(r->t, "leat run: %.80s%s%.40s, %.2f M parameters, %s; loaded in %.2f s; %d thread%s, %s, context %d\n",
+              named ? name : "", named ? ", " : "", architecture, (double)leat_model_n_params(m) / 1e6,
               fmt_bytes(bytes, sizeof bytes, leat_model_bytes(m)), (double)load_ns / 1e9,
               leat_session_threads(r->l.session), leat_session_threads(r->l.session) == 1 ? "" : "s",
               leat_session_isa(r->l.session), leat_session_n_ctx(r->l.session));
