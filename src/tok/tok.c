@@ -155,6 +155,7 @@ static err_code fill(tok *t, const gguf *g, err *e) {
     if (code == ERR_NONE) code = tok_special_open(t, g, e);
     if (code == ERR_NONE && t->kind == TOK_BPE) code = tok_bpe_open(t, g, e);
     if (code == ERR_NONE && t->kind == TOK_SPM) code = tok_spm_open(t, g, e);
+    if (code == ERR_NONE && t->kind == TOK_WPM) code = tok_wpm_open(t, e);
     return code;
 }
 

@@ -125,6 +125,7 @@ struct tok {
     bool joins_blank[256]; /* SPM: some token has this byte directly before a U+2581 */
 
     bool lower, strip_accents; /* WPM, and BPE that drops spaces */
+    uint32_t *lens, n_lens;    /* WPM: the lengths that tokens have, longest first */
 };
 
 /* ---- one call of tok_encode ------------------------------------------------------------------------- */
@@ -185,9 +186,10 @@ err_code tok_wpm_encode(tok_work *w, str text, err *e);
 
 /* ---- opening, in this order, after the vocabulary is read ------------------------------------------- */
 
+err_code tok_special_open(tok *t, const gguf *g, err *e);
 err_code tok_bpe_open(tok *t, const gguf *g, err *e);
 err_code tok_spm_open(tok *t, const gguf *g, err *e);
-err_code tok_special_open(tok *t, const gguf *g, err *e);
+err_code tok_wpm_open(tok *t, err *e);
 
 /* An array of strings (want_str) or of numbers with n items at least; NULL where the key is absent, which is an error
  * unless optional. */

@@ -9,17 +9,33 @@ static bool is_ideograph(uint32_t cp) {
            (cp >= 0x2F800 && cp <= 0x2FA1F);
 }
 
+/* Only lengths that tokens have are tried: one long token must not make every word slow. */
+err_code tok_wpm_open(tok *t, err *e) {
+    uint8_t *seen = arena_alloc(&t->mem, t->token_bytes_max + 1, 1);
+    t->lens = arena_array(&t->mem, t->token_bytes_max, sizeof(uint32_t));
+    if (!seen || !t->lens) return ERR(e, ERR_MEMORY, "no memory for the lengths of tokens");
+    for (uint32_t i = 0; i < t->names.count; i++) seen[t->names.items[i].len] = 1;
+    for (size_t len = t->token_bytes_max; len > 0; len--)
+        if (seen[len]) t->lens[t->n_lens++] = (uint32_t)len;
+    return ERR_NONE;
+}
+
+static uint32_t longest_token(const tok *t, str text, size_t *len) {
+    for (uint32_t i = 0; i < t->n_lens; i++) {
+        *len = t->lens[i];
+        uint32_t id = *len > text.len ? TOK_NONE : tok_names_find(&t->names, (str){text.ptr, *len});
+        if (id != TOK_NONE) return id;
+    }
+    return TOK_NONE;
+}
+
 static err_code encode_word(tok_work *w, str word, err *e) {
     const tok *t = w->t;
     size_t count = w->count, n_recent = w->n_recent, at = 0;
     (void)e;
     while (at < word.len) {
-        uint32_t id = TOK_NONE;
-        size_t len = MIN(word.len - at, t->token_bytes_max);
-        for (; len > 0; len--) {
-            id = tok_names_find(&t->names, (str){word.ptr + at, len});
-            if (id != TOK_NONE) break;
-        }
+        size_t len;
+        uint32_t id = longest_token(t, str_cut(word, at, word.len), &len);
         if (id == TOK_NONE) break;
         tok_emit(w, (int32_t)id);
         at += len;
