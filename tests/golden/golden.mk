@@ -1,4 +1,15 @@
-# golden.mk: the program that takes the reference logits of tests/data/models anew (tests/golden/retake/README.md).
+# golden.mk: `leat validate` against a fake libllama; and the program that takes the reference logits of
+# tests/data/models anew (tests/golden/retake/README.md).
+
+SUITES += validate
+SUITE_FILES += $(B)/leat-validate $(B)/fake/libllama.so
+
+$(B)/fake/libllama.so: tests/golden/validate/fake_llama.c
+	@mkdir -p $(@D)
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) -O1 -fPIC -shared -o $@ $<
+suite-validate: $(B)/leat $(B)/leat-validate $(B)/fake/libllama.so $(B)/models/done
+	@tests/golden/validate/validate.sh $(B)/leat $(B)/models $(B)/fake $(B)/test-files/validate
 
 RETAKE_O := $(call obj,tests/golden/retake/retake.c tests/golden/model_cases.c tests/gen/tiny.c tests/gen/tiny_tok.c \
 	tests/gen/tiny_weights.c src/hosted/validate_peer.c)
