@@ -1,8 +1,8 @@
-/* fake_llama.c: a libllama that knows no model, to test leat-validate without the real one. It tokenizes every text to the
- * ids 1 2 3 ... and finds every token equally likely.
+/* fake_llama.c: a libllama that knows no model, to test leat-validate without the real one. It tokenizes every text to
+ * the ids 1 2 3 ... and finds every token equally likely.
  *
- * LEAT_FAKE names a fault: "layout" and "batch" lay its structs out differently, "load" and "context" refuse, "crash" ends
- * the process, "vocab" counts another vocabulary. LEAT_FAKE_VOCAB is its number of tokens.
+ * LEAT_FAKE names a fault: "layout" and "batch" lay its structs out differently, "load" and "context" refuse, "crash"
+ * ends the process, "vocab" counts another vocabulary. LEAT_FAKE_VOCAB is its number of tokens.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -111,7 +111,8 @@ void llama_batch_free(batch b) {
 int32_t llama_decode(void *context, batch b) { return context && b.n_tokens > 0 && b.pos[0] >= 0 ? 0 : 1; }
 float *llama_get_logits_ith(void *context, int32_t i) { return context && i >= 0 ? row : NULL; }
 
-int32_t llama_tokenize(void *vocab, const char *text, int32_t bytes, int32_t *ids, int32_t cap, bool add, bool special) {
+int32_t llama_tokenize(void *vocab, const char *text, int32_t bytes, int32_t *ids, int32_t cap, bool add,
+                       bool special) {
     (void)vocab, (void)text, (void)add, (void)special;
     for (int32_t i = 0; i < bytes && i < cap; i++) ids[i] = i + 1;
     return bytes <= cap ? bytes : -bytes;
