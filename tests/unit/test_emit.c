@@ -28,12 +28,13 @@ static const char *emitted(sink *s, const tools_strs *stops, const char *const *
     return s->text;
 }
 
+static const tools_strs no_stops;
 #define PIECES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 TEST(emit_without_stops_passes_text) {
     sink s;
     int at;
-    CHECK_STR(emitted(&s, &(tools_strs){.n = 0}, PIECES("one", "", " two"), &at), "one two");
+    CHECK_STR(emitted(&s, &no_stops, PIECES("one", "", " two"), &at), "one two");
     CHECK_EQ(at, -1);
 }
 
@@ -68,7 +69,7 @@ TEST(emit_writes_whole_characters_only) {
     sink s;
     emit m = {.write = take, .user = &s};
     memset(&s, 0, sizeof s);
-    CHECK_EQ(emit_open(&m, &(tools_strs){.n = 0}, 64, NULL), ERR_NONE);
+    CHECK_EQ(emit_open(&m, &no_stops, 64, NULL), ERR_NONE);
     emit_piece(&m, "\xf0\x9f", 2);
     CHECK_EQ(s.n, 0);
     emit_piece(&m, "\x98\x80z", 3);
@@ -82,8 +83,9 @@ TEST(emit_writes_whole_characters_only) {
 TEST(emit_stop_may_end_inside_a_character) {
     sink s;
     emit m = {.write = take, .user = &s};
+    tools_strs stops = {{"\xc3\xa9!"}, 1};
     memset(&s, 0, sizeof s);
-    CHECK_EQ(emit_open(&m, &(tools_strs){{"\xc3\xa9!"}, 1}, 64, NULL), ERR_NONE);
+    CHECK_EQ(emit_open(&m, &stops, 64, NULL), ERR_NONE);
     CHECK(!emit_piece(&m, "caf\xc3", 4));
     CHECK_STR(s.text, "caf");
     CHECK(!emit_piece(&m, "\xa9", 1));
