@@ -89,7 +89,7 @@ suite-cli-asan: $(MODELS)/done
 # The parts where threads meet.
 suite-tsan:
 	@$(MAKE) $(JOBS) --no-print-directory SAN=thread B=$(B)/tsan $(B)/tsan/test
-	@LEAT_TEST_DIR=$(B)/tsan/test-files $(B)/tsan/test test_pool test_store test_plat engine
+	@LEAT_TEST_DIR=$(B)/tsan/test-files $(B)/tsan/test test_pool test_store test_plat with_wide_rows
 
 suite-valgrind: $(B)/leat $(MODELS)/done
 	@tests/cli/valgrind.sh $(B)/leat $(MODELS) $(B)/test-files/valgrind
