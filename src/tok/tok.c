@@ -141,7 +141,7 @@ static size_t bound(const gguf *g) {
     const gguf_kv *tokens = gguf_find(g, "tokenizer.ggml.tokens"), *merges = gguf_find(g, "tokenizer.ggml.merges");
     size_t bytes = (size_t)1 << 20;
     if (tokens) bytes += 2 * tokens->data_bytes + 128 * (size_t)tokens->count;
-    if (merges) bytes += 4 * merges->data_bytes + 512 * (size_t)merges->count;
+    if (merges) bytes += 4 * merges->data_bytes + 1024 * (size_t)merges->count;
     return bytes + sizeof(tok);
 }
 

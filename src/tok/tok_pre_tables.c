@@ -2,6 +2,8 @@
  *
  * Names and rules are llama.cpp's, as of release v0.5.0. Where it replaced a model's own expression by a simpler one
  * (all letter categories by \p{L}, case by ASCII case), this is the simpler one: tokens must agree.
+ * To add one: a row in tok_pres, new rules or sets only where none fit, then take the reference tokens again
+ * (tests/data/tok/README.md).
  */
 #include "tok/tok_pre_int.h"
 
