@@ -18,8 +18,8 @@ err_code tok_array(const gguf *g, const char *key, bool want_str, uint64_t n, co
         return ERR(e, ERR_FORMAT, "%s: %s%s, wanted an array of %s", key, kv->kind == GGUF_ARR ? "array of " : "",
                    gguf_kind_name(kv->item), want_str ? "str" : "numbers");
     if (kv->count < n)
-        return ERR(e, ERR_FORMAT, "%s: %llu items, wanted one for each of %llu tokens", key, (unsigned long long)kv->count,
-                   (unsigned long long)n);
+        return ERR(e, ERR_FORMAT, "%s: %llu items, wanted one for each of %llu tokens", key,
+                   (unsigned long long)kv->count, (unsigned long long)n);
     *out = kv;
     return ERR_NONE;
 }
@@ -32,7 +32,8 @@ static err_code copy_tokens(tok *t, const gguf_kv *kv, err *e) {
     for (str text; gguf_next_str(kv, &c, &text);) {
         uint32_t id = (uint32_t)c.index - 1;
         if (text.len > TOK_PIECE_MAX)
-            return ERR(e, ERR_FORMAT, "tokenizer.ggml.tokens: token %u has %zu bytes, at most %d wanted", id, text.len, TOK_PIECE_MAX);
+            return ERR(e, ERR_FORMAT, "tokenizer.ggml.tokens: token %u has %zu bytes, at most %d wanted", id, text.len,
+                       TOK_PIECE_MAX);
         if (text.len) {
             t->names.items[id] = (str){memcpy(at, text.ptr, text.len), text.len};
             at += text.len;
@@ -51,7 +52,8 @@ static err_code read_tokens(tok *t, const gguf_kv *kv, err *e) {
     plat_entropy(&seed, sizeof(seed));
     uint32_t n = (uint32_t)kv->count;
     t->attr = arena_array(&t->mem, n, sizeof(uint16_t));
-    if (!t->attr || !tok_names_open(&t->names, &t->mem, n, seed)) return ERR(e, ERR_MEMORY, "no memory for %u tokens", n);
+    if (!t->attr || !tok_names_open(&t->names, &t->mem, n, seed))
+        return ERR(e, ERR_MEMORY, "no memory for %u tokens", n);
     err_code code = copy_tokens(t, kv, e);
     for (uint32_t i = 0; i < n && code == ERR_NONE; i++) {
         str text = t->names.items[i]; /* which is where it will be */
@@ -65,7 +67,7 @@ static err_code read_tokens(tok *t, const gguf_kv *kv, err *e) {
 }
 
 static err_code read_attrs(tok *t, const gguf *g, err *e) {
-    /* The kinds of a file are 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte; others: none of these. */
+    /* By kind in the file: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte; others: none of these. */
     static const uint16_t attrs[] = {0, ATTR_NORMAL, ATTR_UNKNOWN, ATTR_CONTROL, ATTR_USER, ATTR_UNUSED, ATTR_BYTE};
     const gguf_kv *kv = NULL;
     if (gguf_find(g, "tokenizer.ggml.token_type")) {
@@ -86,7 +88,8 @@ static err_code choose_pre(tok *t, str name, err *e) {
     if (name.len == 0) name = STR("default");
     t->pre = tok_pre_find(name);
     if (!t->pre)
-        return ERR(e, ERR_UNSUPPORTED, "tokenizer.ggml.pre: pre-tokenizer \"%.*s\" is unknown", (int)MIN(name.len, 64), name.ptr);
+        return ERR(e, ERR_UNSUPPORTED, "tokenizer.ggml.pre: pre-tokenizer \"%.*s\" is unknown", (int)MIN(name.len, 64),
+                   name.ptr);
     t->pre_flags = tok_pre_flags(t->pre);
     t->add_bos = t->pre_flags & (PRE_ADD_BOS | PRE_FORCE_BOS);
     t->tidy_spaces = !(t->pre_flags & PRE_KEEP_SPACES);
@@ -118,7 +121,8 @@ static err_code choose_kind(tok *t, const gguf *g, err *e) {
     if (str_is(model, "gpt2") || str_is(model, "whitespace")) return choose_pre(t, pre, e);
     t->bos = t->eos = -1;
     if (str_is(model, "gemma4")) return choose_pre(t, model, e);
-    return ERR(e, ERR_UNSUPPORTED, "tokenizer.ggml.model: tokenizer \"%.*s\" is not known here, wanted gpt2, llama, bert or gemma4",
+    return ERR(e, ERR_UNSUPPORTED,
+               "tokenizer.ggml.model: tokenizer \"%.*s\" is not known here, wanted gpt2, llama, bert or gemma4",
                (int)MIN(model.len, 64), model.ptr);
 }
 
@@ -240,8 +244,12 @@ size_t tok_count(const tok *t) { return t->names.count; }
 int32_t tok_bos(const tok *t) { return t->bos; }
 int32_t tok_eos(const tok *t) { return t->eos; }
 bool tok_adds_bos(const tok *t) { return first_id(t) >= 0; }
-bool tok_ends(const tok *t, int32_t id) { return id >= 0 && (uint32_t)id < t->names.count && (t->attr[id] & ATTR_ENDS); }
-str tok_text(const tok *t, int32_t id) { return id >= 0 && (uint32_t)id < t->names.count ? t->names.items[id] : STR(""); }
+bool tok_ends(const tok *t, int32_t id) {
+    return id >= 0 && (uint32_t)id < t->names.count && (t->attr[id] & ATTR_ENDS);
+}
+str tok_text(const tok *t, int32_t id) {
+    return id >= 0 && (uint32_t)id < t->names.count ? t->names.items[id] : STR("");
+}
 const char *tok_pre_name(const tok *t) { return t->pre ? tok_pre_title(t->pre) : ""; }
 
 const char *tok_kind_name(const tok *t) {

@@ -29,10 +29,11 @@ err_code tok_encode(const tok *t, str text, uint32_t flags, int32_t *ids, size_t
 size_t tok_piece(const tok *t, int32_t id, bool special, char *buf, size_t cap);
 /* Whole text of n ids, with the clean-ups of the file's kind (SPM drops the leading space that encode added, also after
  * a BOS that is not shown; many BPE files drop spaces before punctuation). Same cap rule. */
-err_code tok_decode(const tok *t, const int32_t *ids, size_t n, bool special, char *buf, size_t cap, size_t *len, err *e);
+err_code tok_decode(const tok *t, const int32_t *ids, size_t n, bool special, char *buf, size_t cap, size_t *len,
+                    err *e);
 
-/* Undoes TOK_BOS: steps over a BOS or CLS that encode puts first and returns how many ids are left, without an EOS or SEP
- * that it puts last. */
+/* Undoes TOK_BOS: steps over a BOS or CLS that encode puts first and returns how many ids are left, without an EOS or
+ * SEP that it puts last. */
 size_t tok_unwrap(const tok *t, const int32_t **ids, size_t n);
 
 size_t tok_count(const tok *t);              /* vocabulary size */

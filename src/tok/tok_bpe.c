@@ -73,7 +73,7 @@ typedef struct pending {
     uint32_t rank, l, r, made;
 } pending;
 
-/* A merge is two texts with a space between: the first space that is not the first byte. One without a space is none. */
+/* A merge is two texts with a space between: the first space that is not the first byte. Without a space it is none. */
 static bool cut_merge(str merge, pending *m) {
     size_t cut = 1;
     while (cut < merge.len && merge.ptr[cut] != ' ') cut++;
@@ -83,8 +83,8 @@ static bool cut_merge(str merge, pending *m) {
     return true;
 }
 
-/* Merges go in by the dozen: nearly all of the time is waiting for memory, and so many can wait together. The earlier of
- * two equal merges counts. `before` is what the last merge made. */
+/* Merges go in by the dozen: nearly all of the time is waiting for memory, and so many can wait together. The earlier
+ * of two equal merges counts. `before` is what the last merge made. */
 static err_code add_merges(tok *t, pending *m, size_t n, uint32_t *before, err *e) {
     for (int step = 0; step < 3; step++) {
         for (size_t i = 0; i < n; i++) {
@@ -149,7 +149,8 @@ err_code tok_bpe_open(tok *t, const gguf *g, err *e) {
 
 /* ---- encoding ----------------------------------------------------------------------------------------- */
 
-static bool find_pair(const tok_work *w, const tok_symbol *left, const tok_symbol *right, uint32_t *rank, uint32_t *merged) {
+static bool find_pair(const tok_work *w, const tok_symbol *left, const tok_symbol *right, uint32_t *rank,
+                      uint32_t *merged) {
     const tok_pair *p = pair_slot(w->t, left->id, right->id);
     *rank = p->rank;
     *merged = p->merged - 1;
@@ -191,7 +192,8 @@ static err_code encode_word(tok_work *w, str word, err *e) {
     uint32_t n = 0;
     for (size_t at = 0, len; at < word.len; at += len, n++) {
         len = t->pre_flags & PRE_UTF8 ? MIN(tok_char_len(word.ptr[at]), word.len - at) : 1;
-        uint32_t id = t->pre_flags & PRE_UTF8 ? find_symbol(t, (str){word.ptr + at, len}) : t->byte_symbol[(uint8_t)word.ptr[at]];
+        str one = {word.ptr + at, len};
+        uint32_t id = t->pre_flags & PRE_UTF8 ? find_symbol(t, one) : t->byte_symbol[(uint8_t)word.ptr[at]];
         w->symbols[n] = (tok_symbol){.at = (uint32_t)at, .prev = n - 1, .next = n + 1, .id = id};
     }
     w->symbols[n - 1].next = TOK_NONE;

@@ -46,7 +46,9 @@ static void put_alphabet(const tok *t, sink *s, str text) {
 }
 
 static int hex_digit(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (c >= '0' && c <= '9') return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* <0x0A> */
@@ -97,7 +99,9 @@ static size_t tidy(char *text, size_t n) {
     out = n ? 1 : 0;
     for (size_t i = 1; i < n; i++) {
         char c = text[i], a = i + 1 < n ? text[i + 1] : 0, b = i + 2 < n ? text[i + 2] : 0;
-        if (text[i - 1] == ' ' && c == '\'' && (a == 's' || a == 'm' || (a == 'r' && b == 'e') || (a == 'v' && b == 'e'))) out--;
+        if (text[i - 1] == ' ' && c == '\'' &&
+            (a == 's' || a == 'm' || (a == 'r' && b == 'e') || (a == 'v' && b == 'e')))
+            out--;
         text[out++] = c;
     }
     return out;
@@ -112,7 +116,8 @@ static void put_all(const tok *t, sink *s, const int32_t *ids, size_t n, bool sp
     }
 }
 
-err_code tok_decode(const tok *t, const int32_t *ids, size_t n, bool special, char *buf, size_t cap, size_t *len, err *e) {
+err_code tok_decode(const tok *t, const int32_t *ids, size_t n, bool special, char *buf, size_t cap, size_t *len,
+                    err *e) {
     sink s = {buf, cap, 0, false};
     put_all(t, &s, ids, n, special);
     *len = s.len;

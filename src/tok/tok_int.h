@@ -36,7 +36,9 @@ uint32_t tok_names_add(tok_names *n, arena *a, str s);
 uint32_t tok_get_cp(const char *s, size_t n, size_t *len);
 size_t tok_put_cp(uint32_t cp, char *out); /* the inverse: 1..4 bytes */
 /* Bytes of a character by its first byte alone; 1 for a stray continuation byte. */
-static inline size_t tok_char_len(char lead) { return (size_t)("\1\1\1\1\1\1\1\1\1\1\1\1\2\2\3\4"[(uint8_t)lead >> 4]); }
+static inline size_t tok_char_len(char lead) {
+    return (size_t)("\1\1\1\1\1\1\1\1\1\1\1\1\2\2\3\4"[(uint8_t)lead >> 4]);
+}
 #define TOK_BLANK "\xE2\x96\x81" /* U+2581 stands for a space in SPM, WPM and SPM-like BPE vocabularies */
 #define TOK_BLANK_CP 0x2581u
 
@@ -72,7 +74,7 @@ size_t tok_pre_split(const tok_pre *p, str text, uint32_t *chars);
 
 typedef enum { TOK_BPE, TOK_SPM, TOK_WPM } tok_kind;
 
-/* Attributes of a token; several may hold. Those up to BYTE are kinds of the file; none of them: a token never shown. */
+/* Attributes of a token; several may hold. Those up to BYTE are kinds of the file; with none a token is never shown. */
 enum {
     ATTR_NORMAL = 1 << 0,
     ATTR_UNKNOWN = 1 << 1,
@@ -168,8 +170,9 @@ void tok_work_close(tok_work *w);
 bool tok_work_reserve(tok_work *w, size_t n_symbols); /* what the symbols held is lost */
 
 /* What two neighbours merge into, and when; false when they do not. */
-typedef bool tok_pair_fn(const tok_work *w, const tok_symbol *left, const tok_symbol *right, uint32_t *rank, uint32_t *merged);
-/* Merges the first n symbols, which are chained already, until nothing merges. Symbol 0 begins the chain that is left. */
+typedef bool tok_pair_fn(const tok_work *w, const tok_symbol *left, const tok_symbol *right, uint32_t *rank,
+                         uint32_t *merged);
+/* Merges the first n symbols, which are chained already, until nothing merges. Symbol 0 begins what is left. */
 void tok_merge(tok_work *w, size_t n_symbols, tok_pair_fn *pair);
 
 typedef err_code tok_word_fn(tok_work *w, str word, err *e);
@@ -197,7 +200,8 @@ err_code tok_array(const gguf *g, const char *key, bool want_str, uint64_t n, co
 
 /* ---- special tokens in a text (tok_special.c) ---------------------------------------------------------- */
 
-enum { COVER_TEXT, COVER_TOKEN, COVER_REST, COVER_DROPPED }; /* text; first byte of a token; its others; space it swallows */
+/* Text; the first byte of a token; its others; space that it swallows. */
+enum { COVER_TEXT, COVER_TOKEN, COVER_REST, COVER_DROPPED };
 /* What each byte of the text belongs to, in w->mem; *cover is NULL where there are no special tokens. `control`: those
  * that are not the user's count too. */
 err_code tok_special_cover(tok_work *w, str text, bool control, uint8_t **cover, err *e);

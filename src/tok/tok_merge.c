@@ -16,8 +16,8 @@ static void rise(uint64_t *heap, size_t at, uint64_t key) {
 
 void tok_heap_push(uint64_t *heap, size_t *count, uint64_t key) { rise(heap, (*count)++, key); }
 
-/* The hole at the top sinks to a leaf first, without a look at the key that will fill it: that key was a leaf and mostly
- * belongs near one, and no step has to wait for a comparison with it. */
+/* The hole at the top sinks to a leaf first, without a look at the key that will fill it: that key was a leaf and
+ * mostly belongs near one, and no step has to wait for a comparison with it. */
 uint64_t tok_heap_pop(uint64_t *heap, size_t *count) {
     uint64_t top = heap[0], last = heap[--*count];
     size_t at = 0, n = *count, child = 1;

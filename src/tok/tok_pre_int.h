@@ -2,8 +2,8 @@
  *
  * A pre-tokenizer is a list of passes. Each pass cuts every piece that the pass before left, on its own: a look-ahead
  * never sees past the piece. A pass is a list of rules, tried in order at each position; the first that matches makes a
- * word; what no rule matches becomes a word of its own, up to the next match. So a list of rules is what others write as
- * a regular expression of alternatives, and each rule's comment says which one it is.
+ * word; what no rule matches becomes a word of its own, up to the next match. So a list of rules is what others write
+ * as a regular expression of alternatives, and each rule's comment says which one it is.
  */
 #ifndef LEAT_TOK_PRE_INT_H
 #define LEAT_TOK_PRE_INT_H

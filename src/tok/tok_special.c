@@ -23,7 +23,8 @@ static const char *const fim_mid_texts[] = {"<|fim_middle|>", "<fim-middle>", "<
                                             "<\xEF\xBD\x9C" "fim\xE2\x96\x81" "end\xEF\xBD\x9C>", "<MID>",
                                             TOK_BLANK "<MID>", "<|code_middle|>", "<|middle|>", NULL};
 static const char *const fim_pad_texts[] = {"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", NULL};
-static const char *const fim_rep_texts[] = {"<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>", NULL};
+static const char *const fim_rep_texts[] = {"<|fim_repo|>", "<|repo_name|>", "<fim-repo>",
+                                            "<REPO>",       "<reponame>",    NULL};
 static const char *const fim_sep_texts[] = {"<|file_sep|>", NULL};
 
 /* Whatever the file says of them, these end a generation. */
@@ -98,7 +99,7 @@ static void assign_ends(tok *t) {
         if (id != TOK_NONE) t->attr[id] |= ATTR_CONTROL | ATTR_ENDS;
     }
     for (const char *const *text = shown_texts; *text; text++) set_attr(t, *text, ATTR_USER, true);
-    /* Where a reply ends with <|return|> or <|flush|>, <|end|> only ends a part of it; likewise </s> where tools answer. */
+    /* Where a reply ends with <|return|> or <|flush|>, <|end|> ends a part of it only; so does </s> before tools. */
     bool calls = ends(t, "<|call|>") || ends(t, "<|calls|>");
     if (calls && (ends(t, "<|return|>") || ends(t, "<|flush|>"))) set_attr(t, "<|end|>", ATTR_USER, false);
     if (ends(t, "<|tool_response>")) set_attr(t, "</s>", ATTR_NORMAL, false);
@@ -129,7 +130,8 @@ static void assign_strips(tok *t, const gguf *g) {
     gguf_get_str(g, "general.architecture", &arch);
     gguf_get_str(g, "general.name", &name);
     name.len = MIN(name.len, sizeof(low));
-    for (size_t i = 0; i < name.len; i++) low[i] = (char)(name.ptr[i] | (name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? 32 : 0));
+    for (size_t i = 0; i < name.len; i++)
+        low[i] = (char)(name.ptr[i] | (name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? 32 : 0));
     name.ptr = low;
     if (names_one(pre, mask_pres) || names_one(arch, mask_archs)) {
         add_attr(t, "<mask>", ATTR_LSTRIP);
@@ -157,7 +159,8 @@ static void note_start(tok *t, str text) {
 
 static err_code index_specials(tok *t, err *e) {
     size_t len_max = t->token_bytes_max;
-    uint32_t *place = arena_array(&t->mem, len_max + 1, sizeof(uint32_t)); /* by length: how many, then where the next goes */
+    /* By length: how many, then where the next goes. */
+    uint32_t *place = arena_array(&t->mem, len_max + 1, sizeof(uint32_t));
     t->special_starts = arena_alloc(&t->mem, 65536 / 8, 1);
     t->special_rank = arena_array(&t->mem, t->names.count, sizeof(uint32_t));
     if (!place || !t->special_starts || !t->special_rank) return ERR(e, ERR_MEMORY, "no memory for the special tokens");

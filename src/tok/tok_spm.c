@@ -38,7 +38,8 @@ err_code tok_spm_open(tok *t, const gguf *g, err *e) {
     return ERR_NONE;
 }
 
-static bool find_pair(const tok_work *w, const tok_symbol *left, const tok_symbol *right, uint32_t *rank, uint32_t *merged) {
+static bool find_pair(const tok_work *w, const tok_symbol *left, const tok_symbol *right, uint32_t *rank,
+                      uint32_t *merged) {
     size_t end = right->next == TOK_NONE ? w->word.len : w->symbols[right->next].at;
     if (end - left->at > w->t->token_bytes_max) return false;
     *merged = tok_names_find(&w->t->names, (str){w->word.ptr + left->at, end - left->at});

@@ -61,7 +61,8 @@ err_code tok_wpm_encode(tok_work *w, str text, err *e) {
         uni_class class = uni_class_of(cp);
         bool space = class == UNI_SPACE;
         bool alone = class == UNI_PUNCT || (cp < 0x7F && class == UNI_SYMBOL) || is_ideograph(cp);
-        if (!space && (cp == 0 || cp == 0xFFFD || class == UNI_CONTROL || (t->strip_accents && class == UNI_MARK))) continue;
+        if (!space && (cp == 0 || cp == 0xFFFD || class == UNI_CONTROL || (t->strip_accents && class == UNI_MARK)))
+            continue;
         if ((space || alone) && n > 3) {
             code = tok_word(w, (str){word, n}, encode_word, e);
             n = 3;

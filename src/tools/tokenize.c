@@ -24,7 +24,8 @@ static int write_ids(tools *t, const tokenize_values *o, const tok *vocab, str t
     for (bool fits = false; !fits && !code; fits = n <= cap, cap = MAX(cap, n)) {
         mem_block_free(ids);
         ids = room(cap, sizeof(int32_t));
-        code = ids ? tok_encode(vocab, text, flags, ids, cap, &n, &e) : ERR(&e, ERR_MEMORY, "no memory for %zu ids", cap);
+        code = ids ? tok_encode(vocab, text, flags, ids, cap, &n, &e)
+                   : ERR(&e, ERR_MEMORY, "no memory for %zu ids", cap);
     }
     for (size_t i = 0; i < n && !code && !tools_out_closed(t); i++) tools_out(t, i ? " %d" : "%d", ids[i]);
     if (!code) tools_out(t, "\n");
@@ -32,7 +33,7 @@ static int write_ids(tools *t, const tokenize_values *o, const tok *vocab, str t
     return code ? tools_fail(t, "%s", e.text) : TOOLS_OK;
 }
 
-/* Ids, parted by white space or commas, into *ids (room for them is there). False, and e says why, where one is none. */
+/* Ids, parted by white space or commas, into *ids, which has room for them. False, and e says why, if one is none. */
 static bool read_ids(const tok *vocab, str text, int32_t *ids, size_t *n, err *e) {
     for (size_t i = 0, end; i < text.len; i = end + 1) {
         for (end = i; end < text.len && text.ptr[end] > ' ' && text.ptr[end] != ',';) end++;
@@ -88,8 +89,8 @@ static int run(tools *t, const void *values) {
     }
     if (!o->text) text = (str){input.data, input.bytes};
     if (cstr_eq(tok_kind_name(vocab), "BPE") && !gguf_get_str(file, "tokenizer.ggml.pre", &pre))
-        tools_err(t, "leat tokenize: the file names no pre-tokenizer; \"%s\" may cut words in other places than the model's "
-                     "own\n", tok_pre_name(vocab));
+        tools_err(t, "leat tokenize: the file names no pre-tokenizer; \"%s\" may cut words in other places than the "
+                     "model's own\n", tok_pre_name(vocab));
     status = o->detokenize ? write_text(t, o, vocab, text) : write_ids(t, o, vocab, text);
 done:
     tools_text_close(&input);

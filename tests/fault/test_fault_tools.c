@@ -1,5 +1,5 @@
-/* test_fault_tools.c: whole commands on a machine that fails. Whatever fails, the command says so on standard error, ends
- * with status 1, and gives everything back.
+/* test_fault_tools.c: whole commands on a machine that fails. Whatever fails, the command says so on standard error,
+ * ends with status 1, and gives everything back.
  */
 #include "fault/scenario.h"
 #include "gen/tiny.h"

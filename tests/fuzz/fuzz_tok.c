@@ -49,8 +49,9 @@ static void add_bytes(bool alphabet) {
 }
 
 static const char *write_vocab(size_t which) {
-    static const str merges[] = {STR("a b"), STR("ab c"), STR("\xC4\xA0 a"), STR("\xC4\xA0 \xC4\xA0"), STR("1 2"), STR("! !"),
-                                 STR("\xC4\x8A \xC4\x8A"), STR("' s"), STR("A a"), STR("a \xC4\xA0"), STR("a 1"), STR("\xC3\x8C \xC4\xA3")};
+    static const str merges[] = {STR("a b"), STR("ab c"), STR("\xC4\xA0 a"), STR("\xC4\xA0 \xC4\xA0"),
+                                 STR("1 2"), STR("! !"), STR("\xC4\x8A \xC4\x8A"), STR("' s"), STR("A a"),
+                                 STR("a \xC4\xA0"), STR("a 1"), STR("\xC3\x8C \xC4\xA3")};
     static char path[64];
     int32_t kinds[512];
     err e;
@@ -70,7 +71,8 @@ static const char *write_vocab(size_t which) {
         add_token(joined, merges[i].len - 1);
     }
     if (which <= 1) {
-        static const char *const pieces[] = {"\xE2\x96\x81", "\xE2\x96\x81" "a", "a", "b", "ab", "\xE2\x96\x81" "ab", "\xC3\xA9", "aa", "!"};
+        static const char *const pieces[] = {"\xE2\x96\x81", "\xE2\x96\x81" "a", "a", "b", "ab",
+                                             "\xE2\x96\x81" "ab", "\xC3\xA9", "aa", "!"};
         for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) add_token(pieces[i], cstr_len(pieces[i]));
     }
     add_token("<u>", 3);
@@ -105,7 +107,8 @@ static char *decoded(const tok *t, const int32_t *ids, size_t n, size_t *len) {
     size_t again;
     require(!tok_decode(t, ids, n, true, NULL, 0, len, NULL), "ids decode");
     char *text = malloc(*len + 1);
-    require(!tok_decode(t, ids, n, true, text, *len, &again, NULL) && again == *len, "they decode to the same length twice");
+    require(!tok_decode(t, ids, n, true, text, *len, &again, NULL) && again == *len,
+            "they decode to the same length twice");
     return text;
 }
 
@@ -115,7 +118,8 @@ static void use(const tok *t, str text, uint32_t flags, bool comes_back) {
     err e = {0};
     require(!tok_encode(t, text, flags, ids, cap, &n, &e), "a text can be encoded");
     require(n <= cap, "there are no more ids than promised");
-    require(!tok_encode(t, text, flags, half, n / 2, &again, &e) && again == n, "the count does not depend on the room");
+    require(!tok_encode(t, text, flags, half, n / 2, &again, &e) && again == n,
+            "the count does not depend on the room");
     require(memcmp(ids, half, n / 2 * sizeof *ids) == 0, "nor do the ids");
     for (size_t i = 0; i < n; i++) require(ids[i] >= 0 && (size_t)ids[i] < tok_count(t), "an id is in the vocabulary");
     char *back = decoded(t, ids, n, &len);
@@ -141,7 +145,8 @@ static void use_file(str file, str text) {
         fd = memfd_create("fuzz", 0);
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     }
-    require(fd >= 0 && ftruncate(fd, 0) == 0 && pwrite(fd, file.ptr, file.len, 0) == (ssize_t)file.len, "a file in memory");
+    require(fd >= 0 && ftruncate(fd, 0) == 0 && pwrite(fd, file.ptr, file.len, 0) == (ssize_t)file.len,
+            "a file in memory");
     gguf *g;
     tok *t = NULL;
     err e = {0};

@@ -11,8 +11,8 @@ enum { SYMBOLS_MAX = 2200, SEQUENCE_MAX = 1 << 15, MERGES_MAX = 1000, TEXT_MAX =
 typedef enum { NORMAL = 1, UNKNOWN, CONTROL, USER, UNUSED, BYTE } token_kind;
 typedef enum { BYTES, CHARS, WORDS } training; /* byte alphabet; characters; characters that never pass a space */
 
-const char *const tok_vocab_names[] = {"bpe", "bpe-whole", "bpe-special", "bpe-utf8", "bpe-words", "spm", "spm-bare", "spm-phi3",
-                                       "wpm", "wpm-cased", NULL};
+const char *const tok_vocab_names[] = {"bpe",      "bpe-whole", "bpe-special", "bpe-utf8",  "bpe-words", "spm",
+                                       "spm-bare", "spm-phi3",  "wpm",         "wpm-cased", NULL};
 
 typedef struct trainer {
     char text[SYMBOLS_MAX][TEXT_MAX];
@@ -168,7 +168,8 @@ static void add_bytes_tokens(vocab *v) {
 }
 
 static const char *const users[] = {"<tool>", "  ", "   ", "    ", "\n\n", "ab", "abc", "bcd", "<s><s>", NULL};
-static const char *const controls[] = {"<s>", "</s>", "<|im_end|>", "<|user|>", "[MASK]", "[CLS]", "[SEP]", "<pad>", NULL};
+static const char *const controls[] = {"<s>",   "</s>",  "<|im_end|>", "<|user|>", "[MASK]",
+                                       "[CLS]", "[SEP]", "<pad>",      NULL};
 
 /* Unless whole, every 23rd result of a merge is left out of the vocabulary. */
 static void fill_bpe(vocab *v, const trainer *t, bool whole, bool special, bool utf8) {

@@ -1,8 +1,8 @@
 /* test_double.c: leat against a forward pass in double precision that shares no code with it, on a dense llama.
  *
  * Only K and V are rounded to half floats, as leat's cache has them. What remains between the two is the rounding of
- * floats: an NMSE of 1e-10 or so. libllama stays 1e-7 away on prompts below 64 tokens and in generation, where it sums up
- * values in half floats: so that much of its logits, "exact" ones included, is its own.
+ * floats: an NMSE of 1e-10 or so. libllama stays 1e-7 away on prompts below 64 tokens and in generation, where it sums
+ * up values in half floats: so that much of its logits, "exact" ones included, is its own.
  */
 #include "check.h"
 #include "gen/tiny.h"
@@ -175,7 +175,8 @@ TEST(logits_are_those_of_double_precision) {
         if (leat_session_open(&session, model, &options, &e) == LEAT_UNSUPPORTED) continue;
         leat_role role = i % 2 ? LEAT_GENERATED : LEAT_PROMPT;
         CHECK_MSG(!leat_feed_each(session, ids, TOKENS, role, add_row, &d, &e), "%s", e.text);
-        CHECK_MSG(d.error <= 1e-8 * d.square, "%s: squared error %.3g of the square", levels[i / 2], d.error / d.square);
+        CHECK_MSG(d.error <= 1e-8 * d.square, "%s: squared error %.3g of the square", levels[i / 2],
+                  d.error / d.square);
         leat_session_close(session);
     }
     leat_model_close(model);

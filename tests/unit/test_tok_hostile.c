@@ -118,7 +118,8 @@ TEST(tok_refuses_wrong_files) {
 
 /* ---- odd files that are fine --------------------------------------------------------------------------------- */
 
-static void check_ids(put_fn *first, put_fn *second, const char *text, uint32_t flags, size_t n, const int32_t *wanted) {
+static void check_ids(put_fn *first, put_fn *second, const char *text, uint32_t flags, size_t n,
+                      const int32_t *wanted) {
     err e;
     tok *t;
     int32_t ids[64];
@@ -180,7 +181,8 @@ enum { NORMAL = 1, CONTROL = 3, USER = 4 };
 static void put_specials(gguf_writer *w, const char *name) {
     static const str t[] = {STR("a"), STR("b"), STR(" "), STR("ab"), STR("abab"), STR("<|im_end|>"), STR("<|end|>"),
                             STR("<c>"), STR("<mask>"), STR("  "), STR("\xC4\xA0"), STR("<|return|>"), STR("<|call|>")};
-    static const int32_t kinds[] = {NORMAL, NORMAL, NORMAL, USER, USER, NORMAL, CONTROL, CONTROL, CONTROL, USER, NORMAL, CONTROL, CONTROL};
+    static const int32_t kinds[] = {NORMAL,  NORMAL,  NORMAL, USER,   USER,    NORMAL, CONTROL,
+                                    CONTROL, CONTROL, USER,   NORMAL, CONTROL, CONTROL};
     gguf_put_str(w, "general.name", str_of(name));
     gguf_put_strs(w, "tokenizer.ggml.tokens", t, COUNT_OF(t));
     gguf_put_array(w, "tokenizer.ggml.token_type", GGUF_I32, kinds, COUNT_OF(t));
@@ -199,7 +201,7 @@ TEST(tok_special_tokens) {
     check_ids(bpe, specials, "a   a", 0, IDS(0, 9, 10, 0));
     check_ids(bpe, specials, "a <mask> a", TOK_SPECIAL, IDS(0, 10, 8, 10, 0));
     check_ids(bpe_jina, specials, "a <mask> a", TOK_SPECIAL, IDS(0, 8, 10, 0));       /* swallows the space before */
-    check_ids(bpe, specials_phi3, "a <c> \n a", TOK_SPECIAL, IDS(0, 10, 7, 0));       /* all of them, the space behind */
+    check_ids(bpe, specials_phi3, "a <c> \n a", TOK_SPECIAL, IDS(0, 10, 7, 0)); /* all of them, the space behind */
     check_ids(bpe, specials_phi3, "a   <c>  a", TOK_SPECIAL, IDS(0, 9, 7, 0));        /* those made of space too */
     tok *t;
     err e;
@@ -247,11 +249,12 @@ static tok *open_vocab(const char *name, const char *pre) {
 
 TEST(tok_a_megabyte_takes_less_than_a_second) {
     static const struct { const char *name, *pattern; } texts[] = {
-        {"prose", "The quick brown fox, 1234 times. "}, {"one letter", "a"}, {"spaces", " "}, {"emoji", "\xF0\x9F\x98\x80"},
-        {"combining marks", "\xCC\x81"}, {"special tokens", "<s>"}, {"letters without a rule", NULL}};
-    static const char *const vocabs[][2] = {{"spm-phi3", NULL},    {"wpm", NULL},       {"bpe-special", NULL}, {"bpe-utf8", NULL},
-                                            {"bpe", "jais-2"},     {"bpe", "superbpe"}, {"bpe", "exaone-moe"}, {"bpe", "default"},
-                                            {"bpe", "deepseek-llm"}};
+        {"prose", "The quick brown fox, 1234 times. "}, {"one letter", "a"}, {"spaces", " "},
+        {"emoji", "\xF0\x9F\x98\x80"}, {"combining marks", "\xCC\x81"}, {"special tokens", "<s>"},
+        {"letters without a rule", NULL}};
+    static const char *const vocabs[][2] = {
+        {"spm-phi3", NULL}, {"wpm", NULL},       {"bpe-special", NULL}, {"bpe-utf8", NULL},      {"bpe", "jais-2"},
+        {"bpe", "superbpe"}, {"bpe", "exaone-moe"}, {"bpe", "default"}, {"bpe", "deepseek-llm"}};
     rng r;
     rng_seed(&r, 7);
     char *text[COUNT_OF(texts)];
@@ -265,7 +268,8 @@ TEST(tok_a_megabyte_takes_less_than_a_second) {
         tok *t = open_vocab(vocabs[v][0], vocabs[v][1]);
         /* The pre-tokenizers differ in how they look at space and at what no rule matches. */
         for (size_t i = 0; i < COUNT_OF(texts); i++)
-            if (!vocabs[v][1] || i == 2 || i == 4) check_fast(t, vocabs[v][vocabs[v][1] != NULL], text[i], texts[i].name);
+            if (!vocabs[v][1] || i == 2 || i == 4)
+                check_fast(t, vocabs[v][vocabs[v][1] != NULL], text[i], texts[i].name);
         tok_close(t);
     }
     for (size_t i = 0; i < COUNT_OF(texts); i++) free(text[i]);

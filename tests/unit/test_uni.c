@@ -4,11 +4,12 @@
 
 TEST(uni_classes) {
     static const struct { uint32_t cp; uni_class class; } some[] = {
-        {'a', UNI_LETTER},      {'0', UNI_NUMBER},     {' ', UNI_SPACE},      {'\n', UNI_SPACE},       {0, UNI_CONTROL},
-        {'!', UNI_PUNCT},       {'$', UNI_SYMBOL},     {'_', UNI_PUNCT},      {0x85, UNI_SPACE},       {0xA0, UNI_SPACE},
-        {0x3000, UNI_SPACE},    {0x200B, UNI_CONTROL}, {0x301, UNI_MARK},     {0x4E2D, UNI_LETTER},    {0xAC00, UNI_LETTER},
-        {0x2167, UNI_NUMBER},   {0xBD, UNI_NUMBER},    {0x1F600, UNI_SYMBOL}, {0x378, UNI_UNASSIGNED}, {0xD800, UNI_CONTROL},
-        {0xE000, UNI_CONTROL},  {0x20000, UNI_LETTER}, {0xFFFD, UNI_SYMBOL},  {0xFFFF, UNI_UNASSIGNED},
+        {'a', UNI_LETTER}, {'0', UNI_NUMBER}, {' ', UNI_SPACE}, {'\n', UNI_SPACE},
+        {0, UNI_CONTROL}, {'!', UNI_PUNCT}, {'$', UNI_SYMBOL}, {'_', UNI_PUNCT},
+        {0x85, UNI_SPACE}, {0xA0, UNI_SPACE}, {0x3000, UNI_SPACE}, {0x200B, UNI_CONTROL},
+        {0x301, UNI_MARK}, {0x4E2D, UNI_LETTER}, {0xAC00, UNI_LETTER}, {0x2167, UNI_NUMBER},
+        {0xBD, UNI_NUMBER}, {0x1F600, UNI_SYMBOL}, {0x378, UNI_UNASSIGNED}, {0xD800, UNI_CONTROL},
+        {0xE000, UNI_CONTROL}, {0x20000, UNI_LETTER}, {0xFFFD, UNI_SYMBOL}, {0xFFFF, UNI_UNASSIGNED},
         {0x10FFFD, UNI_CONTROL}, {0x110000, UNI_UNASSIGNED}, {UINT32_MAX, UNI_UNASSIGNED}};
     for (size_t i = 0; i < COUNT_OF(some); i++)
         CHECK_MSG(uni_class_of(some[i].cp) == some[i].class, "U+%04X is %d", some[i].cp, uni_class_of(some[i].cp));
