@@ -4,7 +4,7 @@
 static size_t acts_bytes(const kern *k, size_t rows, size_t n_in) {
     size_t bytes = 0;
     for (int f = 0; f < KERN_ACT_FORMATS; f++)
-        bytes += rows * (kern_act_bytes(k, (kern_act)f, n_in) + sizeof(void *)) + 64;
+        bytes += rows * (kern_act_bytes(k, (kern_act)f, n_in) + sizeof(void *)) + 2 * 64;
     return bytes;
 }
 
@@ -20,6 +20,11 @@ static bool acts_open(dev *d, dev_acts *a, size_t rows, size_t n_in) {
     return true;
 }
 
+static size_t routing_bytes(size_t slots, size_t n_experts) {
+    return slots * (sizeof(float) + sizeof(uint32_t) * 2 + sizeof(void *) * (1 + DEV_JOBS_MAX)) +
+           (2 * n_experts + 1) * sizeof(uint32_t) + 7 * 64;
+}
+
 static bool routing_open(dev *d, size_t slots, size_t n_experts) {
     dev_routing *r = &d->routing;
     r->weights = arena_array(&d->memory, slots, sizeof *r->weights);
@@ -32,17 +37,18 @@ static bool routing_open(dev *d, size_t slots, size_t n_experts) {
     return r->weights && r->experts && r->order && r->first && r->active && r->acts && r->outs;
 }
 
-/* Buffers are opened later from the same arena; address space costs nothing, so the reservation is generous. */
-#define DEV_RESERVE_BYTES ((size_t)1 << 38)
-
 err_code dev_open(dev **out, const dev_opts *o, err *e) {
     *out = NULL;
     size_t workers = (size_t)pool_workers(o->pool);
     size_t attn_bytes = dev_attn_scratch_bytes(o->attn_rows_max, o->head_dim_max);
     size_t scratch = MAX(kern_scratch_bytes(o->kern, o->n_in_max), attn_bytes);
     scratch = align_up(MAX(scratch, o->n_in_max * sizeof(float)), 4096); /* a normed row, see dev_norm */
+    /* The sum of everything, so that no address space is asked for in vain: limits on it and valgrind would refuse. */
+    size_t bytes = sizeof(dev) + 2 * 4096 + workers * scratch + acts_bytes(o->kern, o->rows_max, o->n_in_max) +
+                   acts_bytes(o->kern, o->slots_max, o->n_slot_in_max) + routing_bytes(o->slots_max, o->n_experts) +
+                   o->buffers_bytes;
     arena memory;
-    err_code code = arena_open(&memory, MEM_SCRATCH, DEV_RESERVE_BYTES, e);
+    err_code code = arena_open(&memory, MEM_SCRATCH, bytes, e);
     if (code) return code;
     dev *d = arena_alloc(&memory, sizeof *d, 64);
     if (!d) goto fail;
@@ -75,6 +81,10 @@ void dev_close(dev *d) {
 
 const kern *dev_kern(const dev *d) { return d->kern; }
 size_t dev_bytes(const dev *d) { return d->memory.used_bytes; }
+
+size_t dev_buf_bytes(size_t n_rows, size_t width) {
+    return n_rows * (align_up(width, 16) * sizeof(float) + sizeof(float *)) + 2 * 64;
+}
 
 err_code dev_buf_open(dev *d, dev_buf *out, size_t n_rows, size_t width, err *e) {
     size_t stride = align_up(width, 16);

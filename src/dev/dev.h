@@ -26,6 +26,7 @@ typedef struct dev_opts {
     size_t n_experts;
     size_t attn_rows_max; /* most query rows of one attention task: tokens x heads of a group */
     size_t head_dim_max;
+    size_t buffers_bytes; /* of all buffers that will be opened: the sum of dev_buf_bytes */
 } dev_opts;
 
 err_code dev_open(dev **out, const dev_opts *o, err *e);
@@ -38,6 +39,7 @@ typedef struct dev_buf {
     float **rows;
     size_t n_rows, width;
 } dev_buf;
+size_t dev_buf_bytes(size_t n_rows, size_t width);
 err_code dev_buf_open(dev *d, dev_buf *out, size_t n_rows, size_t width, err *e);
 
 /* A matrix of a model: (n_rows, n_in), or (n_experts, n_rows, n_in) for experts. */

@@ -35,10 +35,16 @@ struct model_graph {
 
 /* ---- opening ---------------------------------------------------------------------------------------------- */
 
-static err_code open_buffers(model_graph *g, err *e) {
+typedef struct buffer_plan {
+    dev_buf *buf;
+    size_t rows, width; /* rows 0: this model has no use for it */
+} buffer_plan;
+#define BUFFERS 15
+
+static size_t plan_buffers(model_graph *g, buffer_plan *all) {
     const model_shape *s = &g->model->shape;
-    size_t n = g->rows_max, slots = n * s->n_expert_used, n_ff = MAX(s->n_ff, s->n_ff_shared);
-    const struct { dev_buf *buf; size_t rows, width; } all[] = {
+    size_t n = g->rows_max, slots = n * s->n_expert_used, n_ff = MAX(s->n_ff, s->n_ff_shared), bytes = 0;
+    const buffer_plan plan[BUFFERS] = {
         {&g->x, n, s->n_embd},
         {&g->q, n, s->n_head * s->dim_k},
         {&g->k, n, s->n_head_kv * s->dim_k},
@@ -55,7 +61,15 @@ static err_code open_buffers(model_graph *g, err *e) {
         {&g->slot_down, slots, s->n_embd},
         {&g->logits, g->logits_max, s->n_vocab},
     };
-    for (size_t i = 0; i < COUNT_OF(all); i++) {
+    memcpy(all, plan, sizeof plan);
+    for (size_t i = 0; i < BUFFERS; i++) bytes += dev_buf_bytes(all[i].rows, all[i].width);
+    return bytes;
+}
+
+static err_code open_buffers(model_graph *g, const buffer_plan *all, err *e) {
+    const model_shape *s = &g->model->shape;
+    size_t n = g->rows_max;
+    for (size_t i = 0; i < BUFFERS; i++) {
         err_code code = all[i].rows ? dev_buf_open(g->dev, all[i].buf, all[i].rows, all[i].width, e) : ERR_NONE;
         if (code) return code;
     }
@@ -86,6 +100,7 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
     g->rows_max = o->rows_max;
     g->n_ctx = o->n_ctx;
     g->logits_max = MIN(MAX(LOGITS_BYTES / (s->n_vocab * sizeof(float)), 1), o->rows_max);
+    buffer_plan buffers[BUFFERS];
     size_t n_in = MAX(MAX(s->n_embd, s->n_head * s->dim_v), MAX(s->n_ff, s->n_ff_shared));
     dev_opts device = {
         .kern = o->kern,
@@ -97,8 +112,9 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
         .n_experts = s->n_expert,
         .attn_rows_max = MAX(ATTN_ROWS, s->n_head / s->n_head_kv),
         .head_dim_max = MAX(s->dim_k, s->dim_v),
+        .buffers_bytes = plan_buffers(g, buffers),
     };
-    if ((code = dev_open(&g->dev, &device, e)) || (code = open_buffers(g, e))) {
+    if ((code = dev_open(&g->dev, &device, e)) || (code = open_buffers(g, buffers, e))) {
         model_graph_close(g);
         return code;
     }
