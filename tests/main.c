@@ -1,4 +1,5 @@
-/* The one test runner: `build/test [--list] [-v] [name part ...]`. Prints "N passed, N failed" at the end. */
+/* The one test runner: `build/test [--list] [-v] [--part=I/N] [name part ...]`. Prints "N passed, N failed" at the end.
+ * --part=I/N takes every N-th test from the I-th on (from 1), for running N processes side by side. */
 #include "check.h"
 
 #include <stdarg.h>
@@ -102,13 +103,15 @@ static bool selected(const test_case *t, int argc, char **argv) {
 
 int main(int argc, char **argv) {
     static bool list, verbose; /* static: they live across the longjmp */
+    static int part = 1, parts = 1, number;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--list")) list = true;
         if (!strcmp(argv[i], "-v")) verbose = true;
+        sscanf(argv[i], "--part=%d/%d", &part, &parts);
     }
     static volatile int passed, failed, skipped;
     for (test_case *volatile t = first; t; t = t->next) {
-        if (!selected(t, argc, argv)) continue;
+        if (!selected(t, argc, argv) || number++ % parts != part - 1) continue;
         if (list) {
             printf("%s (%s)\n", t->name, t->file);
             continue;

@@ -35,8 +35,9 @@ check-all: check
 
 # ---- make check ------------------------------------------------------------------------------------
 
+# Two processes, since most tests keep one core busy.
 suite-unit: $(B)/test
-	@LEAT_TEST_DIR=$(B)/test-files $(B)/test
+	@LEAT_TEST_DIR=$(B)/test-files tests/halves.sh $(B)/test
 
 suite-tidy:
 	@$(MAKE) --no-print-directory tidy && echo "1 passed, 0 failed"
@@ -77,11 +78,11 @@ suite-size: $(B)/leat
 
 suite-clang:
 	@$(MAKE) $(JOBS) --no-print-directory CC=$(CLANG) B=$(B)/clang all $(B)/clang/test
-	@LEAT_TEST_DIR=$(B)/clang/test-files $(B)/clang/test
+	@LEAT_TEST_DIR=$(B)/clang/test-files tests/halves.sh $(B)/clang/test
 
 suite-asan:
 	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san all $(B)/san/test
-	@LEAT_TEST_DIR=$(B)/san/test-files $(B)/san/test
+	@LEAT_TEST_DIR=$(B)/san/test-files tests/halves.sh $(B)/san/test
 suite-cli-asan: $(MODELS)/done
 	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san all
 	@tests/cli/cli.sh $(B)/san/leat $(MODELS) $(B)/san/test-files/cli
