@@ -175,13 +175,11 @@ static inline void quant_block_nvfp4(const uint8_t *restrict b, int8_t *restrict
         float normal = f32_of_bits((e + 119) << 23 | m << 20), subnormal = (float)m * (1.0f / 1024);
         scale[i] = b[i] == 0x7f ? 0.0f : e == 0 ? subnormal : normal;
     }
-    for (size_t i = 0; i < 2; i++) {
-        int8_t low[16], high[16];
-        quant_lookup(quant_values_fp4, b + 4 + 16 * i, low, high);
-        memcpy(q + 32 * i, low, 8);
-        memcpy(q + 32 * i + 8, high, 8);
-        memcpy(q + 32 * i + 16, low + 8, 8);
-        memcpy(q + 32 * i + 24, high + 8, 8);
+    int8_t low[32], high[32];
+    for (size_t i = 0; i < 2; i++) quant_lookup(quant_values_fp4, b + 4 + 16 * i, low + 16 * i, high + 16 * i);
+    for (size_t i = 0; i < 4; i++) {
+        memcpy(q + 16 * i, low + 8 * i, 8);
+        memcpy(q + 16 * i + 8, high + 8 * i, 8);
     }
 }
 
