@@ -3,7 +3,7 @@
  */
 #include "tools/tools_int.h"
 
-#define STDIN_BYTES_MAX ((size_t)1 << 30)  /* reserved as address space; a file reserves its size */
+#define STDIN_BYTES_MAX ((size_t)1 << 28)  /* reserved as address space; a file reserves its size */
 #define STDIN_STEP_BYTES ((size_t)1 << 20) /* committed at a time */
 
 static err_code read_stdin(tools_text *text, err *e) {
@@ -11,7 +11,7 @@ static err_code read_stdin(tools_text *text, err *e) {
     if (code) return code;
     for (;;) {
         char *at = arena_alloc(&text->memory, STDIN_STEP_BYTES, 1); /* directly behind the last one */
-        if (!at) return ERR(e, ERR_MEMORY, "standard input: more than the %zu bytes there is memory for", text->bytes);
+        if (!at) return ERR(e, ERR_MEMORY, "standard input: more than %zu bytes, or no memory for them", text->bytes);
         if (!text->data) text->data = at;
         size_t n = 0;
         while (n < STDIN_STEP_BYTES) {
