@@ -46,6 +46,8 @@ ISA_avx2 := -mavx2 -mfma -mf16c -mbmi2
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mfma -mf16c -mbmi2
 ISA_O := $(if $(filter 0,$(SAN)),-O3,-O1)
 isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) $(ISA_O))$(if $(filter %_avx512.c,$(1)),$(ISA_avx512) $(ISA_O))
+# The commands wait for the engine or for the user: small matters more than fast.
+small_flags = $(if $(filter src/tools/%,$(1)),$(if $(filter 0,$(SAN)),-Os))
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 CORE_O := $(call obj,$(CORE_C))
@@ -59,7 +61,7 @@ all: $(B)/leat $(B)/libleat.a $(B)/libleat_posix.a $(if $(VALIDATE_C),$(B)/leat-
 $(CORE_O): $(B)/obj/%.o: %.c | $(B)/version.h
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
-	$(Q)$(CC) $(WARN) $(COMMON) $(FREE) $(call isa_flags,$<) -c $< -o $@
+	$(Q)$(CC) $(WARN) $(COMMON) $(FREE) $(call isa_flags,$<) $(call small_flags,$<) -c $< -o $@
 $(call obj,$(POSIX_C) $(HOSTED_C) $(VALIDATE_C)): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
