@@ -93,6 +93,10 @@ KERN_INLINE void attn_values(const kern_attn *a, size_t first, size_t n, size_t 
     }
 }
 
+static void attn_values_1(const kern_attn *a, size_t i, size_t from, size_t to, float weights[][KERN_ATTN_TILE]) {
+    attn_values(a, i, 1, from, to, weights);
+}
+
 /* n queries, n being 1 or 4. What all four see goes together; what lies before and after, one by one. */
 KERN_INLINE void attn_queries(const kern_attn *a, size_t first, size_t n) {
     float scores[ATTN_QUERIES][KERN_ATTN_TILE];
@@ -111,12 +115,13 @@ KERN_INLINE void attn_queries(const kern_attn *a, size_t first, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (a->from[first + i] < a->to[first + i]) attn_weigh(a, first + i, scores[i]);
     if (all_from >= all_to) {
-        for (size_t i = first; i < first + n; i++) attn_values(a, i, 1, a->from[i], a->to[i], scores + (i - first));
+        for (size_t i = first; i < first + n; i++) attn_values_1(a, i, a->from[i], a->to[i], scores + (i - first));
         return;
     }
-    for (size_t i = first; i < first + n; i++) attn_values(a, i, 1, a->from[i], all_from, scores + (i - first));
-    attn_values(a, first, n, all_from, all_to, scores);
-    for (size_t i = first; i < first + n; i++) attn_values(a, i, 1, all_to, a->to[i], scores + (i - first));
+    for (size_t i = first; i < first + n; i++) attn_values_1(a, i, a->from[i], all_from, scores + (i - first));
+    if (n == 1) attn_values_1(a, first, all_from, all_to, scores);
+    else attn_values(a, first, n, all_from, all_to, scores);
+    for (size_t i = first; i < first + n; i++) attn_values_1(a, i, all_to, a->to[i], scores + (i - first));
 }
 
 static void attn_tile(const kern_attn *a) {

@@ -5,6 +5,7 @@
 #include "quant/quant_unpack.h"
 
 #define VEC_FORMATS(VECTOR, OTHER) KERN_VECTOR_FORMATS(VECTOR) KERN_OTHER_FORMATS(OTHER)
+#define VEC_KINDS(KIND) KERN_VECTOR_KINDS(KIND)
 #include "kern/kern_chunk.h"
 #include "kern/kern_formats.h"
 #include "kern/kern_level.h"

@@ -78,34 +78,36 @@ extern const kern kern_scalar, kern_avx2, kern_avx512;
 
 /* The quantised types, in two lists: those for which kern_formats.h has vector code, and the others, which go through
  * quant_unpack.h. Columns: name in code, id, weights and bytes a block, weights a scale, whether there are offsets;
- * for the first list also what is taken off the unsigned integers, and their largest value. */
+ * for the first list also what is taken off the unsigned integers, and a bound of them (31, 63 or 255). Its rows fall in the
+ * kinds of the third list, but for those that are as the others, whose integers have 8 bits. */
 #define KERN_VECTOR_FORMATS(ROW)                    \
-    ROW(q4_0, Q4_0, 32, 18, 32, false, 8, 15)       \
-    ROW(q8_0, Q8_0, 32, 34, 32, false, 128, 255)    \
-    ROW(q4_k, Q4_K, 256, 144, 32, true, 0, 15)      \
-    ROW(q5_k, Q5_K, 256, 176, 32, true, 0, 31)      \
-    ROW(q6_k, Q6_K, 256, 210, 16, false, 32, 63)
+    ROW(q4_0, Q4_0, 32, 18, 32, 0, 8, 31)       \
+    ROW(q8_0, Q8_0, 32, 34, 32, 0, 128, 255)    \
+    ROW(q4_k, Q4_K, 256, 144, 32, 1, 0, 31)      \
+    ROW(q5_k, Q5_K, 256, 176, 32, 1, 0, 31)      \
+    ROW(q6_k, Q6_K, 256, 210, 16, 0, 32, 63)
+#define KERN_VECTOR_KINDS(KIND) KIND(32, 0, 8, 31) KIND(32, 1, 0, 31) KIND(16, 0, 32, 63)
 #define KERN_OTHER_FORMATS(ROW)             \
-    ROW(q1_0, Q1_0, 128, 18, 32, false)     \
-    ROW(q2_0, Q2_0, 64, 18, 32, false)      \
-    ROW(q4_1, Q4_1, 32, 20, 32, true)       \
-    ROW(q5_0, Q5_0, 32, 22, 32, false)      \
-    ROW(q5_1, Q5_1, 32, 24, 32, true)       \
-    ROW(q2_k, Q2_K, 256, 84, 16, true)      \
-    ROW(q3_k, Q3_K, 256, 110, 16, false)    \
-    ROW(iq1_s, IQ1_S, 256, 50, 32, false)   \
-    ROW(iq1_m, IQ1_M, 256, 56, 16, false)   \
-    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, false) \
-    ROW(iq2_xs, IQ2_XS, 256, 74, 16, false) \
-    ROW(iq2_s, IQ2_S, 256, 82, 16, false)   \
-    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, false) \
-    ROW(iq3_s, IQ3_S, 256, 110, 32, false)  \
-    ROW(iq4_nl, IQ4_NL, 32, 18, 32, false)  \
-    ROW(iq4_xs, IQ4_XS, 256, 136, 32, false) \
-    ROW(tq1_0, TQ1_0, 256, 54, 32, false)   \
-    ROW(tq2_0, TQ2_0, 256, 66, 32, false)   \
-    ROW(mxfp4, MXFP4, 32, 17, 32, false)    \
-    ROW(nvfp4, NVFP4, 64, 36, 16, false)
+    ROW(q1_0, Q1_0, 128, 18, 32, 0)     \
+    ROW(q2_0, Q2_0, 64, 18, 32, 0)      \
+    ROW(q4_1, Q4_1, 32, 20, 32, 1)       \
+    ROW(q5_0, Q5_0, 32, 22, 32, 0)      \
+    ROW(q5_1, Q5_1, 32, 24, 32, 1)       \
+    ROW(q2_k, Q2_K, 256, 84, 16, 1)      \
+    ROW(q3_k, Q3_K, 256, 110, 16, 0)    \
+    ROW(iq1_s, IQ1_S, 256, 50, 32, 0)   \
+    ROW(iq1_m, IQ1_M, 256, 56, 16, 0)   \
+    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 0) \
+    ROW(iq2_xs, IQ2_XS, 256, 74, 16, 0) \
+    ROW(iq2_s, IQ2_S, 256, 82, 16, 0)   \
+    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 0) \
+    ROW(iq3_s, IQ3_S, 256, 110, 32, 0)  \
+    ROW(iq4_nl, IQ4_NL, 32, 18, 32, 0)  \
+    ROW(iq4_xs, IQ4_XS, 256, 136, 32, 0) \
+    ROW(tq1_0, TQ1_0, 256, 54, 32, 0)   \
+    ROW(tq2_0, TQ2_0, 256, 66, 32, 0)   \
+    ROW(mxfp4, MXFP4, 32, 17, 32, 0)    \
+    ROW(nvfp4, NVFP4, 64, 36, 16, 0)
 #define KERN_FLOAT_FORMATS(ROW) \
     ROW(f32, F32, 4)            \
     ROW(f16, F16, 2)            \

@@ -151,7 +151,18 @@ KERN_INLINE void panel_multiply(panel *p, const kern_matmul *m, size_t first, si
     }
 }
 
-KERN_INLINE void panel_rows(const kern_matmul *m, format f) {
+/* One function a kind of type, of which there are fewer than types: weights a scale, offsets, zero, largest q. */
+typedef void panel_multiplier(panel *p, const kern_matmul *m, size_t first, size_t n_tok, size_t block, size_t n_blocks);
+#define PANEL_KIND(group, has_min, zero, top)                                                                       \
+    static void multiply_##group##_##has_min##_##top(panel *p, const kern_matmul *m, size_t first, size_t n_tok,    \
+                                                     size_t block, size_t n_blocks) {                               \
+        panel_multiply(p, m, first, n_tok, block, n_blocks, (format){NULL, 0, group, has_min, zero, top});          \
+    }
+VEC_KINDS(PANEL_KIND)
+#define PANEL_KIND_OTHER(group, has_min) PANEL_KIND(group, has_min, 128, 255)
+CHUNK_KINDS(PANEL_KIND_OTHER)
+
+KERN_INLINE void panel_rows(const kern_matmul *m, format f, panel_multiplier *multiply) {
     panel *p = m->scratch;
     for (size_t first = 0; first < m->n_act; first += PANEL_TOKENS) {
         size_t n_tok = MIN(m->n_act - first, (size_t)PANEL_TOKENS);
@@ -161,7 +172,7 @@ KERN_INLINE void panel_rows(const kern_matmul *m, format f) {
                 size_t depth = MIN(m->n_in - at, (size_t)PANEL_DEPTH);
                 const uint8_t *b = (const uint8_t *)m->weights + row * m->row_bytes + at / KERN_CHUNK * f.bytes;
                 panel_fill(p, b, m->row_bytes, m->n_rows - row, depth, f);
-                panel_multiply(p, m, first, n_tok, at / KERN_ACT8_LEN, div_up(depth, KERN_ACT8_LEN), f);
+                multiply(p, m, first, n_tok, at / KERN_ACT8_LEN, div_up(depth, KERN_ACT8_LEN));
             }
             panel_write(p, m, first, n_tok, row);
         }
@@ -170,12 +181,13 @@ KERN_INLINE void panel_rows(const kern_matmul *m, format f) {
 
 #define PROMPT_ANY(group, has_min)                                                                       \
     static void prompt_any_##group##_##has_min(const kern_matmul *m, chunk_load *load, size_t bytes) {   \
-        panel_rows(m, (format){load, bytes, group, has_min, 128, 255});                                  \
+        panel_rows(m, (format){load, bytes, group, has_min, 128, 255}, multiply_##group##_##has_min##_255); \
     }
 CHUNK_KINDS(PROMPT_ANY)
 #define PROMPT_VECTOR(type, id, len, bytes, group, has_min, zero, top)                                   \
     static void prompt_##type(const kern_matmul *m) {                                                    \
-        panel_rows(m, (format){load_##type, (bytes) * (KERN_CHUNK / (len)), group, has_min, zero, top}); \
+        format f = {load_##type, (bytes) * (KERN_CHUNK / (len)), group, has_min, zero, top};             \
+        panel_rows(m, f, multiply_##group##_##has_min##_##top);                                          \
     }
 #define PROMPT_OTHER(type, id, len, bytes, group, has_min, ...)                                          \
     static void prompt_##type(const kern_matmul *m) {                                                    \
@@ -219,7 +231,7 @@ KERN_INLINE void panel_tile_floats(const panel *p, size_t n_in, const float *con
         for (size_t s = 0; s < VEC_SUBS; s++) vf_store(out[t][s], vf_add(vf_load(out[t][s]), acc[t][s]));
 }
 
-KERN_INLINE void panel_multiply_floats(panel *p, const kern_matmul *m, size_t first, size_t n_tok, size_t at,
+static void panel_multiply_floats(panel *p, const kern_matmul *m, size_t first, size_t n_tok, size_t at,
                                        size_t depth) {
     const float *x[VEC_FLOAT_TOKENS];
     size_t t = 0;

@@ -8,5 +8,6 @@
 #include "quant/quant_unpack.h"
 
 #define VEC_FORMATS(VECTOR, OTHER) KERN_VECTOR_FORMATS(OTHER) KERN_OTHER_FORMATS(OTHER)
+#define VEC_KINDS(KIND)
 #include "kern/kern_chunk.h"
 #include "kern/kern_level.h"
