@@ -17,46 +17,45 @@ typedef struct format {
     int zero, top;
 } format;
 
-/* acc += chunk * 256 activations.
+/* acc += chunk * 256 activations; below is what to take off per unit of them.
  * No overflow: an element adds at most 8 products of 255 * 32639, 0.07e9 in all. */
-KERN_INLINE vf decode_chunk(vf acc, const chunk *c, vf offset, const kern_act16 *act, format f) {
-    vf sum = vf_mul(offset, vf_load(act->sums));
+KERN_INLINE vf decode_chunk(vf acc, const chunk *c, vf below, const kern_act16 *act, format f) {
+    vf sum;
     if (f.group == 32) {
-        sum = vf_fma(vf_of_vi(vi_dot16_pair(c->q[0], c->q[1], act, 0)), vf_spread(c->scale, 0), sum);
+        sum = vf_mul(vf_of_vi(vi_dot16_pair(c->q[0], c->q[1], act, 0)), vf_spread(c->scale, 0));
         sum = vf_fma(vf_of_vi(vi_dot16_pair(c->q[2], c->q[3], act, 2)), vf_spread(c->scale, 2), sum);
     } else {
-        for (size_t k = 0; k < 4; k++)
+        sum = vf_mul(vf_of_vi(vi_dot16(c->q[0], act, 0)), vf_spread(c->scale, 0));
+        for (size_t k = 1; k < 4; k++)
             sum = vf_fma(vf_of_vi(vi_dot16(c->q[k], act, k)), vf_spread(c->scale, k), sum);
     }
+    sum = vf_fnma(below, vf_load(act->sums), sum);
     return vf_fma(sum, vf_set(act->scale), acc);
 }
 
-/* What to add per unit of activations: -zero * scale - min. */
-KERN_INLINE vf decode_offset(const chunk *c, format f) {
-    vf none = vf_set(0);
-    if (f.has_min && f.zero) return vf_fnma(c->scale, vf_set((float)f.zero), vf_sub(none, c->min));
-    return f.has_min ? vf_sub(none, c->min) : vf_mul(c->scale, vf_set((float)-f.zero));
+/* zero * scale + min */
+KERN_INLINE vf decode_below(const chunk *c, format f) {
+    if (f.zero == 0) return c->min;
+    vf zero = vf_set((float)f.zero);
+    return f.has_min ? vf_fma(c->scale, zero, c->min) : vf_mul(c->scale, zero);
 }
 
-/* One row times n activations, n a constant. */
+/* One row times n activations, n a constant. The end of a row that fills no chunk is copied to one. */
 KERN_INLINE void decode_row(const uint8_t *b, size_t n_in, const void *const *acts, float *const *outs, size_t at,
                             float scale, size_t n, format f) {
     vf acc[VEC_ACTS];
+    uint8_t padded[KERN_CHUNK_BYTES_MAX];
     for (size_t a = 0; a < n; a++) acc[a] = vf_set(0);
-    size_t n_chunks = n_in / KERN_CHUNK, rest = n_in % KERN_CHUNK;
+    size_t n_full = n_in / KERN_CHUNK, n_chunks = div_up(n_in, KERN_CHUNK);
     for (size_t i = 0; i < n_chunks; i++, b += f.bytes) {
         for (size_t line = 0; line < f.bytes; line += 64) v_prefetch(b + line + VEC_AHEAD);
+        if (i == n_full) {
+            memset(padded, 0, sizeof padded);
+            b = memcpy(padded, b, n_in % KERN_CHUNK * f.bytes / KERN_CHUNK);
+        }
         chunk c = f.load(b);
-        vf offset = decode_offset(&c, f);
-        for (size_t a = 0; a < n; a++) acc[a] = decode_chunk(acc[a], &c, offset, (const kern_act16 *)acts[a] + i, f);
-    }
-    if (rest) {
-        uint8_t padded[KERN_CHUNK_BYTES_MAX] = {0};
-        memcpy(padded, b, rest * f.bytes / KERN_CHUNK);
-        chunk c = f.load(padded);
-        vf offset = decode_offset(&c, f);
-        for (size_t a = 0; a < n; a++)
-            acc[a] = decode_chunk(acc[a], &c, offset, (const kern_act16 *)acts[a] + n_chunks, f);
+        vf below = decode_below(&c, f);
+        for (size_t a = 0; a < n; a++) acc[a] = decode_chunk(acc[a], &c, below, (const kern_act16 *)acts[a] + i, f);
     }
     for (size_t a = 0; a < n; a++) outs[a][at] = vf_sum(acc[a]) * scale;
 }

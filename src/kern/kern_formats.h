@@ -35,13 +35,14 @@ KERN_INLINE void load_six_bits(const uint8_t *b, vf *scale, vf *min) {
     uint32_t low_scales = (uint32_t)low, low_mins = (uint32_t)(low >> 32), high = load_u32(b + 12);
     uint32_t high_scales = (high & 0x0f0f0f0f) | (low_scales >> 2 & 0x30303030);
     uint32_t high_mins = (high >> 4 & 0x0f0f0f0f) | (low_mins >> 2 & 0x30303030);
-    *scale = vf_mul(vf_of_bytes((low_scales & 0x3f3f3f3f) | (uint64_t)high_scales << 32), vf_set(quant_half(b)));
-    *min = vf_mul(vf_of_bytes((low_mins & 0x3f3f3f3f) | (uint64_t)high_mins << 32), vf_set(quant_half(b + 2)));
+    vf_scales((low_scales & 0x3f3f3f3f) | (uint64_t)high_scales << 32, (low_mins & 0x3f3f3f3f) | (uint64_t)high_mins << 32, b,
+              scale, min);
 }
 
 /* 32 bytes have the units of a lane: low nibbles 0 and 1, high nibbles 2 and 3. */
 KERN_INLINE void load_nibbles(const uint8_t *b, vb q[4]) {
-    vb first = vb_load_lanes(b, 32), second = vb_load_lanes(b + 16, 32);
+    vb first, second;
+    vb_load_split(b, &first, &second);
     q[0] = vb_low(first);
     q[1] = vb_low(second);
     q[2] = vb_high(first);

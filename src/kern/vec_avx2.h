@@ -61,6 +61,10 @@ static inline vb vb_high(vb x) { return vb_and(VB(_mm256_srli_epi16(x.a, 4), _mm
 static inline vb vb_load_lanes(const void *p, size_t stride) {
     return VB(join(load_16(p, 0), load_16(p, stride)), join(load_16(p, 2 * stride), load_16(p, 3 * stride)));
 }
+static inline void vb_load_split(const void *p, vb *even, vb *odd) {
+    *even = vb_load_lanes(p, 32);
+    *odd = vb_load_lanes((const char *)p + 16, 32);
+}
 static inline vb vb_load_16(const void *p) {
     __m256i x = _mm256_broadcastsi128_si256(load_16(p, 0));
     return VB(x, x);
@@ -259,8 +263,12 @@ static inline vf vf_halves(const void *p, size_t stride) {
                                (short)load_u16(b + 7 * stride));
     return twice(_mm256_cvtph_ps(h));
 }
-static inline vf vf_of_bytes(uint64_t bytes) {
-    return twice(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes))));
+static inline vf times(uint64_t bytes, const void *half) {
+    return vf_mul(twice(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes)))), vf_set(quant_half(half)));
+}
+static inline void vf_scales(uint64_t scales, uint64_t mins, const void *p, vf *scale, vf *min) {
+    *scale = times(scales, p);
+    *min = times(mins, (const char *)p + 2);
 }
 static inline vf vf_of_i8(const void *p) {
     __m128i x = load_16(p, 0);
@@ -294,7 +302,7 @@ static inline void v_transpose(const void *from, size_t stride, void *to, size_t
             transpose_8((const char *)from + 8 * rows * stride + 32 * words, stride,
                         (char *)to + 2 * words * far + 32 * rows, far, near);
 }
-static inline void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
+static inline __attribute__((always_inline)) void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
 static inline uint64_t v_read(const void *p, size_t n_words) {
     const char *b = p;
     __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};

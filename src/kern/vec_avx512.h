@@ -15,7 +15,7 @@
 #define VEC_TOKENS 6
 #define VEC_FLOAT_TOKENS 12
 #define VEC_ACTS 4
-#define VEC_AHEAD 2048
+#define VEC_AHEAD 8192
 #define VEC_STRIP 4
 #define VEC_STEPS(q_max) 4
 
@@ -48,6 +48,12 @@ static inline vb vb_load_lanes(const void *p, size_t stride) {
     r = _mm512_inserti32x4(r, load_16(p, stride), 1);
     r = _mm512_inserti32x4(r, load_16(p, 2 * stride), 2);
     return _mm512_inserti32x4(r, load_16(p, 3 * stride), 3);
+}
+/* 128 bytes: the even ones of their 16-byte pieces, the odd ones. */
+static inline void vb_load_split(const void *p, vb *even, vb *odd) {
+    __m512i a = vb_load(p), b = vb_load((const char *)p + 64);
+    *even = _mm512_shuffle_i32x4(a, b, 0x88);
+    *odd = _mm512_shuffle_i32x4(a, b, 0xDD);
 }
 static inline vb vb_load_16(const void *p) { return _mm512_broadcast_i32x4(load_16(p, 0)); }
 static inline vb vb_load_2(const void *p, const void *q) {
@@ -174,19 +180,40 @@ static inline void vf_zip(float *p, vf even, vf odd) {
 }
 /* ---- scales of a chunk, a unit each ------------------------------------------------------------------- */
 
-static inline vf twice(__m256 a) {
-    return _mm512_permutexvar_ps(_mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0), _mm512_castps256_ps512(a));
+/* Element i is element (i / 2 + first) of a. */
+static inline vf twice(vf a, int first) {
+    __m512i at = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+    return _mm512_permutexvar_ps(_mm512_add_epi32(at, _mm512_set1_epi32(first)), a);
 }
+/* Words at, at + 1 of p, each twice, to words 4i..4i+3. */
+static inline __m512i pick_halves(__m512i r, int i, const char *p, short at) {
+    __m512i first = _mm512_set1_epi64((long long)at << 48 | (long long)at << 32);
+    return _mm512_mask_permutexvar_epi16(r, (__mmask32)(15u << 4 * i), first, _mm512_loadu_si512(p));
+}
+/* The halves of 8 blocks of 18 (stride 18) or 34 bytes. */
 static inline vf vf_halves(const void *p, size_t stride) {
     const char *b = p;
-    __m128i h = _mm_setr_epi16((short)load_u16(b), (short)load_u16(b + stride), (short)load_u16(b + 2 * stride),
-                               (short)load_u16(b + 3 * stride), (short)load_u16(b + 4 * stride),
-                               (short)load_u16(b + 5 * stride), (short)load_u16(b + 6 * stride),
-                               (short)load_u16(b + 7 * stride));
-    return twice(_mm256_cvtph_ps(h));
+    __m512i r;
+    if (stride == 18) {
+        __m512i at = _mm512_set_epi16(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 59, 59, 50, 50, 41, 41, 32, 32, 27, 27,
+                                      18, 18, 9, 9, 0, 0);
+        r = _mm512_permutex2var_epi16(_mm512_loadu_si512(b), at, _mm512_loadu_si512(b + 72));
+    } else {
+        r = pick_halves(_mm512_setzero_si512(), 0, b, 17);
+        r = pick_halves(r, 1, b + 68, 17);
+        r = pick_halves(r, 2, b + 136, 17);
+        r = pick_halves(r, 3, b + 204, 17);
+    }
+    return _mm512_cvtph_ps(_mm512_castsi512_si256(r));
 }
-static inline vf vf_of_bytes(uint64_t bytes) {
-    return twice(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes))));
+/* Eight scales and eight offsets of six bits, to be multiplied by the two halves at p. */
+static inline void vf_scales(uint64_t scales, uint64_t mins, const void *p, vf *scale, vf *min) {
+    __m128i bytes = _mm_insert_epi64(_mm_cvtsi64_si128((long long)scales), (long long)mins, 1);
+    __m512 halves = _mm512_castps128_ps512(_mm_cvtph_ps(_mm_cvtsi32_si128((int)load_u32(p))));
+    vf d = _mm512_permutexvar_ps(_mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0), halves);
+    vf all = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)), d);
+    *scale = twice(all, 0);
+    *min = twice(all, 8);
 }
 static inline vf vf_of_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_16(p, 0))); }
 
@@ -214,7 +241,7 @@ static inline void v_transpose(const void *from, size_t stride, void *to, size_t
         _mm512_storeu_ps(at + 3 * far, _mm512_shuffle_f32x4(ef, gh, 0xDD));
     }
 }
-static inline void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
+static inline __attribute__((always_inline)) void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
 static inline uint64_t v_read(const void *p, size_t n_words) {
     const char *b = p;
     __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
