@@ -29,16 +29,6 @@ KERN_INLINE chunk load_q8_0(const uint8_t *b) {
     return c;
 }
 
-/* The first 16 bytes of Q4_K and Q5_K: eight scales and offsets of six bits, packed in twelve bytes. */
-KERN_INLINE void load_six_bits(const uint8_t *b, vf *scale, vf *min) {
-    uint64_t low = load_u64(b + 4);
-    uint32_t low_scales = (uint32_t)low, low_mins = (uint32_t)(low >> 32), high = load_u32(b + 12);
-    uint32_t high_scales = (high & 0x0f0f0f0f) | (low_scales >> 2 & 0x30303030);
-    uint32_t high_mins = (high >> 4 & 0x0f0f0f0f) | (low_mins >> 2 & 0x30303030);
-    vf_scales((low_scales & 0x3f3f3f3f) | (uint64_t)high_scales << 32, (low_mins & 0x3f3f3f3f) | (uint64_t)high_mins << 32, b,
-              scale, min);
-}
-
 /* 32 bytes have the units of a lane: low nibbles 0 and 1, high nibbles 2 and 3. */
 KERN_INLINE void load_nibbles(const uint8_t *b, vb q[4]) {
     vb first, second;
@@ -51,7 +41,7 @@ KERN_INLINE void load_nibbles(const uint8_t *b, vb q[4]) {
 
 KERN_INLINE chunk load_q4_k(const uint8_t *b) {
     chunk c;
-    load_six_bits(b, &c.scale, &c.min);
+    vf_scales(b, &c.scale, &c.min);
     load_nibbles(b + 16, c.q);
     return c;
 }
@@ -59,7 +49,7 @@ KERN_INLINE chunk load_q4_k(const uint8_t *b) {
 /* The fifth bits of lane j are bits 2j (low nibbles) and 2j + 1 of the same 32 bytes. */
 KERN_INLINE chunk load_q5_k(const uint8_t *b) {
     chunk c;
-    load_six_bits(b, &c.scale, &c.min);
+    vf_scales(b, &c.scale, &c.min);
     load_nibbles(b + 48, c.q);
     vb first = vb_load_16(b + 16), second = vb_load_16(b + 32), bit = vb_set(16);
     c.q[0] = vb_or_and(c.q[0], vb_shift(first, 4, 2, 0, -2), bit);

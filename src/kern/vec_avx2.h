@@ -266,9 +266,13 @@ static inline vf vf_halves(const void *p, size_t stride) {
 static inline vf times(uint64_t bytes, const void *half) {
     return vf_mul(twice(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes)))), vf_set(quant_half(half)));
 }
-static inline void vf_scales(uint64_t scales, uint64_t mins, const void *p, vf *scale, vf *min) {
-    *scale = times(scales, p);
-    *min = times(mins, (const char *)p + 2);
+static inline void vf_scales(const void *p, vf *scale, vf *min) {
+    const char *b = p;
+    uint32_t low_scales = load_u32(b + 4), low_mins = load_u32(b + 8), high = load_u32(b + 12);
+    uint32_t high_scales = (high & 0x0f0f0f0f) | (low_scales >> 2 & 0x30303030);
+    uint32_t high_mins = (high >> 4 & 0x0f0f0f0f) | (low_mins >> 2 & 0x30303030);
+    *scale = times((low_scales & 0x3f3f3f3f) | (uint64_t)high_scales << 32, b);
+    *min = times((low_mins & 0x3f3f3f3f) | (uint64_t)high_mins << 32, b + 2);
 }
 static inline vf vf_of_i8(const void *p) {
     __m128i x = load_16(p, 0);

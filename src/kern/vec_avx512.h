@@ -185,31 +185,31 @@ static inline vf twice(vf a, int first) {
     __m512i at = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
     return _mm512_permutexvar_ps(_mm512_add_epi32(at, _mm512_set1_epi32(first)), a);
 }
-/* Words at, at + 1 of p, each twice, to words 4i..4i+3. */
-static inline __m512i pick_halves(__m512i r, int i, const char *p, short at) {
-    __m512i first = _mm512_set1_epi64((long long)at << 48 | (long long)at << 32);
-    return _mm512_mask_permutexvar_epi16(r, (__mmask32)(15u << 4 * i), first, _mm512_loadu_si512(p));
-}
-/* The halves of 8 blocks of 18 (stride 18) or 34 bytes. */
+/* The halves of 8 blocks, stride bytes apart. */
 static inline vf vf_halves(const void *p, size_t stride) {
     const char *b = p;
-    __m512i r;
-    if (stride == 18) {
+    if (stride == 18) { /* those of four blocks lie within 64 bytes */
         __m512i at = _mm512_set_epi16(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 59, 59, 50, 50, 41, 41, 32, 32, 27, 27,
                                       18, 18, 9, 9, 0, 0);
-        r = _mm512_permutex2var_epi16(_mm512_loadu_si512(b), at, _mm512_loadu_si512(b + 72));
-    } else {
-        r = pick_halves(_mm512_setzero_si512(), 0, b, 17);
-        r = pick_halves(r, 1, b + 68, 17);
-        r = pick_halves(r, 2, b + 136, 17);
-        r = pick_halves(r, 3, b + 204, 17);
+        __m512i h = _mm512_permutex2var_epi16(_mm512_loadu_si512(b), at, _mm512_loadu_si512(b + 72));
+        return _mm512_cvtph_ps(_mm512_castsi512_si256(h));
     }
-    return _mm512_cvtph_ps(_mm512_castsi512_si256(r));
+    __m128i h = _mm_setr_epi16((short)load_u16(b), (short)load_u16(b + stride), (short)load_u16(b + 2 * stride),
+                               (short)load_u16(b + 3 * stride), (short)load_u16(b + 4 * stride),
+                               (short)load_u16(b + 5 * stride), (short)load_u16(b + 6 * stride),
+                               (short)load_u16(b + 7 * stride));
+    return twice(_mm512_castps256_ps512(_mm256_cvtph_ps(h)), 0);
 }
-/* Eight scales and eight offsets of six bits, to be multiplied by the two halves at p. */
-static inline void vf_scales(uint64_t scales, uint64_t mins, const void *p, vf *scale, vf *min) {
-    __m128i bytes = _mm_insert_epi64(_mm_cvtsi64_si128((long long)scales), (long long)mins, 1);
-    __m512 halves = _mm512_castps128_ps512(_mm_cvtph_ps(_mm_cvtsi32_si128((int)load_u32(p))));
+/* The 16 bytes at p that Q4_K and Q5_K begin with: two halves, then eight scales and eight offsets of six bits each. */
+static inline void vf_scales(const void *p, vf *scale, vf *min) {
+    __m128i x = load_16(p, 0);
+    /* s0-3, the high fields, m0-3, the high fields again; and what holds their upper two bits. */
+    __m128i low = _mm_shuffle_epi8(x, _mm_setr_epi8(4, 5, 6, 7, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
+    __m128i top = _mm_shuffle_epi8(x, _mm_setr_epi8(-1, -1, -1, -1, 4, 5, 6, 7, -1, -1, -1, -1, 8, 9, 10, 11));
+    low = _mm_and_si128(_mm_srlv_epi32(low, _mm_setr_epi32(0, 0, 0, 4)),
+                        _mm_setr_epi32(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f));
+    __m128i bytes = _mm_ternarylogic_epi32(low, _mm_srli_epi32(top, 2), _mm_set1_epi8(0x30), 0xF8);
+    __m512 halves = _mm512_castps128_ps512(_mm_cvtph_ps(x));
     vf d = _mm512_permutexvar_ps(_mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0), halves);
     vf all = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)), d);
     *scale = twice(all, 0);
