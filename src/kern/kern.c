@@ -30,9 +30,8 @@ const char *kern_name(const kern *k) { return k->name; }
 /* ---- matmul --------------------------------------------------------------------------------------------- */
 
 kern_act kern_act_of(const kern *k, quant_id type, kern_role role) {
-    (void)k;
-    if (type == QUANT_F32 || type == QUANT_F16 || type == QUANT_BF16 || type == QUANT_F64) return KERN_ACT_F32;
-    return role == KERN_DECODE ? KERN_ACT_I16 : KERN_ACT_I8;
+    kern_act prompt = k->prompt_act[type];
+    return role == KERN_PROMPT || prompt == KERN_ACT_F32 ? prompt : KERN_ACT_I16;
 }
 
 /* An odd number of cache lines: rows one after the other then spread over all sets of the caches, where rows a power of two
@@ -41,7 +40,8 @@ size_t kern_act_bytes(const kern *k, kern_act format, size_t n_in) {
     (void)k;
     size_t n_chunks = div_up(n_in, KERN_CHUNK), bytes = align_up(n_in, 64) * sizeof(float);
     if (format == KERN_ACT_I16) bytes = n_chunks * sizeof(kern_act16);
-    if (format == KERN_ACT_I8) bytes = n_chunks * (KERN_CHUNK / KERN_ACT8_LEN) * sizeof(kern_act8);
+    if (format == KERN_ACT_I8_16 || format == KERN_ACT_I8_32)
+        bytes = n_chunks * (KERN_CHUNK / KERN_ACT8_LEN) * sizeof(kern_act8);
     return bytes | 64;
 }
 

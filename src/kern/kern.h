@@ -24,9 +24,10 @@ typedef enum { KERN_PROMPT, KERN_DECODE } kern_role;
 
 /* Activations are prepared once per row and format, then used with every matrix of that format. */
 typedef enum {
-    KERN_ACT_F32, /* as they are: F32 F16 BF16 F64 weights                           */
-    KERN_ACT_I16, /* decode of quantised types: 16 bits, nearly exact                */
-    KERN_ACT_I8,  /* prefill of quantised types: 8 bits in small blocks              */
+    KERN_ACT_F32,   /* as they are: F32 F16 BF16 F64 weights                             */
+    KERN_ACT_I16,   /* decode of quantised types: 16 bits, nearly exact                  */
+    KERN_ACT_I8_16, /* prefill of types with blocks below 256: 8 bits, 16 share a scale */
+    KERN_ACT_I8_32, /* prefill of the other quantised types: 8 bits, 32 share a scale   */
     KERN_ACT_FORMATS
 } kern_act;
 kern_act kern_act_of(const kern *k, quant_id type, kern_role role);

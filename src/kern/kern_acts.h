@@ -40,36 +40,80 @@ static void prepare_i16(const float *x, size_t n, void *act) {
     for (size_t at = 0; at < n; at += KERN_CHUNK) prepare_chunk(x + at, MIN(n - at, KERN_CHUNK), to++);
 }
 
-static void prepare_block(const float *x, kern_act8 *act) {
-    vf a = vf_load(x), b = vf_load(x + 16);
-    float peak = vf_peak_all(vf_peak(a, b));
-    act->scale = peak / KERN_ACT8_MAX;
-    vf inverse = vf_set(peak < 0x1p-100f ? 0.0f : KERN_ACT8_MAX / peak);
-    vi_store_i8(act->q, vi_of_vf(vf_mul(a, inverse)));
-    vi_store_i8(act->q + 16, vi_of_vf(vf_mul(b, inverse)));
-    for (size_t u = 0; u < 2; u++) {
-        int32_t sum = 0;
-        for (size_t i = 0; i < KERN_UNIT; i++) sum += act->q[KERN_UNIT * u + i];
-        act->sums[u] = sum;
-        act->sums_f32[u] = (float)sum;
+#define ACT8_TRIES 8
+
+/* Elements 2i and 2i + 1 become the sum of both. */
+KERN_INLINE vf sum_pairs(vf a) { return vf_add(a, vf_swap(a)); }
+
+/* The inverse scales of 16 units (an element each; both units of a block the same where pairs is set) that keep most of
+ * them, and the scales that go with them. x[i] has element i of each unit. Rounding errors depend on the scale by
+ * chance, so ACT8_TRIES scales are tried, from the one that makes the peak 127 down; for each the best multiplier of its
+ * integers is sum(x q) / sum(q q), which leaves an error of sum(x x) - sum(x q)^2 / sum(q q). */
+KERN_INLINE void best_scales(const vf x[16], bool pairs, vf *inverse, vf *scale) {
+    vf top = vf_set(0), best = vf_set(0);
+    for (size_t i = 0; i < 16; i++) top = vf_peak(top, x[i]);
+    if (pairs) top = vf_peak(top, vf_swap(top));
+    vf per_step = vf_div(vf_set(1), vf_max(vf_set(0x1p-100f), top)); /* in this order NaN stays */
+    for (size_t k = 0; k < ACT8_TRIES; k++) {
+        vf by = vf_mul(per_step, vf_set((float)(KERN_ACT8_MAX - k))), xq = vf_set(0), qq = vf_set(0);
+        for (size_t i = 0; i < 16; i++) {
+            vf q = vf_round(vf_mul(x[i], by));
+            xq = vf_fma(x[i], q, xq);
+            qq = vf_fma(q, q, qq);
+        }
+        if (pairs) {
+            xq = sum_pairs(xq);
+            qq = sum_pairs(qq);
+        }
+        vf multiplier = vf_div(xq, vf_max(vf_set(0x1p-100f), qq)), kept = vf_mul(xq, multiplier);
+        *inverse = k ? vf_where_above(kept, best, by, *inverse) : by;
+        *scale = k ? vf_where_above(kept, best, multiplier, *scale) : multiplier;
+        best = k ? vf_max(kept, best) : kept;
     }
-    act->sum = act->sums[0] + act->sums[1];
-    act->sum_f32 = (float)act->sum;
-    act->unused = 0;
 }
 
-/* Zero blocks up to a multiple of 256. */
-static void prepare_i8(const float *x, size_t n, void *act) {
-    kern_act8 *to = act;
-    float padded[KERN_ACT8_LEN] = {0};
-    size_t at = 0;
-    for (; at + KERN_ACT8_LEN <= n; at += KERN_ACT8_LEN) prepare_block(x + at, to++);
-    if (at < n) {
-        memcpy(padded, x + at, (n - at) * sizeof *x);
-        prepare_block(padded, to++);
-        at += KERN_ACT8_LEN;
+/* 8 blocks of 32. */
+KERN_INLINE void prepare_blocks(const float *x, bool pairs, kern_act8 *act) {
+    vf columns[16], inverse, scale, sum = vf_set(0);
+    _Alignas(64) float t[16][16], inverses[16], scales[16], sums[16], sums_both[16];
+    _Alignas(64) int32_t minus[16], minus_both[16];
+    v_transpose(x, 64, t, 4 * sizeof t[0], sizeof t[0]);
+    for (size_t i = 0; i < 16; i++) columns[i] = vf_load(t[i]);
+    best_scales(columns, pairs, &inverse, &scale);
+    for (size_t i = 0; i < 16; i++) sum = vf_sub(sum, vf_round(vf_mul(columns[i], inverse)));
+    vf_store(inverses, inverse);
+    vf_store(scales, scale);
+    vi_store(minus, vi_of_vf(sum));
+    vi_store(minus_both, vi_of_vf(sum_pairs(sum)));
+    sum = vf_mul(sum, scale);
+    vf_store(sums, vf_sub(vf_set(0), sum));
+    vf_store(sums_both, vf_sub(vf_set(0), sum_pairs(sum)));
+    for (size_t u = 0; u < KERN_UNITS; u++) {
+        kern_act8 *to = act + u / 2;
+        vi_store_i8(to->q + u % 2 * KERN_UNIT, vi_of_vf(vf_mul(vf_load(x + KERN_UNIT * u), vf_set(inverses[u]))));
+        to->scale[u % 2] = scales[u];
+        to->minus[u % 2] = minus[u];
+        to->sum[u % 2] = sums[u];
+        to->minus_both = minus_both[u];
+        to->sum_both = sums_both[u];
     }
-    memset(to, 0, (align_up(n, KERN_CHUNK) - at) / KERN_ACT8_LEN * sizeof *to);
 }
+
+/* Zeros up to a multiple of 256. */
+KERN_INLINE void prepare_i8(const float *x, size_t n, bool pairs, void *act) {
+    kern_act8 *to = act;
+    float padded[KERN_CHUNK];
+    for (size_t at = 0; at < n; at += KERN_CHUNK, to += KERN_CHUNK / KERN_ACT8_LEN) {
+        const float *from = x + at;
+        if (n - at < KERN_CHUNK) {
+            memset(padded, 0, sizeof padded);
+            from = memcpy(padded, from, (n - at) * sizeof *x);
+        }
+        prepare_blocks(from, pairs, to);
+    }
+}
+
+static void prepare_i8_16(const float *x, size_t n, void *act) { prepare_i8(x, n, false, act); }
+static void prepare_i8_32(const float *x, size_t n, void *act) { prepare_i8(x, n, true, act); }
 
 #endif

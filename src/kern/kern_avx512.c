@@ -6,6 +6,7 @@
 
 #define VEC_FORMATS(VECTOR, OTHER) KERN_VECTOR_FORMATS(VECTOR) KERN_OTHER_FORMATS(OTHER)
 #define VEC_KINDS(KIND) KERN_VECTOR_KINDS(KIND)
+#define VEC_OTHER_KINDS(KIND) KERN_OTHER_KINDS(KIND)
 #include "kern/kern_chunk.h"
 #include "kern/kern_formats.h"
 #include "kern/kern_level.h"

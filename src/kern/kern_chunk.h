@@ -32,7 +32,4 @@ KERN_INLINE chunk chunk_of_unpacked(const quant_unpacked *u) {
     }
 VEC_FORMATS(LOAD_VECTOR, LOAD_OTHER)
 
-/* What kinds of these there are: weights a scale, whether there are offsets. */
-#define CHUNK_KINDS(KIND) KIND(32, 0) KIND(32, 1) KIND(16, 0) KIND(16, 1)
-
 #endif

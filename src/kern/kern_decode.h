@@ -13,6 +13,7 @@ typedef struct format {
     chunk_load *load;
     size_t bytes; /* of 256 weights */
     int group;    /* weights a scale: 16 or 32 */
+    int acts;     /* activations a scale in prefill: 16 or 32 */
     bool has_min;
     int zero, top;
 } format;
@@ -73,18 +74,18 @@ KERN_INLINE void decode_rows(const kern_matmul *m, format f) {
     }
 }
 
-#define DECODE_ANY(group, has_min)                                                                        \
-    static void decode_any_##group##_##has_min(const kern_matmul *m, chunk_load *load, size_t bytes) {    \
-        decode_rows(m, (format){load, bytes, group, has_min, 128, 255});                                  \
+#define DECODE_ANY(group, acts, has_min, zero, top)                                                       \
+    static void decode_any_##group##_##acts##_##has_min(const kern_matmul *m, chunk_load *load, size_t bytes) { \
+        decode_rows(m, (format){load, bytes, group, acts, has_min, zero, top});                           \
     }
-CHUNK_KINDS(DECODE_ANY)
-#define DECODE_VECTOR(type, id, len, bytes, group, has_min, zero, top)                                    \
+VEC_OTHER_KINDS(DECODE_ANY)
+#define DECODE_VECTOR(type, id, len, bytes, group, acts, has_min, zero, top)                              \
     static void decode_##type(const kern_matmul *m) {                                                     \
-        decode_rows(m, (format){load_##type, (bytes) * (KERN_CHUNK / (len)), group, has_min, zero, top}); \
+        decode_rows(m, (format){load_##type, (bytes) * (KERN_CHUNK / (len)), group, acts, has_min, zero, top}); \
     }
-#define DECODE_OTHER(type, id, len, bytes, group, has_min, ...)                                           \
+#define DECODE_OTHER(type, id, len, bytes, group, acts, has_min, ...)                                     \
     static void decode_##type(const kern_matmul *m) {                                                     \
-        decode_any_##group##_##has_min(m, load_##type, (bytes) * (KERN_CHUNK / (len)));                   \
+        decode_any_##group##_##acts##_##has_min(m, load_##type, (bytes) * (KERN_CHUNK / (len)));          \
     }
 VEC_FORMATS(DECODE_VECTOR, DECODE_OTHER)
 

@@ -28,16 +28,17 @@ typedef struct kern_act16 {
 } kern_act16;
 #define KERN_ACT16_MAX 32639
 
-/* 32 activations in 8 bits, for prefill: one cache line. x = scale * q, |q| <= 127, natural order. */
+/* 32 activations in 8 bits, for prefill: one cache line. x = scale * q for each unit of 16, |q| <= 127, natural order.
+ * In KERN_ACT_I8_32 both units have the same scale. */
 #define KERN_ACT8_LEN 32
 #define KERN_ACT8_MAX 127
 typedef struct kern_act8 {
     _Alignas(64) int8_t q[KERN_ACT8_LEN];
-    float scale;
-    int32_t sums[2];  /* of q, for each unit */
-    int32_t sum;      /* of both */
-    float sums_f32[2], sum_f32; /* the same as floats */
-    uint32_t unused;
+    float scale[2];
+    int32_t minus[2]; /* the sum of q, negated  */
+    float sum[2];     /* the sum of scale * q   */
+    int32_t minus_both; /* these for both units */
+    float sum_both;
 } kern_act8;
 
 _Static_assert(sizeof(kern_act16) == 640 && sizeof(kern_act8) == 64, "whole cache lines");
@@ -50,6 +51,7 @@ struct kern {
     const char *name;
     uint32_t needs;
     size_t row_step;      /* rows of a panel */
+    kern_act prompt_act[QUANT_ID_MAX];
     size_t scratch_bytes; /* of the panel kernels */
     void (*prepare[KERN_ACT_FORMATS])(const float *x, size_t n, void *act);
     void (*decode[QUANT_ID_MAX])(const kern_matmul *m);
@@ -77,37 +79,45 @@ uint32_t kern_cpu_features(void);
 extern const kern kern_scalar, kern_avx2, kern_avx512;
 
 /* The quantised types, in two lists: those for which kern_formats.h has vector code, and the others, which go through
- * quant_unpack.h. Columns: name in code, id, weights and bytes a block, weights a scale, whether there are offsets;
- * for the first list also what is taken off the unsigned integers, and a bound of them (31, 63 or 255). Its rows fall in the
- * kinds of the third list, but for those that are as the others, whose integers have 8 bits. */
+ * quant_unpack.h. Columns: name in code, id, weights and bytes a block, weights a scale, activations a scale in prefill,
+ * whether there are offsets; for the first list also what is taken off the unsigned integers, and a bound of them (31, 63
+ * or 255). The others have integers plus 128 up to 255.
+ *
+ * Activations a scale: the peers use 32 for blocks below 256 weights, 256 for the others; half of the first and an eighth of
+ * the second give about half of their error or less (docs/LAB.md). */
 #define KERN_VECTOR_FORMATS(ROW)                    \
-    ROW(q4_0, Q4_0, 32, 18, 32, 0, 8, 31)       \
-    ROW(q8_0, Q8_0, 32, 34, 32, 0, 128, 255)    \
-    ROW(q4_k, Q4_K, 256, 144, 32, 1, 0, 31)      \
-    ROW(q5_k, Q5_K, 256, 176, 32, 1, 0, 31)      \
-    ROW(q6_k, Q6_K, 256, 210, 16, 0, 32, 63)
-#define KERN_VECTOR_KINDS(KIND) KIND(32, 0, 8, 31) KIND(32, 1, 0, 31) KIND(16, 0, 32, 63)
-#define KERN_OTHER_FORMATS(ROW)             \
-    ROW(q1_0, Q1_0, 128, 18, 32, 0)     \
-    ROW(q2_0, Q2_0, 64, 18, 32, 0)      \
-    ROW(q4_1, Q4_1, 32, 20, 32, 1)       \
-    ROW(q5_0, Q5_0, 32, 22, 32, 0)      \
-    ROW(q5_1, Q5_1, 32, 24, 32, 1)       \
-    ROW(q2_k, Q2_K, 256, 84, 16, 1)      \
-    ROW(q3_k, Q3_K, 256, 110, 16, 0)    \
-    ROW(iq1_s, IQ1_S, 256, 50, 32, 0)   \
-    ROW(iq1_m, IQ1_M, 256, 56, 16, 0)   \
-    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 0) \
-    ROW(iq2_xs, IQ2_XS, 256, 74, 16, 0) \
-    ROW(iq2_s, IQ2_S, 256, 82, 16, 0)   \
-    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 0) \
-    ROW(iq3_s, IQ3_S, 256, 110, 32, 0)  \
-    ROW(iq4_nl, IQ4_NL, 32, 18, 32, 0)  \
-    ROW(iq4_xs, IQ4_XS, 256, 136, 32, 0) \
-    ROW(tq1_0, TQ1_0, 256, 54, 32, 0)   \
-    ROW(tq2_0, TQ2_0, 256, 66, 32, 0)   \
-    ROW(mxfp4, MXFP4, 32, 17, 32, 0)    \
-    ROW(nvfp4, NVFP4, 64, 36, 16, 0)
+    ROW(q4_0, Q4_0, 32, 18, 32, 16, 0, 8, 31)       \
+    ROW(q8_0, Q8_0, 32, 34, 32, 16, 0, 128, 255)    \
+    ROW(q4_k, Q4_K, 256, 144, 32, 32, 1, 0, 31)     \
+    ROW(q5_k, Q5_K, 256, 176, 32, 32, 1, 0, 31)     \
+    ROW(q6_k, Q6_K, 256, 210, 16, 32, 0, 32, 63)
+#define KERN_OTHER_FORMATS(ROW)                 \
+    ROW(q1_0, Q1_0, 128, 18, 32, 16, 0)         \
+    ROW(q2_0, Q2_0, 64, 18, 32, 16, 0)          \
+    ROW(q4_1, Q4_1, 32, 20, 32, 16, 1)          \
+    ROW(q5_0, Q5_0, 32, 22, 32, 16, 0)          \
+    ROW(q5_1, Q5_1, 32, 24, 32, 16, 1)          \
+    ROW(q2_k, Q2_K, 256, 84, 16, 32, 1)         \
+    ROW(q3_k, Q3_K, 256, 110, 16, 32, 0)        \
+    ROW(iq1_s, IQ1_S, 256, 50, 32, 32, 0)       \
+    ROW(iq1_m, IQ1_M, 256, 56, 16, 32, 0)       \
+    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 32, 0)   \
+    ROW(iq2_xs, IQ2_XS, 256, 74, 16, 32, 0)     \
+    ROW(iq2_s, IQ2_S, 256, 82, 16, 32, 0)       \
+    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 32, 0)   \
+    ROW(iq3_s, IQ3_S, 256, 110, 32, 32, 0)      \
+    ROW(iq4_nl, IQ4_NL, 32, 18, 32, 16, 0)      \
+    ROW(iq4_xs, IQ4_XS, 256, 136, 32, 32, 0)    \
+    ROW(tq1_0, TQ1_0, 256, 54, 32, 32, 0)       \
+    ROW(tq2_0, TQ2_0, 256, 66, 32, 32, 0)       \
+    ROW(mxfp4, MXFP4, 32, 17, 32, 16, 0)        \
+    ROW(nvfp4, NVFP4, 64, 36, 16, 32, 0)
+/* The kinds of type that this makes for the panel kernels: the last five columns. Those of the second list, then those
+ * that only the first has. */
+#define KERN_OTHER_KINDS(KIND)                                                                \
+    KIND(32, 16, 0, 128, 255) KIND(32, 16, 1, 128, 255) KIND(32, 32, 0, 128, 255)             \
+    KIND(16, 32, 0, 128, 255) KIND(16, 32, 1, 128, 255)
+#define KERN_VECTOR_KINDS(KIND) KIND(32, 16, 0, 8, 31) KIND(32, 32, 1, 0, 31) KIND(16, 32, 0, 32, 63)
 #define KERN_FLOAT_FORMATS(ROW) \
     ROW(f32, F32, 4)            \
     ROW(f16, F16, 2)            \

@@ -10,15 +10,18 @@
 
 #define DECODE_ENTRY(type, id, ...) [QUANT_##id] = decode_##type,
 #define PROMPT_ENTRY(type, id, ...) [QUANT_##id] = prompt_##type,
+#define ACT_ENTRY(type, id, len, bytes, group, acts, ...) [QUANT_##id] = KERN_ACT_I8_##acts,
 
 const kern VEC_TABLE = {
     .name = VEC_NAME,
     .needs = VEC_NEEDS,
     .row_step = PANEL_ROWS,
     .scratch_bytes = sizeof(panel),
-    .prepare = {[KERN_ACT_F32] = prepare_f32, [KERN_ACT_I16] = prepare_i16, [KERN_ACT_I8] = prepare_i8},
+    .prepare = {[KERN_ACT_F32] = prepare_f32, [KERN_ACT_I16] = prepare_i16, [KERN_ACT_I8_16] = prepare_i8_16,
+                [KERN_ACT_I8_32] = prepare_i8_32},
     .decode = {VEC_FORMATS(DECODE_ENTRY, DECODE_ENTRY) KERN_FLOAT_FORMATS(DECODE_ENTRY)},
     .prompt = {VEC_FORMATS(PROMPT_ENTRY, PROMPT_ENTRY) KERN_FLOAT_FORMATS(PROMPT_ENTRY)},
+    .prompt_act = {KERN_VECTOR_FORMATS(ACT_ENTRY) KERN_OTHER_FORMATS(ACT_ENTRY)}, /* 0, KERN_ACT_F32, for float types */
     .attn = attn_tile,
     .rms_norm = rms_norm,
     .add = add,

@@ -12,7 +12,6 @@
 #define PANEL_DEPTH 512       /* columns of a panel of bytes */
 #define PANEL_FLOAT_DEPTH 256 /* columns of a panel of floats */
 #define PANEL_TOKENS 512      /* activations a pass: their sums must stay in L2 */
-#define PANEL_BLOCKS (PANEL_DEPTH / KERN_ACT8_LEN)
 
 /* Per-worker scratch. q: step s, sub p, row r of 16: the bytes of columns 4s..4s+3. */
 typedef struct panel {
@@ -64,7 +63,7 @@ KERN_INLINE void panel_fill(panel *p, const uint8_t *b, size_t row_bytes, size_t
     }
 }
 
-/* Steps [from, from + n) of a panel times n_tok activations, into sum. from is counted within the 8 steps of a block. */
+/* Steps [from, from + n) of a block's 8, added to sum. */
 KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const panel *p, size_t block, size_t from, size_t n,
                              const kern_act8 *const *x, size_t n_tok, format f) {
     for (size_t at = from; at < from + n; at += VEC_STEPS(f.top)) {
@@ -84,25 +83,61 @@ KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const panel *p, size_t block, s
     }
 }
 
-/* Group g of a block, all of it or one unit: part = (or +=) scale * (dot - zero * sum(x)) - min * sum(x). */
-KERN_INLINE void panel_group(vf part[][VEC_SUBS], const panel *p, size_t block, size_t g, const kern_act8 *const *x,
-                             size_t n_tok, format f) {
+/* sum = minus * zero: what the weights' zero point adds. */
+KERN_INLINE void panel_start(vi sum[VEC_SUBS], const int32_t *minus, format f) {
+    vi start = f.zero ? vi_shift_left(vi_load_1(minus), __builtin_ctz((unsigned)f.zero)) : vi_set(0);
+    for (size_t s = 0; s < VEC_SUBS; s++) sum[s] = start;
+}
+
+/* part = or += unit u of a block, times what differs between its two units: the scales of the weights or of the
+ * activations, whichever are finer. */
+KERN_INLINE void panel_unit(vf part[][VEC_SUBS], const panel *p, size_t block, size_t u, const kern_act8 *const *x,
+                            size_t n_tok, format f) {
     vi sum[VEC_TOKENS][VEC_SUBS];
-    bool whole = f.group == KERN_ACT8_LEN;
-    for (size_t t = 0; t < n_tok; t++)
-        for (size_t s = 0; s < VEC_SUBS; s++) sum[t][s] = vi_set(-f.zero * (whole ? x[t][block].sum : x[t][block].sums[g]));
-    panel_steps(sum, p, block, 4 * g, whole ? 8 : 4, x, n_tok, f);
+    for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], &x[t][block].minus[u], f);
+    panel_steps(sum, p, block, 4 * u, 4, x, n_tok, f);
     for (size_t s = 0; s < VEC_SUBS; s++) {
-        vf scale = vf_load(p->scale[2 * block + g][s]);
-        for (size_t t = 0; t < n_tok; t++)
-            part[t][s] = g == 0 ? vf_mul(vf_of_vi(sum[t][s]), scale) : vf_fma(vf_of_vi(sum[t][s]), scale, part[t][s]);
+        vf scale = vf_load(p->scale[2 * block + u][s]);
+        for (size_t t = 0; t < n_tok; t++) {
+            vf by = f.group == 16 ? scale : vf_set(x[t][block].scale[u]);
+            part[t][s] = u == 0 ? vf_mul(vf_of_vi(sum[t][s]), by) : vf_fma(vf_of_vi(sum[t][s]), by, part[t][s]);
+        }
     }
-    if (!f.has_min) return;
+}
+
+/* acc -= offsets * sums of the activations */
+KERN_INLINE void panel_offsets(vf acc[][VEC_SUBS], const panel *p, size_t block, const kern_act8 *const *x, size_t n_tok,
+                               format f) {
+    for (size_t u = 0; u < (f.group == 16 ? 2 : 1); u++)
+        for (size_t s = 0; s < VEC_SUBS; s++) {
+            vf min = vf_load(p->min[2 * block + u][s]);
+            for (size_t t = 0; t < n_tok; t++)
+                acc[t][s] = vf_fnma(min, vf_set(f.group == 16 ? x[t][block].sum[u] : x[t][block].sum_both), acc[t][s]);
+        }
+}
+
+/* acc += 32 columns. Three cases: one scale on either side, two for the weights, two for the activations. */
+KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const panel *p, size_t block, const kern_act8 *const *x, size_t n_tok,
+                             format f) {
+    vf part[VEC_TOKENS][VEC_SUBS];
+    if (f.group == 32 && f.acts == 32) {
+        vi sum[VEC_TOKENS][VEC_SUBS];
+        for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], &x[t][block].minus_both, f);
+        panel_steps(sum, p, block, 0, 8, x, n_tok, f);
+        for (size_t t = 0; t < n_tok; t++)
+            for (size_t s = 0; s < VEC_SUBS; s++) part[t][s] = vf_of_vi(sum[t][s]);
+    } else {
+        panel_unit(part, p, block, 0, x, n_tok, f);
+        panel_unit(part, p, block, 1, x, n_tok, f);
+    }
     for (size_t s = 0; s < VEC_SUBS; s++) {
-        vf min = vf_load(p->min[2 * block + g][s]);
-        for (size_t t = 0; t < n_tok; t++)
-            part[t][s] = vf_fnma(min, vf_set(whole ? x[t][block].sum_f32 : x[t][block].sums_f32[g]), part[t][s]);
+        vf scale = vf_load(p->scale[2 * block][s]);
+        for (size_t t = 0; t < n_tok; t++) {
+            if (f.group == 32 && f.acts == 32) part[t][s] = vf_mul(part[t][s], vf_set(x[t][block].scale[0]));
+            acc[t][s] = vf_fma(part[t][s], f.group == 16 ? vf_set(x[t][block].scale[0]) : scale, acc[t][s]);
+        }
     }
+    if (f.has_min) panel_offsets(acc, p, block, x, n_tok, f);
 }
 
 /* out += panel * activations over n_blocks blocks of 32 columns; n_tok is a constant. */
@@ -111,13 +146,7 @@ KERN_INLINE void panel_tile(const panel *p, size_t n_blocks, const kern_act8 *co
     vf acc[VEC_TOKENS][VEC_SUBS];
     for (size_t t = 0; t < n_tok; t++)
         for (size_t s = 0; s < VEC_SUBS; s++) acc[t][s] = vf_load(out[t][s]);
-    for (size_t b = 0; b < n_blocks; b++) {
-        vf part[VEC_TOKENS][VEC_SUBS];
-        panel_group(part, p, b, 0, x, n_tok, f);
-        if (f.group != KERN_ACT8_LEN) panel_group(part, p, b, 1, x, n_tok, f);
-        for (size_t t = 0; t < n_tok; t++)
-            for (size_t s = 0; s < VEC_SUBS; s++) acc[t][s] = vf_fma(part[t][s], vf_set(x[t][b].scale), acc[t][s]);
-    }
+    for (size_t b = 0; b < n_blocks; b++) panel_block(acc, p, b, x, n_tok, f);
     for (size_t t = 0; t < n_tok; t++)
         for (size_t s = 0; s < VEC_SUBS; s++) vf_store(out[t][s], acc[t][s]);
 }
@@ -151,16 +180,15 @@ KERN_INLINE void panel_multiply(panel *p, const kern_matmul *m, size_t first, si
     }
 }
 
-/* One function a kind of type, of which there are fewer than types: weights a scale, offsets, zero, largest q. */
+/* One function a kind of type, of which there are fewer than types. */
 typedef void panel_multiplier(panel *p, const kern_matmul *m, size_t first, size_t n_tok, size_t block, size_t n_blocks);
-#define PANEL_KIND(group, has_min, zero, top)                                                                       \
-    static void multiply_##group##_##has_min##_##top(panel *p, const kern_matmul *m, size_t first, size_t n_tok,    \
-                                                     size_t block, size_t n_blocks) {                               \
-        panel_multiply(p, m, first, n_tok, block, n_blocks, (format){NULL, 0, group, has_min, zero, top});          \
+#define PANEL_KIND(group, acts, has_min, zero, top)                                                              \
+    static void multiply_##group##_##acts##_##has_min##_##top(panel *p, const kern_matmul *m, size_t first,      \
+                                                              size_t n_tok, size_t block, size_t n_blocks) {     \
+        panel_multiply(p, m, first, n_tok, block, n_blocks, (format){NULL, 0, group, acts, has_min, zero, top}); \
     }
 VEC_KINDS(PANEL_KIND)
-#define PANEL_KIND_OTHER(group, has_min) PANEL_KIND(group, has_min, 128, 255)
-CHUNK_KINDS(PANEL_KIND_OTHER)
+VEC_OTHER_KINDS(PANEL_KIND)
 
 KERN_INLINE void panel_rows(const kern_matmul *m, format f, panel_multiplier *multiply) {
     panel *p = m->scratch;
@@ -179,19 +207,20 @@ KERN_INLINE void panel_rows(const kern_matmul *m, format f, panel_multiplier *mu
     }
 }
 
-#define PROMPT_ANY(group, has_min)                                                                       \
-    static void prompt_any_##group##_##has_min(const kern_matmul *m, chunk_load *load, size_t bytes) {   \
-        panel_rows(m, (format){load, bytes, group, has_min, 128, 255}, multiply_##group##_##has_min##_255); \
+#define PROMPT_ANY(group, acts, has_min, zero, top)                                                              \
+    static void prompt_any_##group##_##acts##_##has_min(const kern_matmul *m, chunk_load *load, size_t bytes) {  \
+        format f = {load, bytes, group, acts, has_min, zero, top};                                               \
+        panel_rows(m, f, multiply_##group##_##acts##_##has_min##_##top);                                         \
     }
-CHUNK_KINDS(PROMPT_ANY)
-#define PROMPT_VECTOR(type, id, len, bytes, group, has_min, zero, top)                                   \
-    static void prompt_##type(const kern_matmul *m) {                                                    \
-        format f = {load_##type, (bytes) * (KERN_CHUNK / (len)), group, has_min, zero, top};             \
-        panel_rows(m, f, multiply_##group##_##has_min##_##top);                                          \
+VEC_OTHER_KINDS(PROMPT_ANY)
+#define PROMPT_VECTOR(type, id, len, bytes, group, acts, has_min, zero, top)                                     \
+    static void prompt_##type(const kern_matmul *m) {                                                            \
+        format f = {load_##type, (bytes) * (KERN_CHUNK / (len)), group, acts, has_min, zero, top};               \
+        panel_rows(m, f, multiply_##group##_##acts##_##has_min##_##top);                                         \
     }
-#define PROMPT_OTHER(type, id, len, bytes, group, has_min, ...)                                          \
-    static void prompt_##type(const kern_matmul *m) {                                                    \
-        prompt_any_##group##_##has_min(m, load_##type, (bytes) * (KERN_CHUNK / (len)));                  \
+#define PROMPT_OTHER(type, id, len, bytes, group, acts, has_min, ...)                                            \
+    static void prompt_##type(const kern_matmul *m) {                                                            \
+        prompt_any_##group##_##acts##_##has_min(m, load_##type, (bytes) * (KERN_CHUNK / (len)));                 \
     }
 VEC_FORMATS(PROMPT_VECTOR, PROMPT_OTHER)
 

@@ -9,5 +9,6 @@
 
 #define VEC_FORMATS(VECTOR, OTHER) KERN_VECTOR_FORMATS(OTHER) KERN_OTHER_FORMATS(OTHER)
 #define VEC_KINDS(KIND)
+#define VEC_OTHER_KINDS(KIND) KERN_OTHER_KINDS(KIND) KIND(32, 32, 1, 128, 255) /* Q4_K and Q5_K */
 #include "kern/kern_chunk.h"
 #include "kern/kern_level.h"

@@ -89,6 +89,9 @@ static inline vb vb_shift(vb x, int s0, int s1, int s2, int s3) {
 
 static inline vi vi_set(int32_t x) { return VI(_mm256_set1_epi32(x), _mm256_set1_epi32(x)); }
 static inline vi vi_of_vf(vf x) { return VI(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)); }
+static inline vi vi_load_1(const int32_t *p) { return vi_set(*p); }
+static inline void vi_store(int32_t *p, vi x) { vb_store(p, VB(x.a, x.b)); }
+static inline vi vi_shift_left(vi x, int n) { return VI(_mm256_slli_epi32(x.a, n), _mm256_slli_epi32(x.b, n)); }
 static inline __m256i words_of(vi x) { return _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xD8); }
 static inline void vi_store_i16(int16_t *p, vi x) { _mm256_storeu_si256((void *)p, words_of(x)); }
 static inline void vi_store_i8(int8_t *p, vi x) {
@@ -173,6 +176,12 @@ static inline vf vf_fma(vf x, vf y, vf z) { return VF(_mm256_fmadd_ps(x.a, y.a, 
 static inline vf vf_fnma(vf x, vf y, vf z) { return VF(_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)); }
 static inline vf vf_max(vf x, vf y) { return VF(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
 static inline vf vf_min(vf x, vf y) { return VF(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
+static inline __m256 where_above(__m256 a, __m256 b, __m256 x, __m256 y) {
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+}
+static inline vf vf_where_above(vf a, vf b, vf x, vf y) {
+    return VF(where_above(a.a, b.a, x.a, y.a), where_above(a.b, b.b, x.b, y.b));
+}
 static inline __m256 peak(__m256 x, __m256 y) {
     __m256i sign = _mm256_set1_epi32(0x7FFFFFFF);
     return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_and_si256(_mm256_castps_si256(x), sign),
@@ -220,6 +229,7 @@ static inline vf vf_spread(vf x, size_t k) {
     default: return VF(_mm256_permute_ps(x.a, 0xFF), _mm256_permute_ps(x.b, 0xFF));
     }
 }
+static inline vf vf_swap(vf x) { return VF(_mm256_permute_ps(x.a, 0xB1), _mm256_permute_ps(x.b, 0xB1)); }
 #define ROUND_NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 static inline vf vf_round(vf x) { return VF(_mm256_round_ps(x.a, ROUND_NEAREST), _mm256_round_ps(x.b, ROUND_NEAREST)); }
 static inline __m256 scale2(__m256 x, __m256 n) {

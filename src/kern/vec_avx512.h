@@ -69,6 +69,9 @@ static inline vb vb_shift(vb a, int s0, int s1, int s2, int s3) {
 
 static inline vi vi_set(int32_t x) { return _mm512_set1_epi32(x); }
 static inline vi vi_of_vf(vf x) { return _mm512_cvtps_epi32(x); }
+static inline vi vi_load_1(const int32_t *p) { return _mm512_set1_epi32(*p); }
+static inline void vi_store(int32_t *p, vi a) { _mm512_storeu_si512(p, a); }
+static inline vi vi_shift_left(vi a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
 static inline void vi_store_i16(int16_t *p, vi a) { _mm256_storeu_si256((void *)p, _mm512_cvtsepi32_epi16(a)); }
 static inline void vi_store_i8(int8_t *p, vi a) { _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(a)); }
 
@@ -128,6 +131,9 @@ static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
 static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+static inline vf vf_where_above(vf a, vf b, vf x, vf y) {
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), x);
+}
 static inline vf vf_peak(vf a, vf b) {
     __m512i sign = _mm512_set1_epi32(0x7FFFFFFF);
     return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), sign),
@@ -165,6 +171,7 @@ static inline vf vf_spread(vf a, size_t k) {
     default: return _mm512_permute_ps(a, 0xFF);
     }
 }
+static inline vf vf_swap(vf a) { return _mm512_permute_ps(a, 0xB1); }
 static inline vf vf_round(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vf vf_scale2(vf x, vf n) { return _mm512_scalef_ps(x, n); }
 static inline void vf_unzip(const float *p, vf *even, vf *odd) {

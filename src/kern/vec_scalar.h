@@ -55,6 +55,9 @@ static inline vi vi_of_vf(vf x) {
     EACH16 r.v[i] = (int32_t)(bits_of_f32(x.v[i] + 0x1.8p23f) - 0x4B400000);
     return r;
 }
+static inline vi vi_load_1(const int32_t *p) { return vi_set(*p); }
+static inline void vi_store(int32_t *p, vi a) { memcpy(p, a.v, 64); }
+static inline vi vi_shift_left(vi a, int n) { EACH16 a.v[i] = (int32_t)((uint32_t)a.v[i] << n); return a; }
 static inline void vi_store_i16(int16_t *p, vi a) { EACH16 p[i] = (int16_t)a.v[i]; }
 static inline void vi_store_i8(int8_t *p, vi a) { EACH16 p[i] = (int8_t)a.v[i]; }
 
@@ -119,6 +122,8 @@ static inline vf vf_fnma(vf a, vf b, vf c) { EACH16 c.v[i] -= a.v[i] * b.v[i]; r
 /* Where one is no number, the second is the result. */
 static inline vf vf_max(vf a, vf b) { EACH16 b.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i]; return b; }
 static inline vf vf_min(vf a, vf b) { EACH16 b.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i]; return b; }
+/* a > b ? x : y */
+static inline vf vf_where_above(vf a, vf b, vf x, vf y) { EACH16 x.v[i] = a.v[i] > b.v[i] ? x.v[i] : y.v[i]; return x; }
 /* The larger magnitude; NaN counts as larger than infinity, so that it is never lost. */
 static inline vf vf_peak(vf a, vf b) {
     EACH16 {
@@ -142,6 +147,8 @@ static inline float vf_sum(vf a) {
 static inline vf vf_sum_each(const vf a[16]) { vf r; EACH16 r.v[i] = vf_sum(a[i]); return r; }
 /* Elements 4j..4j+3 are element 4j+k of a: the scales of vector k of a chunk from those of its units. */
 static inline vf vf_spread(vf a, size_t k) { vf r; EACH16 r.v[i] = a.v[i / 4 * 4 + k]; return r; }
+/* Elements 2i and 2i + 1 exchanged. */
+static inline vf vf_swap(vf a) { vf r; EACH16 r.v[i] = a.v[i ^ 1]; return r; }
 /* Nearest integer, half to even. */
 static inline vf vf_round(vf x) { EACH16 x.v[i] = x.v[i] + 0x1.8p23f - 0x1.8p23f; return x; }
 /* x * 2^n for integers |n| <= 252: two factors, so that results below the normal range come out right. */

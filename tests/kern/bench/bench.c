@@ -321,7 +321,7 @@ static void bench_attn(void) {
 
 static void run_prepare_8(job *j, int w, int n) {
     (void)n;
-    if (!w) kern_act_prepare(opt.k, KERN_ACT_I8, j->rows, 4096, j->scratch[0]);
+    if (!w) kern_act_prepare(opt.k, KERN_ACT_I8_16, j->rows, 4096, j->scratch[0]);
 }
 static void run_prepare_16(job *j, int w, int n) {
     (void)n;
