@@ -43,7 +43,7 @@ endif
 
 # ISA levels are chosen by file, never by #ifdef in the core.
 ISA_avx2 := -mavx2 -mfma -mf16c -mbmi2
-ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi -mfma -mf16c -mbmi2
+ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mbmi2
 ISA_O := $(if $(filter 0,$(SAN)),-O3,-O1)
 isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) $(ISA_O))$(if $(filter %_avx512.c,$(1)),$(ISA_avx512) $(ISA_O))
 # The commands wait for the engine or for the user: small matters more than fast.

@@ -49,7 +49,7 @@ KERN_INLINE vf sum_pairs(vf a) { return vf_add(a, vf_swap(a)); }
  * them, and the scales that go with them. x[i] has element i of each unit. Rounding errors depend on the scale by
  * chance, so ACT8_TRIES scales are tried, from the one that makes the peak 127 down; for each the best multiplier of its
  * integers is sum(x q) / sum(q q), which leaves an error of sum(x x) - sum(x q)^2 / sum(q q). */
-KERN_INLINE void best_scales(const vf x[16], bool pairs, vf *inverse, vf *scale) {
+static void best_scales(const vf x[16], bool pairs, vf *inverse, vf *scale) {
     vf top = vf_set(0), best = vf_set(0);
     for (size_t i = 0; i < 16; i++) top = vf_peak(top, x[i]);
     if (pairs) top = vf_peak(top, vf_swap(top));
@@ -73,7 +73,7 @@ KERN_INLINE void best_scales(const vf x[16], bool pairs, vf *inverse, vf *scale)
 }
 
 /* 8 blocks of 32. */
-KERN_INLINE void prepare_blocks(const float *x, bool pairs, kern_act8 *act) {
+static void prepare_blocks(const float *x, bool pairs, kern_act8 *act) {
     vf columns[16], inverse, scale, sum = vf_set(0);
     _Alignas(64) float t[16][16], inverses[16], scales[16], sums[16], sums_both[16];
     _Alignas(64) int32_t minus[16], minus_both[16];
@@ -100,7 +100,7 @@ KERN_INLINE void prepare_blocks(const float *x, bool pairs, kern_act8 *act) {
 }
 
 /* Zeros up to a multiple of 256. */
-KERN_INLINE void prepare_i8(const float *x, size_t n, bool pairs, void *act) {
+KERN_OUTLINE void prepare_i8(const float *x, size_t n, bool pairs, void *act) {
     kern_act8 *to = act;
     float padded[KERN_CHUNK];
     for (size_t at = 0; at < n; at += KERN_CHUNK, to += KERN_CHUNK / KERN_ACT8_LEN) {

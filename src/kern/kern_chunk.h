@@ -1,7 +1,10 @@
-/* kern_chunk.h: a chunk of weights in registers, and how types without vector code get there.
+/* kern_chunk.h: a chunk of weights in registers, and what the templates know of a type (template of a level).
  */
 #ifndef LEAT_KERN_CHUNK_H
 #define LEAT_KERN_CHUNK_H
+
+#define KERN_INLINE static inline __attribute__((always_inline))
+#define KERN_OUTLINE static __attribute__((noinline)) /* one copy does for all */
 
 /* 256 weights: weight = scale * (q - zero) - min of its unit, zero being a constant of the type. Vector k holds units k,
  * 4 + k, 8 + k, 12 + k. min is anything for types without offsets. */
@@ -10,26 +13,38 @@ typedef struct chunk {
     vf scale, min; /* a unit each */
 } chunk;
 
-typedef chunk chunk_load(const uint8_t *b); /* b has the bytes of 256 weights */
+/* A loader gets the bytes of 256 weights. */
+typedef chunk chunk_load(const uint8_t *b);
 
-#define KERN_INLINE static inline __attribute__((always_inline))
+/* In templates these are constants: but for unpack and bytes, where load is NULL. */
+typedef struct format {
+    chunk_load *load;
+    kern_unpack *unpack; /* used where load is NULL: then zero is 128 and top 255 */
+    size_t bytes;        /* of 256 weights */
+    int group;           /* weights a scale: 16 or 32 */
+    int acts;            /* activations a scale in prefill: 16 or 32 */
+    bool has_min;
+    int zero, top;       /* q lies in 0..top */
+} format;
 
-KERN_INLINE chunk chunk_of_unpacked(const quant_unpacked *u) {
+KERN_INLINE chunk format_load(format f, const uint8_t *b) {
+    if (f.load) return f.load(b);
+    quant_unpacked u;
     chunk c;
-    for (size_t k = 0; k < 4; k++) c.q[k] = vb_xor(vb_load_lanes(u->q + KERN_UNIT * k, 4 * KERN_UNIT), vb_set(0x80));
-    c.scale = vf_load(u->scale);
-    c.min = vf_load(u->min);
+    f.unpack(b, &u, KERN_CHUNK);
+    for (size_t k = 0; k < 4; k++) c.q[k] = vb_xor(vb_load_lanes(u.q + KERN_UNIT * k, 4 * KERN_UNIT), vb_set(0x80));
+    c.scale = vf_load(u.scale);
+    c.min = vf_load(u.min);
     return c;
 }
 
-/* Defines load_<type> over the unpacker of quant_unpack.h: zero 128, largest q 255. */
-#define LOAD_VECTOR(...)
-#define LOAD_OTHER(type, ...)                    \
-    static chunk load_##type(const uint8_t *b) { \
-        quant_unpacked u;                        \
-        quant_unpack_##type(b, &u, KERN_CHUNK);  \
-        return chunk_of_unpacked(&u);            \
-    }
-VEC_FORMATS(LOAD_VECTOR, LOAD_OTHER)
+/* The format of a type without a loader, of a kind known as constants. */
+KERN_INLINE format format_other(quant_id type, int group, int acts, bool has_min) {
+    const quant_type *t = quant_find(type);
+    return (format){NULL, VEC_UNPACK(t), (size_t)t->block_bytes * (KERN_CHUNK / t->block_len), group, acts, has_min, 128, 255};
+}
+
+#define FORMAT_VECTOR(type, len, bytes, group, acts, has_min, zero, top) \
+    ((format){load_##type, NULL, (bytes) * (KERN_CHUNK / (len)), group, acts, has_min, zero, top})
 
 #endif

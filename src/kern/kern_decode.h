@@ -8,16 +8,6 @@
 
 /* ---- quantised types ----------------------------------------------------------------------------------- */
 
-/* What the templates know of a type; all constants. */
-typedef struct format {
-    chunk_load *load;
-    size_t bytes; /* of 256 weights */
-    int group;    /* weights a scale: 16 or 32 */
-    int acts;     /* activations a scale in prefill: 16 or 32 */
-    bool has_min;
-    int zero, top;
-} format;
-
 /* acc += chunk * 256 activations; below is what to take off per unit of them.
  * No overflow: an element adds at most 8 products of 255 * 32639, 0.07e9 in all. */
 KERN_INLINE vf decode_chunk(vf acc, const chunk *c, vf below, const kern_act16 *act, format f) {
@@ -54,40 +44,43 @@ KERN_INLINE void decode_row(const uint8_t *b, size_t n_in, const void *const *ac
             memset(padded, 0, sizeof padded);
             b = memcpy(padded, b, n_in % KERN_CHUNK * f.bytes / KERN_CHUNK);
         }
-        chunk c = f.load(b);
+        chunk c = format_load(f, b);
         vf below = decode_below(&c, f);
         for (size_t a = 0; a < n; a++) acc[a] = decode_chunk(acc[a], &c, below, (const kern_act16 *)acts[a] + i, f);
     }
     for (size_t a = 0; a < n; a++) outs[a][at] = vf_sum(acc[a]) * scale;
 }
 
+/* VEC_ACTS activations at a time. Of the rest, two are cheaper one by one; more of them go together, with copies of the
+ * last in the places left over. */
 KERN_INLINE void decode_rows(const kern_matmul *m, format f) {
     const uint8_t *b = m->weights;
     for (size_t r = 0; r < m->n_rows; r++, b += m->row_bytes) {
-        size_t a = 0;
-        for (; a + VEC_ACTS <= m->n_act; a += VEC_ACTS)
-            decode_row(b, m->n_in, m->acts + a, m->outs + a, m->out_first + r, m->scale, VEC_ACTS, f);
-        for (; VEC_ACTS > 2 && a + 2 <= m->n_act; a += 2)
-            decode_row(b, m->n_in, m->acts + a, m->outs + a, m->out_first + r, m->scale, 2, f);
-        for (; VEC_ACTS > 1 && a < m->n_act; a++)
-            decode_row(b, m->n_in, m->acts + a, m->outs + a, m->out_first + r, m->scale, 1, f);
+        size_t a = 0, at = m->out_first + r;
+        for (; m->n_act - a > 2 && VEC_ACTS > 2; a += MIN(m->n_act - a, (size_t)VEC_ACTS)) {
+            const void *acts[VEC_ACTS];
+            float *outs[VEC_ACTS];
+            for (size_t i = 0; i < VEC_ACTS; i++) {
+                acts[i] = m->acts[MIN(a + i, m->n_act - 1)];
+                outs[i] = m->outs[MIN(a + i, m->n_act - 1)];
+            }
+            decode_row(b, m->n_in, acts, outs, at, m->scale, VEC_ACTS, f);
+        }
+        for (; a < m->n_act; a++) decode_row(b, m->n_in, m->acts + a, m->outs + a, at, m->scale, 1, f);
     }
 }
 
-#define DECODE_ANY(group, acts, has_min, zero, top)                                                       \
-    static void decode_any_##group##_##acts##_##has_min(const kern_matmul *m, chunk_load *load, size_t bytes) { \
-        decode_rows(m, (format){load, bytes, group, acts, has_min, zero, top});                           \
+#define DECODE_VECTOR(type, id, len, bytes, group, acts, has_min, zero, top)              \
+    static void decode_##type(const kern_matmul *m) {                                     \
+        decode_rows(m, FORMAT_VECTOR(type, len, bytes, group, acts, has_min, zero, top)); \
     }
-VEC_OTHER_KINDS(DECODE_ANY)
-#define DECODE_VECTOR(type, id, len, bytes, group, acts, has_min, zero, top)                              \
-    static void decode_##type(const kern_matmul *m) {                                                     \
-        decode_rows(m, (format){load_##type, (bytes) * (KERN_CHUNK / (len)), group, acts, has_min, zero, top}); \
+VEC_FORMATS(DECODE_VECTOR, KERN_NOTHING)
+/* The others by kind; what else tells them apart is their unpacker. */
+#define DECODE_OTHER(group, acts, has_min, zero, top)                         \
+    static void decode_##group##_##acts##_##has_min(const kern_matmul *m) {   \
+        decode_rows(m, format_other(m->type, group, acts, has_min));          \
     }
-#define DECODE_OTHER(type, id, len, bytes, group, acts, has_min, ...)                                     \
-    static void decode_##type(const kern_matmul *m) {                                                     \
-        decode_any_##group##_##acts##_##has_min(m, load_##type, (bytes) * (KERN_CHUNK / (len)));          \
-    }
-VEC_FORMATS(DECODE_VECTOR, DECODE_OTHER)
+VEC_OTHER_KINDS(DECODE_OTHER)
 
 /* ---- float types --------------------------------------------------------------------------------------- */
 
@@ -130,9 +123,9 @@ KERN_INLINE void decode_float_rows(const kern_matmul *m, load_floats *load, size
     const uint8_t *b = m->weights;
     for (size_t r = 0; r < m->n_rows; r++, b += m->row_bytes) {
         size_t a = 0;
-        for (; a + VEC_ACTS <= m->n_act; a += VEC_ACTS)
+        for (; VEC_ACTS > 1 && a + VEC_ACTS <= m->n_act; a += VEC_ACTS)
             decode_float_row(b, m->n_in, m->acts + a, m->outs + a, m->out_first + r, m->scale, VEC_ACTS, load, bytes);
-        for (; VEC_ACTS > 1 && a < m->n_act; a++)
+        for (; a < m->n_act; a++)
             decode_float_row(b, m->n_in, m->acts + a, m->outs + a, m->out_first + r, m->scale, 1, load, bytes);
     }
 }

@@ -72,6 +72,9 @@ struct kern {
     uint64_t (*dot_peak)(bool floats, uint64_t rounds);
 };
 
+typedef void kern_unpack(const void *blocks, quant_unpacked *out, size_t n);
+extern kern_unpack *const kern_unpack_avx2[QUANT_ID_MAX]; /* quant_unpack.h compiled for AVX2, which AVX-512 uses too */
+
 /* The levels that this architecture has, slowest first, NULL at the end; and what this CPU has (cpu.c). */
 extern const kern *const kern_levels[];
 uint32_t kern_cpu_features(void);

@@ -23,16 +23,20 @@ typedef struct panel {
         };
         float f[PANEL_FLOAT_DEPTH][VEC_SUBS][16];
     };
-    float sums[PANEL_TOKENS][VEC_SUBS][16];
+    float sums[PANEL_TOKENS + VEC_TOKENS - 1][VEC_SUBS][16];
 } panel;
 
 /* ---- quantised types ----------------------------------------------------------------------------------- */
 
-/* 256 columns of 16 rows (n_rows of them exist, the others are zero; of the columns n_in exist). */
-KERN_INLINE void panel_fill_chunk(panel *p, size_t sub, size_t chunk_at, const uint8_t *b, size_t row_bytes,
-                                  size_t n_rows, size_t n_in, format f) {
+/* 256 columns of 16 rows as loaders give them, before they are turned. */
+typedef struct panel_rows {
     _Alignas(64) uint8_t q[16][KERN_CHUNK];
-    _Alignas(64) float scale[16][16], min[16][16];
+    _Alignas(64) float scale[16][KERN_UNITS], min[16][KERN_UNITS];
+} panel_rows;
+
+/* Of the 16 rows n_rows exist, the others become zero; of the columns n_in exist. */
+typedef void panel_loader(panel_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, format f);
+KERN_INLINE void load_rows(panel_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, format f) {
     for (size_t r = 0; r < 16; r++) {
         const uint8_t *at = b + r * row_bytes;
         uint8_t padded[KERN_CHUNK_BYTES_MAX];
@@ -41,25 +45,31 @@ KERN_INLINE void panel_fill_chunk(panel *p, size_t sub, size_t chunk_at, const u
             if (r < n_rows) memcpy(padded, at, n_in * f.bytes / KERN_CHUNK);
             at = padded;
         }
-        chunk c = f.load(at);
-        for (size_t k = 0; k < 4; k++) vb_store(q[r] + 64 * k, c.q[k]);
-        vf_store(scale[r], c.scale);
-        vf_store(min[r], c.min);
+        chunk c = format_load(f, at);
+        for (size_t k = 0; k < 4; k++) vb_store(to->q[r] + 64 * k, c.q[k]);
+        vf_store(to->scale[r], c.scale);
+        if (f.has_min) vf_store(to->min[r], c.min);
     }
-    size_t step = KERN_CHUNK / 4 * chunk_at, unit = KERN_UNITS * chunk_at;
-    size_t near = sizeof p->q[0], per_unit = sizeof p->scale[0];
-    for (size_t k = 0; k < 4; k++) v_transpose(q[0] + 64 * k, KERN_CHUNK, p->q[step + 4 * k][sub], 16 * near, near);
-    v_transpose(scale, sizeof scale[0], p->scale[unit][sub], 4 * per_unit, per_unit);
-    if (f.has_min) v_transpose(min, sizeof min[0], p->min[unit][sub], 4 * per_unit, per_unit);
 }
 
-/* n_in columns from the start of the rows at b. */
-KERN_INLINE void panel_fill(panel *p, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, format f) {
-    for (size_t sub = 0; sub < VEC_SUBS; sub++) {
+/* 16 rows of 16 words of 4 bytes, the rows stride apart, turned: column w goes to 64 bytes at to + w / 4 * far + w % 4 * near. */
+KERN_OUTLINE void turn(const void *from, size_t stride, void *to, size_t far, size_t near) {
+    v_transpose(from, stride, to, far, near);
+}
+
+/* n_in columns from the start of the rows at b, of which n_rows exist. */
+KERN_OUTLINE void panel_fill(panel *p, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, panel_loader *load, format f) {
+    size_t near = sizeof p->q[0], per_unit = sizeof p->scale[0];
+    panel_rows rows;
+    for (size_t sub = 0; sub < VEC_SUBS; sub++, b += 16 * row_bytes) {
         size_t here = n_rows > 16 * sub ? n_rows - 16 * sub : 0;
-        for (size_t at = 0; at < n_in; at += KERN_CHUNK)
-            panel_fill_chunk(p, sub, at / KERN_CHUNK, b + 16 * sub * row_bytes + at / KERN_CHUNK * f.bytes, row_bytes,
-                             here, MIN(n_in - at, KERN_CHUNK), f);
+        for (size_t at = 0; at < n_in; at += KERN_CHUNK) {
+            size_t step = at / 4, unit = at / KERN_UNIT;
+            load(&rows, b + at / KERN_CHUNK * f.bytes, row_bytes, here, MIN(n_in - at, KERN_CHUNK), f);
+            for (size_t k = 0; k < 4; k++) turn(rows.q[0] + 64 * k, KERN_CHUNK, p->q[step + 4 * k][sub], 16 * near, near);
+            turn(rows.scale, sizeof rows.scale[0], p->scale[unit][sub], 4 * per_unit, per_unit);
+            if (f.has_min) turn(rows.min, sizeof rows.min[0], p->min[unit][sub], 4 * per_unit, per_unit);
+        }
     }
 }
 
@@ -151,8 +161,6 @@ KERN_INLINE void panel_tile(const panel *p, size_t n_blocks, const kern_act8 *co
         for (size_t s = 0; s < VEC_SUBS; s++) vf_store(out[t][s], acc[t][s]);
 }
 
-static void panel_zero(panel *p, size_t n_tok) { memset(p->sums, 0, n_tok * sizeof p->sums[0]); }
-
 static void panel_write(const panel *p, const kern_matmul *m, size_t first, size_t n_tok, size_t row) {
     size_t n = MIN(m->n_rows - row, (size_t)PANEL_ROWS);
     for (size_t t = 0; t < n_tok; t++) {
@@ -161,45 +169,34 @@ static void panel_write(const panel *p, const kern_matmul *m, size_t first, size
     }
 }
 
-/* The panel times the activations [first, first + n_tok), from block `block` of their columns. */
+/* The panel times the activations [first, first + n_tok), from block `block` of their columns. VEC_TOKENS at a time; of
+ * the rest, two are cheaper one by one, more of them go together with copies of the last, whose sums are in excess. */
+typedef void panel_multiplier(panel *p, const kern_matmul *m, size_t first, size_t n_tok, size_t block, size_t n_blocks);
 KERN_INLINE void panel_multiply(panel *p, const kern_matmul *m, size_t first, size_t n_tok, size_t block,
                                 size_t n_blocks, format f) {
     const kern_act8 *x[VEC_TOKENS];
     size_t t = 0;
-    for (; t + VEC_TOKENS <= n_tok; t += VEC_TOKENS) {
-        for (size_t i = 0; i < VEC_TOKENS; i++) x[i] = (const kern_act8 *)m->acts[first + t + i] + block;
+    for (; VEC_TOKENS > 2 && t + 2 < n_tok; t += VEC_TOKENS) {
+        for (size_t i = 0; i < VEC_TOKENS; i++)
+            x[i] = (const kern_act8 *)m->acts[first + MIN(t + i, n_tok - 1)] + block;
         panel_tile(p, n_blocks, x, p->sums + t, VEC_TOKENS, f);
     }
-    for (; VEC_TOKENS > 2 && t + 2 <= n_tok; t += 2) {
-        for (size_t i = 0; i < 2; i++) x[i] = (const kern_act8 *)m->acts[first + t + i] + block;
-        panel_tile(p, n_blocks, x, p->sums + t, 2, f);
-    }
-    for (; VEC_TOKENS > 1 && t < n_tok; t++) {
+    for (; t < n_tok; t++) {
         x[0] = (const kern_act8 *)m->acts[first + t] + block;
         panel_tile(p, n_blocks, x, p->sums + t, 1, f);
     }
 }
 
-/* One function a kind of type, of which there are fewer than types. */
-typedef void panel_multiplier(panel *p, const kern_matmul *m, size_t first, size_t n_tok, size_t block, size_t n_blocks);
-#define PANEL_KIND(group, acts, has_min, zero, top)                                                              \
-    static void multiply_##group##_##acts##_##has_min##_##top(panel *p, const kern_matmul *m, size_t first,      \
-                                                              size_t n_tok, size_t block, size_t n_blocks) {     \
-        panel_multiply(p, m, first, n_tok, block, n_blocks, (format){NULL, 0, group, acts, has_min, zero, top}); \
-    }
-VEC_KINDS(PANEL_KIND)
-VEC_OTHER_KINDS(PANEL_KIND)
-
-KERN_INLINE void panel_rows(const kern_matmul *m, format f, panel_multiplier *multiply) {
+KERN_OUTLINE void panel_run(const kern_matmul *m, panel_loader *load, panel_multiplier *multiply, format f) {
     panel *p = m->scratch;
     for (size_t first = 0; first < m->n_act; first += PANEL_TOKENS) {
         size_t n_tok = MIN(m->n_act - first, (size_t)PANEL_TOKENS);
         for (size_t row = 0; row < m->n_rows; row += PANEL_ROWS) {
-            panel_zero(p, n_tok);
+            memset(p->sums, 0, sizeof p->sums[0] * (n_tok + VEC_TOKENS - 1));
             for (size_t at = 0; at < m->n_in; at += PANEL_DEPTH) {
                 size_t depth = MIN(m->n_in - at, (size_t)PANEL_DEPTH);
                 const uint8_t *b = (const uint8_t *)m->weights + row * m->row_bytes + at / KERN_CHUNK * f.bytes;
-                panel_fill(p, b, m->row_bytes, m->n_rows - row, depth, f);
+                panel_fill(p, b, m->row_bytes, m->n_rows - row, depth, load, f);
                 multiply(p, m, first, n_tok, at / KERN_ACT8_LEN, div_up(depth, KERN_ACT8_LEN));
             }
             panel_write(p, m, first, n_tok, row);
@@ -207,39 +204,46 @@ KERN_INLINE void panel_rows(const kern_matmul *m, format f, panel_multiplier *mu
     }
 }
 
-#define PROMPT_ANY(group, acts, has_min, zero, top)                                                              \
-    static void prompt_any_##group##_##acts##_##has_min(const kern_matmul *m, chunk_load *load, size_t bytes) {  \
-        format f = {load, bytes, group, acts, has_min, zero, top};                                               \
-        panel_rows(m, f, multiply_##group##_##acts##_##has_min##_##top);                                         \
+/* A multiplier per kind of type, of which there are fewer than types; a loader for each type with vector code, one for the
+ * others. */
+#define MULTIPLIER(group, acts, has_min, zero, top)                                                                   \
+    static void multiply_##group##_##acts##_##has_min##_##top(panel *p, const kern_matmul *m, size_t first,           \
+                                                              size_t n_tok, size_t block, size_t n_blocks) {          \
+        panel_multiply(p, m, first, n_tok, block, n_blocks, (format){NULL, NULL, 0, group, acts, has_min, zero, top}); \
     }
-VEC_OTHER_KINDS(PROMPT_ANY)
-#define PROMPT_VECTOR(type, id, len, bytes, group, acts, has_min, zero, top)                                     \
-    static void prompt_##type(const kern_matmul *m) {                                                            \
-        format f = {load_##type, (bytes) * (KERN_CHUNK / (len)), group, acts, has_min, zero, top};               \
-        panel_rows(m, f, multiply_##group##_##acts##_##has_min##_##top);                                         \
+VEC_KINDS(MULTIPLIER)
+VEC_OTHER_KINDS(MULTIPLIER)
+
+#define PROMPT_VECTOR(type, id, len, bytes, group, acts, has_min, zero, top)                                   \
+    static void rows_##type(panel_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in,    \
+                            format f) {                                                                        \
+        (void)f;                                                                                               \
+        load_rows(to, b, row_bytes, n_rows, n_in, FORMAT_VECTOR(type, len, bytes, group, acts, has_min, zero, top)); \
+    }                                                                                                          \
+    static void prompt_##type(const kern_matmul *m) {                                                          \
+        panel_run(m, rows_##type, multiply_##group##_##acts##_##has_min##_##top,                               \
+                  FORMAT_VECTOR(type, len, bytes, group, acts, has_min, zero, top));                           \
     }
-#define PROMPT_OTHER(type, id, len, bytes, group, acts, has_min, ...)                                            \
-    static void prompt_##type(const kern_matmul *m) {                                                            \
-        prompt_any_##group##_##acts##_##has_min(m, load_##type, (bytes) * (KERN_CHUNK / (len)));                 \
+VEC_FORMATS(PROMPT_VECTOR, KERN_NOTHING)
+
+static void rows_other(panel_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, format f) {
+    f.load = NULL;
+    load_rows(to, b, row_bytes, n_rows, n_in, f);
+}
+#define PROMPT_OTHER(group, acts, has_min, zero, top)                                                            \
+    static void prompt_##group##_##acts##_##has_min(const kern_matmul *m) {                                      \
+        panel_run(m, rows_other, multiply_##group##_##acts##_##has_min##_##top, format_other(m->type, group, acts, has_min)); \
     }
-VEC_FORMATS(PROMPT_VECTOR, PROMPT_OTHER)
+VEC_OTHER_KINDS(PROMPT_OTHER)
 
 /* ---- float types --------------------------------------------------------------------------------------- */
 
-/* n_in <= PANEL_FLOAT_DEPTH columns of PANEL_ROWS rows, of which n_rows exist. */
-KERN_INLINE void panel_fill_floats(panel *p, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in,
-                                   load_floats *load, size_t bytes) {
-    for (size_t sub = 0; sub < VEC_SUBS; sub++)
-        for (size_t at = 0; at < n_in; at += 16) {
-            _Alignas(64) float w[16][16];
-            for (size_t r = 0; r < 16; r++) {
-                const uint8_t *from = b + (16 * sub + r) * row_bytes + at * bytes;
-                vf v = vf_set(0);
-                if (16 * sub + r < n_rows) v = n_in - at < 16 ? load_some(from, n_in - at, load, bytes) : load(from);
-                vf_store(w[r], v);
-            }
-            v_transpose(w, sizeof w[0], p->f[at][sub], 4 * sizeof p->f[0], sizeof p->f[0]);
-        }
+/* 16 columns of 16 rows, of which n_in and n_rows exist; the others become zero. */
+typedef void float_loader(float to[16][16], const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in);
+KERN_INLINE void load_float_rows(float to[16][16], const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in,
+                                 load_floats *load, size_t bytes) {
+    for (size_t r = 0; r < 16; r++, b += row_bytes)
+        vf_store(to[r], r >= n_rows ? vf_set(0) : n_in < 16 ? load_some(b, n_in, load, bytes) : load(b));
 }
 
 /* The sums of a panel start at zero and are added to out at its end: short sums round less. n_tok is a constant. */
@@ -278,12 +282,23 @@ static void panel_multiply_floats(panel *p, const kern_matmul *m, size_t first, 
     }
 }
 
-KERN_INLINE void panel_float_rows(const kern_matmul *m, load_floats *load, size_t bytes) {
+/* n_in <= PANEL_FLOAT_DEPTH columns of PANEL_ROWS rows, of which n_rows exist. */
+KERN_OUTLINE void panel_fill_floats(panel *p, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, float_loader *load,
+                              size_t bytes) {
+    _Alignas(64) float w[16][16];
+    for (size_t sub = 0; sub < VEC_SUBS; sub++, b += 16 * row_bytes)
+        for (size_t at = 0; at < n_in; at += 16) {
+            load(w, b + at * bytes, row_bytes, n_rows > 16 * sub ? n_rows - 16 * sub : 0, MIN(n_in - at, 16));
+            turn(w, sizeof w[0], p->f[at][sub], 4 * sizeof p->f[0], sizeof p->f[0]);
+        }
+}
+
+KERN_OUTLINE void panel_run_floats(const kern_matmul *m, float_loader *load, size_t bytes) {
     panel *p = m->scratch;
     for (size_t first = 0; first < m->n_act; first += PANEL_TOKENS) {
         size_t n_tok = MIN(m->n_act - first, (size_t)PANEL_TOKENS);
         for (size_t row = 0; row < m->n_rows; row += PANEL_ROWS) {
-            panel_zero(p, n_tok);
+            memset(p->sums, 0, sizeof p->sums[0] * n_tok);
             for (size_t at = 0; at < m->n_in; at += PANEL_FLOAT_DEPTH) {
                 size_t depth = MIN(m->n_in - at, (size_t)PANEL_FLOAT_DEPTH);
                 const uint8_t *b = (const uint8_t *)m->weights + row * m->row_bytes + at * bytes;
@@ -295,8 +310,11 @@ KERN_INLINE void panel_float_rows(const kern_matmul *m, load_floats *load, size_
     }
 }
 
-#define PROMPT_FLOAT(type, id, bytes) \
-    static void prompt_##type(const kern_matmul *m) { panel_float_rows(m, floats_##type, bytes); }
+#define PROMPT_FLOAT(type, id, bytes)                                                                            \
+    static void float_rows_##type(float to[16][16], const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in) { \
+        load_float_rows(to, b, row_bytes, n_rows, n_in, floats_##type, bytes);                                   \
+    }                                                                                                            \
+    static void prompt_##type(const kern_matmul *m) { panel_run_floats(m, float_rows_##type, bytes); }
 KERN_FLOAT_FORMATS(PROMPT_FLOAT)
 
 #endif

@@ -5,10 +5,8 @@
  */
 #include "kern/vec_scalar.h"
 
-#include "quant/quant_unpack.h"
-
+#define VEC_UNPACK(t) ((t)->unpack)
 #define VEC_FORMATS(VECTOR, OTHER) KERN_VECTOR_FORMATS(OTHER) KERN_OTHER_FORMATS(OTHER)
 #define VEC_KINDS(KIND)
 #define VEC_OTHER_KINDS(KIND) KERN_OTHER_KINDS(KIND) KIND(32, 32, 1, 128, 255) /* Q4_K and Q5_K */
-#include "kern/kern_chunk.h"
 #include "kern/kern_level.h"

@@ -23,14 +23,7 @@ typedef __m512i vb;
 typedef __m512i vi;
 typedef __m512 vf;
 
-/* ---- the primitives of quant_unpack.h ----------------------------------------------------------------- */
-
 static inline float quant_half(const void *p) { return _cvtsh_ss(load_u16(p)); }
-static inline void quant_lookup(const int8_t table[16], const uint8_t nibbles[16], int8_t low[16], int8_t high[16]) {
-    __m128i t = _mm_loadu_si128((const void *)table), n = _mm_loadu_si128((const void *)nibbles), m = _mm_set1_epi8(15);
-    _mm_storeu_si128((void *)low, _mm_shuffle_epi8(t, _mm_and_si128(n, m)));
-    _mm_storeu_si128((void *)high, _mm_shuffle_epi8(t, _mm_and_si128(_mm_srli_epi16(n, 4), m)));
-}
 
 /* ---- bytes ------------------------------------------------------------------------------------------ */
 
