@@ -10,9 +10,11 @@
 #include "kern/kern_rows.h"
 #include "kern/kern_attn.h"
 
-#define ENTRY_VECTOR(type, id, ...) [QUANT_##id] = ROLE(type),
-#define ENTRY_OTHER(type, id, len, bytes, group, acts, has_min, ...) [QUANT_##id] = ROLE(group##_##acts##_##has_min),
-#define ENTRY_FLOAT(type, id, ...) [QUANT_##id] = ROLE(type),
+#define DECODE_ENTRY(type, id, ...) [QUANT_##id] = decode_##type,
+#define DECODE_ENTRY_OTHER(type, id, ...) [QUANT_##id] = decode_other,
+#define PROMPT_ENTRY(type, id, ...) [QUANT_##id] = prompt_##type,
+#define PROMPT_ENTRY_OTHER(type, id, len, bytes, group, acts, has_min, ...) \
+    [QUANT_##id] = prompt_##group##_##acts##_##has_min,
 #define ACT_ENTRY(type, id, len, bytes, group, acts, ...) [QUANT_##id] = KERN_ACT_I8_##acts,
 
 const kern VEC_TABLE = {
@@ -22,12 +24,8 @@ const kern VEC_TABLE = {
     .scratch_bytes = sizeof(panel),
     .prepare = {[KERN_ACT_F32] = prepare_f32, [KERN_ACT_I16] = prepare_i16, [KERN_ACT_I8_16] = prepare_i8_16,
                 [KERN_ACT_I8_32] = prepare_i8_32},
-    #define ROLE(name) decode_##name
-    .decode = {VEC_FORMATS(ENTRY_VECTOR, ENTRY_OTHER) KERN_FLOAT_FORMATS(ENTRY_FLOAT)},
-#undef ROLE
-    #define ROLE(name) prompt_##name
-    .prompt = {VEC_FORMATS(ENTRY_VECTOR, ENTRY_OTHER) KERN_FLOAT_FORMATS(ENTRY_FLOAT)},
-#undef ROLE
+        .decode = {VEC_FORMATS(DECODE_ENTRY, DECODE_ENTRY_OTHER) KERN_FLOAT_FORMATS(DECODE_ENTRY)},
+    .prompt = {VEC_FORMATS(PROMPT_ENTRY, PROMPT_ENTRY_OTHER) KERN_FLOAT_FORMATS(PROMPT_ENTRY)},
     .prompt_act = {KERN_VECTOR_FORMATS(ACT_ENTRY) KERN_OTHER_FORMATS(ACT_ENTRY)}, /* 0, KERN_ACT_F32, for float types */
     .attn = attn_tile,
     .rms_norm = rms_norm,

@@ -7,7 +7,7 @@
 
 /* e^x to about 1e-7 of the result: x = n ln 2 + r, |r| <= ln 2 / 2; the polynomial is that of Cephes (Moshier), e^r = 1 + r +
  * r^2 p(r). ln 2 comes in two parts, the first so short that n times it is exact. Below -110: 0; above 89: infinity. */
-KERN_INLINE vf exp_vf(vf x) {
+static vf exp_vf(vf x) {
     x = vf_min(vf_set(89.0f), vf_max(vf_set(-110.0f), x)); /* in this order NaN stays */
     vf n = vf_round(vf_mul(x, vf_set(1.44269504f)));
     vf r = vf_fnma(n, vf_set(0.693359375f), x);
