@@ -50,15 +50,20 @@ void kern_act_prepare(const kern *k, kern_act format, const float *x, size_t n_i
 }
 
 void kern_run_matmul(const kern *k, const kern_matmul *m) {
-    (m->role == KERN_DECODE ? k->decode : k->prompt)[m->type](m);
+    if (m->role == KERN_DECODE) k->decode[m->type](m);
+    else kern_panel_run(k, m);
 }
 
 size_t kern_scratch_bytes(const kern *k, size_t n_in_max) {
+    (void)k;
     (void)n_in_max; /* panels are as deep as a constant */
-    return align_up(k->scratch_bytes, 64);
+    return sizeof(kern_panel);
 }
 
-size_t kern_row_step(const kern *k) { return k->row_step; }
+size_t kern_row_step(const kern *k) {
+    (void)k;
+    return KERN_PANEL_ROWS;
+}
 
 /* ---- the rest ------------------------------------------------------------------------------------------- */
 

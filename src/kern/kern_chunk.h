@@ -39,8 +39,7 @@ KERN_INLINE chunk format_load(format f, const uint8_t *b) {
 }
 
 /* The format of a type without a loader, of a kind known as constants. */
-KERN_INLINE format format_other(quant_id type, int group, int acts, bool has_min) {
-    const quant_type *t = quant_find(type);
+KERN_INLINE format format_other(const quant_type *t, int group, int acts, bool has_min) {
     return (format){NULL, VEC_UNPACK(t), (size_t)t->block_bytes * (KERN_CHUNK / t->block_len), group, acts, has_min, 128, 255};
 }
 

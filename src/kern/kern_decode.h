@@ -76,7 +76,7 @@ KERN_INLINE void decode_rows(const kern_matmul *m, format f) {
     }
 VEC_FORMATS(DECODE_VECTOR, KERN_NOTHING)
 /* The others, as the most general kind: their unpackers take longer than that. */
-static void decode_other(const kern_matmul *m) { decode_rows(m, format_other(m->type, 16, 32, true)); }
+static void decode_other(const kern_matmul *m) { decode_rows(m, format_other(quant_find(m->type), 16, 32, true)); }
 
 /* ---- float types --------------------------------------------------------------------------------------- */
 

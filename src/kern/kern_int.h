@@ -43,19 +43,62 @@ typedef struct kern_act8 {
 
 _Static_assert(sizeof(kern_act16) == 640 && sizeof(kern_act8) == 64, "whole cache lines");
 
+/* ---- panels: see panel.c --------------------------------------------------------------------------------- */
+
+#define KERN_PANEL_SUBS 2                    /* 16 rows each                                      */
+#define KERN_PANEL_ROWS (16 * KERN_PANEL_SUBS)
+#define KERN_PANEL_DEPTH 512                 /* columns of a panel of bytes                       */
+#define KERN_PANEL_FLOAT_DEPTH 256           /* columns of a panel of floats                      */
+#define KERN_PANEL_ACTS 512                  /* activations a pass: their sums must stay in L2    */
+#define KERN_PANEL_EXCESS 16                 /* sums that a multiplier may write beyond           */
+
+/* Per-worker scratch. Step s is columns 4s..4s+3: of each row 4 bytes, 16 rows to 64 bytes. Scales and offsets: a unit each. */
+typedef struct kern_panel {
+    union {
+        struct {
+            _Alignas(64) uint8_t q[KERN_PANEL_DEPTH / 4][KERN_PANEL_SUBS][64];
+            float scale[KERN_PANEL_DEPTH / KERN_UNIT][KERN_PANEL_SUBS][16];
+            float min[KERN_PANEL_DEPTH / KERN_UNIT][KERN_PANEL_SUBS][16];
+        };
+        float f[KERN_PANEL_FLOAT_DEPTH][KERN_PANEL_SUBS][16];
+    };
+    float sums[KERN_PANEL_ACTS + KERN_PANEL_EXCESS][KERN_PANEL_SUBS][16];
+} kern_panel;
+
+/* 256 columns of 16 rows as a level's loaders give them, before they are turned into a panel: the bytes of a row in the order
+ * of the vectors of a chunk. Of the rows n_rows exist, of the columns n_in; the others become zero. */
+typedef struct kern_rows {
+    _Alignas(64) uint8_t q[16][KERN_CHUNK];
+    _Alignas(64) float scale[16][KERN_UNITS], min[16][KERN_UNITS];
+} kern_rows;
+typedef void kern_load_rows(kern_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, const quant_type *t);
+typedef void kern_load_floats(float to[16][16], const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in);
+/* sums[i] += panel * activation i, for n of them: of n_blocks blocks of 32 columns (or n_in columns of floats). */
+typedef void kern_multiply(const kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
+                           float (*sums)[KERN_PANEL_SUBS][16]);
+typedef void kern_multiply_floats(const kern_panel *p, const float *const *acts, size_t n, size_t n_in,
+                                  float (*sums)[KERN_PANEL_SUBS][16]);
+void kern_panel_run(const kern *k, const kern_matmul *m);
+
+/* ---- levels ------------------------------------------------------------------------------------------------ */
+
 /* What a CPU must have; cpu.c finds out. */
 #define KERN_CPU_AVX2 1u   /* AVX2 FMA F16C BMI2, and an OS that keeps the registers */
-#define KERN_CPU_AVX512 2u /* besides F BW VL DQ VNNI VBMI */
+#define KERN_CPU_AVX512 2u /* besides F BW VL DQ VNNI */
 
 struct kern {
     const char *name;
     uint32_t needs;
-    size_t row_step;      /* rows of a panel */
-    kern_act prompt_act[QUANT_ID_MAX];
-    size_t scratch_bytes; /* of the panel kernels */
     void (*prepare[KERN_ACT_FORMATS])(const float *x, size_t n, void *act);
+    kern_act prompt_act[QUANT_ID_MAX];
     void (*decode[QUANT_ID_MAX])(const kern_matmul *m);
-    void (*prompt[QUANT_ID_MAX])(const kern_matmul *m);
+    kern_load_rows *load_rows[QUANT_ID_MAX]; /* NULL for float types */
+    kern_multiply *multiply[QUANT_ID_MAX];   /* the same */
+    kern_load_floats *load_floats[QUANT_ID_MAX];
+    kern_multiply_floats *multiply_floats;
+    /* 16 rows of 16 words of 4 bytes, the rows stride apart, turned: column w goes to the 64 bytes at
+     * to + w / 4 * far + w % 4 * near. */
+    void (*turn)(const void *from, size_t stride, void *to, size_t far, size_t near);
     void (*attn)(const kern_attn *a);
     void (*rms_norm)(const float *x, const float *weight, size_t n, float eps, float *out);
     void (*add)(float *x, const float *y, size_t n);

@@ -12,20 +12,25 @@
 
 #define DECODE_ENTRY(type, id, ...) [QUANT_##id] = decode_##type,
 #define DECODE_ENTRY_OTHER(type, id, ...) [QUANT_##id] = decode_other,
-#define PROMPT_ENTRY(type, id, ...) [QUANT_##id] = prompt_##type,
-#define PROMPT_ENTRY_OTHER(type, id, len, bytes, group, acts, has_min, ...) \
-    [QUANT_##id] = prompt_##group##_##acts##_##has_min,
+#define ROWS_ENTRY(type, id, ...) [QUANT_##id] = rows_##type,
+#define ROWS_ENTRY_OTHER(type, id, ...) [QUANT_##id] = rows_other,
+#define MULTIPLY_ENTRY(type, id, len, bytes, group, acts, has_min, zero, top) \
+    [QUANT_##id] = multiply_##group##_##acts##_##has_min##_##top,
+#define MULTIPLY_ENTRY_OTHER(type, id, len, bytes, group, acts, has_min, ...) \
+    [QUANT_##id] = multiply_##group##_##acts##_##has_min##_255,
 #define ACT_ENTRY(type, id, len, bytes, group, acts, ...) [QUANT_##id] = KERN_ACT_I8_##acts,
 
 const kern VEC_TABLE = {
     .name = VEC_NAME,
     .needs = VEC_NEEDS,
-    .row_step = PANEL_ROWS,
-    .scratch_bytes = sizeof(panel),
     .prepare = {[KERN_ACT_F32] = prepare_f32, [KERN_ACT_I16] = prepare_i16, [KERN_ACT_I8_16] = prepare_i8_16,
                 [KERN_ACT_I8_32] = prepare_i8_32},
         .decode = {VEC_FORMATS(DECODE_ENTRY, DECODE_ENTRY_OTHER) KERN_FLOAT_FORMATS(DECODE_ENTRY)},
-    .prompt = {VEC_FORMATS(PROMPT_ENTRY, PROMPT_ENTRY_OTHER) KERN_FLOAT_FORMATS(PROMPT_ENTRY)},
+    .load_rows = {VEC_FORMATS(ROWS_ENTRY, ROWS_ENTRY_OTHER)},
+    .multiply = {VEC_FORMATS(MULTIPLY_ENTRY, MULTIPLY_ENTRY_OTHER)},
+    .load_floats = {KERN_FLOAT_FORMATS(ROWS_ENTRY)},
+    .multiply_floats = multiply_floats,
+    .turn = turn,
     .prompt_act = {KERN_VECTOR_FORMATS(ACT_ENTRY) KERN_OTHER_FORMATS(ACT_ENTRY)}, /* 0, KERN_ACT_F32, for float types */
     .attn = attn_tile,
     .rms_norm = rms_norm,

@@ -21,7 +21,7 @@
 #define VEC_AHEAD 2048
 #define VEC_STRIP 1
 /* 16 bits hold 4 sums of 2 products of 31 * 127 (31496), or 2 of 63 * 127 (32004). */
-#define VEC_STEPS(q_max) ((q_max) <= 31 || (q_max) > 63 ? 4 : 2)
+#define VEC_STEPS(q_max, n) ((q_max) <= 31 ? 4 : (q_max) <= 63 ? 2 : (n))
 
 typedef struct vb { __m256i a, b; } vb; /* lanes 0, 1 and 2, 3 */
 typedef struct vi { __m256i a, b; } vi;
@@ -100,13 +100,17 @@ static inline void vi_store_i8(int8_t *p, vi x) {
 }
 
 /* Activations of 16 bits: for each 32 bytes of a vector 16 words of even place, then 16 of odd place. */
+static inline __m256i split_places(__m256i x) { /* 8 words of even place, 8 of odd place */
+    __m128i at = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    return _mm256_permute4x64_epi64(_mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(at)), 0xD8);
+}
 static inline void v_pack16(const int16_t x[KERN_CHUNK], uint8_t to[2 * KERN_CHUNK]) {
-    for (size_t k = 0; k < 4; k++)
-        for (size_t j = 0; j < 4; j++)
-            for (size_t i = 0; i < KERN_UNIT; i++) {
-                size_t half = j / 2, word = 32 * half + 16 * (i % 2) + 8 * (j % 2) + i / 2;
-                memcpy(to + 128 * k + 2 * word, x + KERN_UNIT * (4 * j + k) + i, 2);
-            }
+    for (size_t i = 0; i < 8; i++, to += 64) { /* vector i / 2, half i % 2: two units */
+        const int16_t *from = x + KERN_UNIT * (8 * (i % 2) + i / 2);
+        __m256i a = split_places(load_32(from, 0)), b = split_places(load_32(from + 4 * KERN_UNIT, 0));
+        _mm256_storeu_si256((void *)to, _mm256_permute2x128_si256(a, b, 0x20));
+        _mm256_storeu_si256((void *)(to + 32), _mm256_permute2x128_si256(a, b, 0x31));
+    }
 }
 static inline __m256i dot_words(__m256i w, const uint8_t *x) {
     __m256i even = _mm256_madd_epi16(_mm256_and_si256(w, _mm256_set1_epi16(255)), load_32(x, 0));

@@ -17,7 +17,7 @@
 #define VEC_ACTS 4
 #define VEC_AHEAD 8192
 #define VEC_STRIP 4
-#define VEC_STEPS(q_max) 4
+#define VEC_STEPS(q_max, n) (n)
 
 typedef __m512i vb;
 typedef __m512i vi;

@@ -20,7 +20,7 @@
 #define VEC_ACTS 1          /* activations a pass of the decode kernels                    */
 #define VEC_AHEAD 1024      /* bytes that the decode kernels prefetch ahead                */
 #define VEC_STRIP 1         /* vectors of a query's output that the attention kernel holds */
-#define VEC_STEPS(q_max) 4  /* dot steps between vd_start and vd_end                       */
+#define VEC_STEPS(q_max, n) (n) /* of n dot steps, how many go between vd_start and vd_end      */
 
 typedef struct vb { uint8_t v[64]; } vb;
 typedef struct vi { int32_t v[16]; } vi;

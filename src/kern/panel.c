@@ -1,0 +1,71 @@
+/* panel.c: rows of weights times many activations: the loops around the panel kernels of a level.
+ *
+ * A tile of rows is unpacked once into a panel of bytes (or floats) that stays in L1, then multiplied with all
+ * activations: so any type has the speed of the plainest from its loader alone, and weights never exist twice in memory.
+ * Columns come KERN_PANEL_DEPTH at a time, in order, each activation with sums of its own: a result does not depend on
+ * what else is computed with it. No arithmetic here; read on in kern_panel.h.
+ */
+#include "kern/kern_int.h"
+
+/* n_in columns from the start of the rows at b, of which n_rows exist. */
+static void fill(const kern *k, kern_panel *p, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, const quant_type *t) {
+    size_t near = sizeof p->q[0], per_unit = sizeof p->scale[0], chunk_bytes = (size_t)t->block_bytes * (KERN_CHUNK / t->block_len);
+    kern_rows rows;
+    for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub++, b += 16 * row_bytes) {
+        size_t here = n_rows > 16 * sub ? MIN(n_rows - 16 * sub, 16) : 0;
+        for (size_t at = 0; at < n_in; at += KERN_CHUNK) {
+            size_t step = at / 4, unit = at / KERN_UNIT;
+            k->load_rows[t->id](&rows, b + at / KERN_CHUNK * chunk_bytes, row_bytes, here, MIN(n_in - at, KERN_CHUNK), t);
+            for (size_t v = 0; v < 4; v++)
+                k->turn(rows.q[0] + 64 * v, KERN_CHUNK, p->q[step + 4 * v][sub], 16 * near, near);
+            k->turn(rows.scale, sizeof rows.scale[0], p->scale[unit][sub], 4 * per_unit, per_unit);
+            if (t->has_min) k->turn(rows.min, sizeof rows.min[0], p->min[unit][sub], 4 * per_unit, per_unit);
+        }
+    }
+}
+
+static void fill_floats(const kern *k, kern_panel *p, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in,
+                        const quant_type *t) {
+    _Alignas(64) float w[16][16];
+    for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub++, b += 16 * row_bytes) {
+        size_t here = n_rows > 16 * sub ? MIN(n_rows - 16 * sub, 16) : 0;
+        for (size_t at = 0; at < n_in; at += 16) {
+            k->load_floats[t->id](w, b + at * t->block_bytes, row_bytes, here, MIN(n_in - at, 16));
+            k->turn(w, sizeof w[0], p->f[at][sub], 4 * sizeof p->f[0], sizeof p->f[0]);
+        }
+    }
+}
+
+/* One tile of rows, from `row` on, times the activations [first, first + n). */
+static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, size_t row, size_t first, size_t n) {
+    kern_panel *p = m->scratch;
+    const uint8_t *b = (const uint8_t *)m->weights + row * m->row_bytes;
+    const void *acts[KERN_PANEL_ACTS];
+    bool floats = !k->load_rows[t->id];
+    size_t depth_max = floats ? KERN_PANEL_FLOAT_DEPTH : KERN_PANEL_DEPTH;
+    memset(p->sums, 0, n * sizeof p->sums[0]);
+    for (size_t at = 0; at < m->n_in; at += depth_max) {
+        size_t depth = MIN(m->n_in - at, depth_max), act_at = floats ? at * sizeof(float) : at / KERN_ACT8_LEN * sizeof(kern_act8);
+        for (size_t i = 0; i < n; i++) acts[i] = (const char *)m->acts[first + i] + act_at;
+        if (floats) {
+            fill_floats(k, p, b + at * t->block_bytes, m->row_bytes, m->n_rows - row, depth, t);
+            k->multiply_floats(p, (const float *const *)acts, n, depth, p->sums);
+        } else {
+            fill(k, p, b + at / t->block_len * t->block_bytes, m->row_bytes, m->n_rows - row, depth, t);
+            k->multiply[t->id](p, (const kern_act8 *const *)acts, n, div_up(depth, KERN_ACT8_LEN), p->sums);
+        }
+    }
+    size_t n_rows = MIN(m->n_rows - row, (size_t)KERN_PANEL_ROWS);
+    for (size_t i = 0; i < n; i++) {
+        float *out = m->outs[first + i] + m->out_first + row;
+        memcpy(out, p->sums[i], n_rows * sizeof *out);
+        if (m->scale != 1) k->scale(out, m->scale, n_rows);
+    }
+}
+
+void kern_panel_run(const kern *k, const kern_matmul *m) {
+    const quant_type *t = quant_find(m->type);
+    for (size_t first = 0; first < m->n_act; first += KERN_PANEL_ACTS)
+        for (size_t row = 0; row < m->n_rows; row += KERN_PANEL_ROWS)
+            run_tile(k, m, t, row, first, MIN(m->n_act - first, (size_t)KERN_PANEL_ACTS));
+}
