@@ -75,7 +75,7 @@ static const struct {
     quant_id type;
     uint64_t seed;
 } experts[] = {
-    {QUANT_Q8_0, 28}, {QUANT_Q4_K, 105}, {QUANT_Q5_K, 33}, {QUANT_Q6_K, 103}, {QUANT_Q3_K, 105},
+    {QUANT_Q8_0, 28}, {QUANT_Q4_K, 105}, {QUANT_Q5_K, 33}, {QUANT_Q6_K, 104}, {QUANT_Q3_K, 105},
     {QUANT_IQ4_XS, 102}, {QUANT_MXFP4, 59},
 };
 
