@@ -24,7 +24,7 @@ uint32_t kern_cpu_features(void) {
     if ((saved & 0x06) != 0x06 || !all(b7, bit_AVX2 | bit_BMI2)) return 0; /* XMM, YMM */
     uint32_t features = KERN_CPU_AVX2;
     if ((saved & 0xE6) == 0xE6 && all(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ) &&
-        all(c7, bit_AVX512VBMI | bit_AVX512VNNI)) /* besides masks, ZMM */
+        all(c7, bit_AVX512VNNI)) /* besides masks, ZMM */
         features |= KERN_CPU_AVX512;
     return features;
 }

@@ -1,4 +1,4 @@
-/* kern_avx512.c: the level of CPUs with AVX-512 F BW VL DQ VNNI VBMI (Intel since Ice Lake, AMD since Zen 4).
+/* kern_avx512.c: the level of CPUs with AVX-512 F BW VL DQ VNNI (Intel since Cascade Lake, AMD since Zen 4).
  */
 #include "kern/vec_avx512.h"
 

@@ -91,6 +91,7 @@ struct kern {
     uint32_t needs;
     void (*prepare[KERN_ACT_FORMATS])(const float *x, size_t n, void *act);
     kern_act prompt_act[QUANT_ID_MAX];
+    bool has_min[QUANT_ID_MAX]; /* whether the multiplier takes offsets */
     void (*decode[QUANT_ID_MAX])(const kern_matmul *m);
     kern_load_rows *load_rows[QUANT_ID_MAX]; /* NULL for float types */
     kern_multiply *multiply[QUANT_ID_MAX];   /* the same */
@@ -130,21 +131,21 @@ extern const kern kern_scalar, kern_avx2, kern_avx512;
  * or 255). The others have integers plus 128 up to 255.
  *
  * Activations a scale: the peers use 32 for blocks below 256 weights, 256 for the others; half of the first and an eighth of
- * the second give about half of their error or less (docs/LAB.md). Q4_1, Q5_1 and NVFP4 are rare: they take a kind that is
- * there for others, and come out at four fifths. */
+ * the second give about half of their error or less (docs/LAB.md). Some rare types take a finer kind than they need, so
+ * that there are few: Q4_1 and Q5_1 have scales for 32, Q2_K could do with 32 activations, NVFP4's offsets are zero. */
 #define KERN_VECTOR_FORMATS(ROW)                    \
     ROW(q4_0, Q4_0, 32, 18, 32, 16, 0, 8, 31)       \
     ROW(q8_0, Q8_0, 32, 34, 32, 16, 0, 128, 255)    \
     ROW(q4_k, Q4_K, 256, 144, 32, 32, 1, 0, 31)     \
     ROW(q5_k, Q5_K, 256, 176, 32, 32, 1, 0, 31)     \
-    ROW(q6_k, Q6_K, 256, 210, 16, 32, 0, 32, 63)
+    ROW(q6_k, Q6_K, 256, 210, 16, 16, 0, 32, 63)
 #define KERN_OTHER_FORMATS(ROW)                 \
     ROW(q1_0, Q1_0, 128, 18, 32, 16, 0)         \
     ROW(q2_0, Q2_0, 64, 18, 32, 16, 0)          \
-    ROW(q4_1, Q4_1, 32, 20, 16, 32, 1)          \
+    ROW(q4_1, Q4_1, 32, 20, 16, 16, 1)          \
     ROW(q5_0, Q5_0, 32, 22, 32, 16, 0)          \
-    ROW(q5_1, Q5_1, 32, 24, 16, 32, 1)          \
-    ROW(q2_k, Q2_K, 256, 84, 16, 32, 1)         \
+    ROW(q5_1, Q5_1, 32, 24, 16, 16, 1)          \
+    ROW(q2_k, Q2_K, 256, 84, 16, 16, 1)         \
     ROW(q3_k, Q3_K, 256, 110, 16, 32, 0)        \
     ROW(iq1_s, IQ1_S, 256, 50, 32, 32, 0)       \
     ROW(iq1_m, IQ1_M, 256, 56, 16, 32, 0)       \
@@ -158,12 +159,12 @@ extern const kern kern_scalar, kern_avx2, kern_avx512;
     ROW(tq1_0, TQ1_0, 256, 54, 32, 32, 0)       \
     ROW(tq2_0, TQ2_0, 256, 66, 32, 32, 0)       \
     ROW(mxfp4, MXFP4, 32, 17, 32, 16, 0)        \
-    ROW(nvfp4, NVFP4, 64, 36, 16, 32, 0)
+    ROW(nvfp4, NVFP4, 64, 36, 16, 16, 1)
 /* The kinds of type that this makes for the panel kernels: the last five columns. Those of the second list, then those
  * that only the first has. */
 #define KERN_OTHER_KINDS(KIND) \
-    KIND(32, 16, 0, 128, 255) KIND(32, 32, 0, 128, 255) KIND(16, 32, 0, 128, 255) KIND(16, 32, 1, 128, 255)
-#define KERN_VECTOR_KINDS(KIND) KIND(32, 16, 0, 8, 31) KIND(32, 32, 1, 0, 31) KIND(16, 32, 0, 32, 63)
+    KIND(32, 16, 0, 128, 255) KIND(32, 32, 0, 128, 255) KIND(16, 32, 0, 128, 255) KIND(16, 16, 1, 128, 255)
+#define KERN_VECTOR_KINDS(KIND) KIND(32, 16, 0, 8, 31) KIND(32, 32, 1, 0, 31) KIND(16, 16, 0, 32, 63)
 #define KERN_FLOAT_FORMATS(ROW) \
     ROW(f32, F32, 4)            \
     ROW(f16, F16, 2)            \

@@ -18,6 +18,7 @@
     [QUANT_##id] = multiply_##group##_##acts##_##has_min##_##top,
 #define MULTIPLY_ENTRY_OTHER(type, id, len, bytes, group, acts, has_min, ...) \
     [QUANT_##id] = multiply_##group##_##acts##_##has_min##_255,
+#define MIN_ENTRY(type, id, len, bytes, group, acts, has_min, ...) [QUANT_##id] = has_min,
 #define ACT_ENTRY(type, id, len, bytes, group, acts, ...) [QUANT_##id] = KERN_ACT_I8_##acts,
 
 const kern VEC_TABLE = {
@@ -32,6 +33,7 @@ const kern VEC_TABLE = {
     .multiply_floats = multiply_floats,
     .turn = turn,
     .prompt_act = {KERN_VECTOR_FORMATS(ACT_ENTRY) KERN_OTHER_FORMATS(ACT_ENTRY)}, /* 0, KERN_ACT_F32, for float types */
+    .has_min = {KERN_VECTOR_FORMATS(MIN_ENTRY) KERN_OTHER_FORMATS(MIN_ENTRY)},
     .attn = attn_tile,
     .rms_norm = rms_norm,
     .add = add,

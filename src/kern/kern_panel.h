@@ -57,18 +57,19 @@ KERN_INLINE void panel_start(vi sum[VEC_SUBS], const int32_t *minus, format f) {
     for (size_t s = 0; s < VEC_SUBS; s++) sum[s] = start;
 }
 
-/* part = or += unit u of a block, times what differs between its two units: the scales of the weights or of the
- * activations, whichever are finer. */
-KERN_INLINE void panel_unit(vf part[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, size_t u, const kern_act8 *const *x,
-                            size_t n_tok, format f) {
+/* part = or += unit u of a block, times the scales that differ between its two units: of the weights, of the
+ * activations, or both. */
+KERN_INLINE void panel_unit(vf part[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, size_t u,
+                            const kern_act8 *const *x, size_t n_tok, format f) {
     vi sum[VEC_TOKENS][VEC_SUBS];
     for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], &x[t][block].minus[u], f);
     panel_steps(sum, p, sub, block, 4 * u, 4, x, n_tok, f);
     for (size_t s = 0; s < VEC_SUBS; s++) {
         vf scale = vf_load(p->scale[2 * block + u][sub + s]);
         for (size_t t = 0; t < n_tok; t++) {
-            vf by = f.group == 16 ? scale : vf_set(x[t][block].scale[u]);
-            part[t][s] = u == 0 ? vf_mul(vf_of_vi(sum[t][s]), by) : vf_fma(vf_of_vi(sum[t][s]), by, part[t][s]);
+            vf dot = vf_of_vi(sum[t][s]), by = f.group == 16 ? scale : vf_set(x[t][block].scale[u]);
+            if (f.group == 16 && f.acts == 16) dot = vf_mul(dot, vf_set(x[t][block].scale[u]));
+            part[t][s] = u == 0 ? vf_mul(dot, by) : vf_fma(dot, by, part[t][s]);
         }
     }
 }
@@ -84,16 +85,16 @@ KERN_INLINE void panel_offsets(vf acc[][VEC_SUBS], const kern_panel *p, size_t s
         }
 }
 
-/* acc += 32 columns. Three cases: one scale on either side, two for the weights, two for the activations. */
-KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, const kern_act8 *const *x, size_t n_tok,
-                             format f) {
+/* acc += 32 columns. What both units have in common is applied to their sum. */
+KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block,
+                             const kern_act8 *const *x, size_t n_tok, format f) {
     vf part[VEC_TOKENS][VEC_SUBS];
     if (f.group == 32 && f.acts == 32) {
         vi sum[VEC_TOKENS][VEC_SUBS];
         for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], &x[t][block].minus_both, f);
         panel_steps(sum, p, sub, block, 0, 8, x, n_tok, f);
         for (size_t t = 0; t < n_tok; t++)
-            for (size_t s = 0; s < VEC_SUBS; s++) part[t][s] = vf_of_vi(sum[t][s]);
+            for (size_t s = 0; s < VEC_SUBS; s++) part[t][s] = vf_mul(vf_of_vi(sum[t][s]), vf_set(x[t][block].scale[0]));
     } else {
         panel_unit(part, p, sub, block, 0, x, n_tok, f);
         panel_unit(part, p, sub, block, 1, x, n_tok, f);
@@ -101,8 +102,9 @@ KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub
     for (size_t s = 0; s < VEC_SUBS; s++) {
         vf scale = vf_load(p->scale[2 * block][sub + s]);
         for (size_t t = 0; t < n_tok; t++) {
-            if (f.group == 32 && f.acts == 32) part[t][s] = vf_mul(part[t][s], vf_set(x[t][block].scale[0]));
-            acc[t][s] = vf_fma(part[t][s], f.group == 16 ? vf_set(x[t][block].scale[0]) : scale, acc[t][s]);
+            if (f.group == 32) acc[t][s] = vf_fma(part[t][s], scale, acc[t][s]);
+            else if (f.acts == 32) acc[t][s] = vf_fma(part[t][s], vf_set(x[t][block].scale[0]), acc[t][s]);
+            else acc[t][s] = vf_add(acc[t][s], part[t][s]);
         }
     }
     if (f.has_min) panel_offsets(acc, p, sub, block, x, n_tok, f);

@@ -19,7 +19,7 @@ static void fill(const kern *k, kern_panel *p, const uint8_t *b, size_t row_byte
             for (size_t v = 0; v < 4; v++)
                 k->turn(rows.q[0] + 64 * v, KERN_CHUNK, p->q[step + 4 * v][sub], 16 * near, near);
             k->turn(rows.scale, sizeof rows.scale[0], p->scale[unit][sub], 4 * per_unit, per_unit);
-            if (t->has_min) k->turn(rows.min, sizeof rows.min[0], p->min[unit][sub], 4 * per_unit, per_unit);
+            if (k->has_min[t->id]) k->turn(rows.min, sizeof rows.min[0], p->min[unit][sub], 4 * per_unit, per_unit);
         }
     }
 }

@@ -1,4 +1,4 @@
-/* vec_avx512.h: the vector vocabulary (see vec_scalar.h) on 512-bit registers with VNNI and VBMI.
+/* vec_avx512.h: the vector vocabulary (see vec_scalar.h) on 512-bit registers with VNNI.
  */
 #ifndef LEAT_VEC_AVX512_H
 #define LEAT_VEC_AVX512_H
