@@ -58,15 +58,16 @@ WRAP := $(patsubst __wrap_%,-Wl$(comma)--wrap=%,$(shell grep -oh '__wrap_plat_[a
 
 all: $(B)/leat $(B)/libleat.a $(B)/libleat_posix.a $(if $(VALIDATE_C),$(B)/leat-validate)
 
-$(CORE_O): $(B)/obj/%.o: %.c | $(B)/version.h
+# Flags are part of what an object is: objects follow the Makefile too.
+$(CORE_O): $(B)/obj/%.o: %.c Makefile | $(B)/version.h
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(FREE) $(call isa_flags,$<) $(call small_flags,$<) -c $< -o $@
-$(call obj,$(POSIX_C) $(HOSTED_C) $(VALIDATE_C)): $(B)/obj/%.o: %.c
+$(call obj,$(POSIX_C) $(HOSTED_C) $(VALIDATE_C)): $(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -c $< -o $@
-$(TEST_O) $(call obj,$(FUZZ_C)): $(B)/obj/%.o: %.c
+$(TEST_O) $(call obj,$(FUZZ_C)): $(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -Itests -c $< -o $@
