@@ -51,6 +51,7 @@ KERN_INLINE vf sum_pairs(vf a) { return vf_add(a, vf_swap(a)); }
  * integers is sum(x q) / sum(q q), which leaves an error of sum(x x) - sum(x q)^2 / sum(q q). */
 static void best_scales(const vf x[16], bool pairs, vf *inverse, vf *scale) {
     vf top = vf_set(0), best = vf_set(0);
+    *inverse = *scale = vf_set(0); /* written in the first round; the compiler need not see it */
     for (size_t i = 0; i < 16; i++) top = vf_peak(top, x[i]);
     if (pairs) top = vf_peak(top, vf_swap(top));
     vf per_step = vf_div(vf_set(1), vf_max(vf_set(0x1p-100f), top)); /* in this order NaN stays */
