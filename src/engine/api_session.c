@@ -50,7 +50,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     pool_opts workers = {.n_workers = o->n_threads, .pin = !o->no_pin};
     kv_shape shape = model_kv_shape(m->model);
     if ((code = pick_kern(&s->kern, o->isa, e)) || (code = pool_open(&s->pool, &workers, e))) goto fail;
-    model_graph_opts graph = {.kern = s->kern, .pool = s->pool, .rows_max = s->rows_max, .n_ctx = s->n_ctx};
+    model_graph_opts graph = {.kern = s->kern, .pool = s->pool, .rows_max = s->rows_max};
     if ((code = model_graph_open(&s->graph, m->model, &graph, e)) ||
         (code = kv_open(&s->cache, &shape, s->n_ctx, 1, e)) || (code = kv_seq_open(s->cache, &s->sequence, e)))
         goto fail;

@@ -11,7 +11,7 @@ struct model_graph {
     arena memory;
     const model *model;
     dev *dev;
-    size_t rows_max, logits_max, n_ctx;
+    size_t rows_max, logits_max;
     dev_buf x, q, k, v, attn, proj;              /* (rows, ...) */
     dev_buf gate, up;                            /* (rows, n_ff or n_ff_shared) */
     dev_buf router, shared, shared_gate;         /* (rows, n_expert), (rows, n_embd), (rows, 1) */
@@ -98,7 +98,6 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
     g->memory = memory;
     g->model = m;
     g->rows_max = o->rows_max;
-    g->n_ctx = o->n_ctx;
     g->logits_max = MIN(MAX(LOGITS_BYTES / (s->n_vocab * sizeof(float)), 1), o->rows_max);
     buffer_plan buffers[BUFFERS];
     size_t n_in = MAX(MAX(s->n_embd, s->n_head * s->dim_v), MAX(s->n_ff, s->n_ff_shared));

@@ -50,7 +50,6 @@ typedef struct model_graph_opts {
     const kern *kern;
     pool *pool;        /* borrowed */
     size_t rows_max;   /* tokens a step */
-    size_t n_ctx;      /* most positions of a sequence */
 } model_graph_opts;
 err_code model_graph_open(model_graph **out, const model *m, const model_graph_opts *o, err *e);
 void model_graph_close(model_graph *g); /* accepts NULL */
