@@ -45,7 +45,10 @@ endif
 ISA_avx2 := -mavx2 -mfma -mf16c -mbmi2
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mbmi2
 ISA_O := $(if $(filter 0,$(SAN)),-O3,-O1)
-isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) $(ISA_O))$(if $(filter %_avx512.c,$(1)),$(ISA_avx512) $(ISA_O))
+# The scalar level passes vectors wider than the registers only within its own file: no ABI is at stake.
+ISA_scalar := -Wno-psabi
+isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) $(ISA_O))$(if $(filter %_avx512.c,$(1)),$(ISA_avx512) $(ISA_O))$(if \
+	$(filter %_scalar.c,$(1)),$(ISA_scalar))
 # The commands wait for the engine or for the user: small matters more than fast.
 small_flags = $(if $(filter src/tools/%,$(1)),$(if $(filter 0,$(SAN)),-Os))
 

@@ -50,11 +50,11 @@ KERN_INLINE vf sum_pairs(vf a) { return vf_add(a, vf_swap(a)); }
  * chance, so ACT8_TRIES scales are tried, from the one that makes the peak 127 down; for each the best multiplier of its
  * integers is sum(x q) / sum(q q), which leaves an error of sum(x x) - sum(x q)^2 / sum(q q). */
 static void best_scales(const vf x[16], bool pairs, vf *inverse, vf *scale) {
-    vf top = vf_set(0), best = vf_set(0);
-    *inverse = *scale = vf_set(0); /* written in the first round; the compiler need not see it */
+    vf top = vf_set(0), best = vf_set(-1);
     for (size_t i = 0; i < 16; i++) top = vf_peak(top, x[i]);
     if (pairs) top = vf_peak(top, vf_swap(top));
     vf per_step = vf_div(vf_set(1), vf_max(vf_set(0x1p-100f), top)); /* in this order NaN stays */
+    *inverse = *scale = vf_mul(top, vf_set(0)); /* for NaN and infinity, which no sum is above */
     for (size_t k = 0; k < ACT8_TRIES; k++) {
         vf by = vf_mul(per_step, vf_set((float)(KERN_ACT8_MAX - k))), xq = vf_set(0), qq = vf_set(0);
         for (size_t i = 0; i < 16; i++) {
@@ -67,9 +67,9 @@ static void best_scales(const vf x[16], bool pairs, vf *inverse, vf *scale) {
             qq = sum_pairs(qq);
         }
         vf multiplier = vf_div(xq, vf_max(vf_set(0x1p-100f), qq)), kept = vf_mul(xq, multiplier);
-        *inverse = k ? vf_where_above(kept, best, by, *inverse) : by;
-        *scale = k ? vf_where_above(kept, best, multiplier, *scale) : multiplier;
-        best = k ? vf_max(kept, best) : kept;
+        *inverse = vf_where_above(kept, best, by, *inverse);
+        *scale = vf_where_above(kept, best, multiplier, *scale);
+        best = vf_max(kept, best);
     }
 }
 

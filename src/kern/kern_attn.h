@@ -1,13 +1,11 @@
 /* kern_attn.h: attention over one tile of positions (template of a level).
  *
- * Online softmax (Milakov, Gimelshein 2018; FlashAttention, Dao 2022), four queries at a time where there are four: a
- * row of K or V is converted once for the four. A query's sums have the same order either way, and rows that it
+ * Online softmax (Milakov, Gimelshein 2018; FlashAttention, Dao 2022), VEC_QUERIES at a time where there are as many: a
+ * row of K or V is converted once for them. A query's sums have the same order either way, and rows that it
  * does not see are never multiplied for it, not even by zero: they may hold infinities.
  */
 #ifndef LEAT_KERN_ATTN_H
 #define LEAT_KERN_ATTN_H
-
-#define ATTN_QUERIES 4
 
 KERN_INLINE vf load_f16_n(const uint16_t *p, size_t n) {
     if (n == 16) return vf_load_f16(p);
@@ -16,29 +14,34 @@ KERN_INLINE vf load_f16_n(const uint16_t *p, size_t n) {
     return vf_load_f16(padded);
 }
 
-/* scores[i][p] for n queries and positions [from, to); n is 1 or 4. 16 dot products at once: their sums across a vector
+/* dot[i * per + j] += query i times row j, over 16 dimensions of which `here` exist. */
+KERN_INLINE void attn_step(vf dot[16], const float *q, size_t q_stride, const uint16_t *const *rows, size_t d, size_t here,
+                           size_t n) {
+    size_t per = 16 / n;
+    vf x[VEC_QUERIES];
+    for (size_t i = 0; i < n; i++) x[i] = here == 16 ? vf_load(q + i * q_stride + d) : vf_load_n(q + i * q_stride + d, here);
+    for (size_t j = 0; j < per; j++) {
+        vf row = here == 16 ? vf_load_f16(rows[j] + d) : load_f16_n(rows[j] + d, here);
+        for (size_t i = 0; i < n; i++) dot[per * i + j] = vf_fma(x[i], row, dot[per * i + j]);
+    }
+}
+
+/* scores[i][p] for n queries and positions [from, to); n is 1 or VEC_QUERIES. 16 dot products at once: their sums across a vector
  * share the shuffles. Positions past the end repeat the last one. */
 KERN_INLINE void attn_scores(const kern_attn *a, size_t first, size_t n, size_t from, size_t to,
-                             float scores[][KERN_ATTN_TILE]) {
-    size_t per = 16 / n;
+                             float scores[][KERN_ATTN_TILE + 16]) {
+    const float *q = a->q + first * a->dim_k;
+    size_t per = 16 / n, whole = a->dim_k / 16 * 16;
     for (size_t at = from; at < to; at += per) {
         vf dot[16];
-        const uint16_t *k[16];
-        for (size_t j = 0; j < 16; j++) dot[j] = vf_set(0);
-        for (size_t j = 0; j < per; j++) k[j] = a->k + MIN(at + j, to - 1) * a->k_stride;
-        for (size_t d = 0; d < a->dim_k; d += 16) {
-            size_t here = MIN(a->dim_k - d, 16);
-            vf q[ATTN_QUERIES];
-            for (size_t i = 0; i < n; i++) q[i] = vf_load_n(a->q + (first + i) * a->dim_k + d, here);
-            for (size_t j = 0; j < per; j++) {
-                vf row = load_f16_n(k[j] + d, here);
-                for (size_t i = 0; i < n; i++) dot[per * i + j] = vf_fma(q[i], row, dot[per * i + j]);
-            }
-        }
+        const uint16_t *rows[16];
         float sums[16];
+        for (size_t j = 0; j < 16; j++) dot[j] = vf_set(0);
+        for (size_t j = 0; j < per; j++) rows[j] = a->k + MIN(at + j, to - 1) * a->k_stride;
+        for (size_t d = 0; d < whole; d += 16) attn_step(dot, q, a->dim_k, rows, d, 16, n);
+        if (whole < a->dim_k) attn_step(dot, q, a->dim_k, rows, whole, a->dim_k - whole, n);
         vf_store(sums, vf_sum_each(dot));
-        for (size_t i = 0; i < n; i++)
-            for (size_t j = 0; j < MIN(per, to - at); j++) scores[i][at + j] = sums[per * i + j];
+        for (size_t i = 0; i < n; i++) memcpy(scores[i] + at, sums + per * i, per * sizeof *sums);
     }
 }
 
@@ -65,11 +68,11 @@ static void attn_weigh(const kern_attn *a, size_t i, float *scores) {
 
 /* acc += weights * V over positions [from, to) for n queries, VEC_STRIP vectors of their outputs at a time. */
 KERN_INLINE void attn_values(const kern_attn *a, size_t first, size_t n, size_t from, size_t to,
-                             float weights[][KERN_ATTN_TILE]) {
+                             float weights[][KERN_ATTN_TILE + 16]) {
     size_t d = 0;
     if (from >= to) return;
     for (; d + 16 * VEC_STRIP <= a->dim_v; d += 16 * VEC_STRIP) {
-        vf acc[ATTN_QUERIES][VEC_STRIP];
+        vf acc[VEC_QUERIES][VEC_STRIP];
         for (size_t i = 0; i < n; i++)
             for (size_t s = 0; s < VEC_STRIP; s++) acc[i][s] = vf_load(a->acc + (first + i) * a->dim_v + d + 16 * s);
         for (size_t p = from; p < to; p++) {
@@ -93,13 +96,13 @@ KERN_INLINE void attn_values(const kern_attn *a, size_t first, size_t n, size_t 
     }
 }
 
-static void attn_values_1(const kern_attn *a, size_t i, size_t from, size_t to, float weights[][KERN_ATTN_TILE]) {
+static void attn_values_1(const kern_attn *a, size_t i, size_t from, size_t to, float weights[][KERN_ATTN_TILE + 16]) {
     attn_values(a, i, 1, from, to, weights);
 }
 
-/* n queries, n being 1 or 4. What all four see goes together; what lies before and after, one by one. */
+/* n queries, n being 1 or VEC_QUERIES. What all of them see goes together; what lies before and after, one by one. */
 KERN_INLINE void attn_queries(const kern_attn *a, size_t first, size_t n) {
-    float scores[ATTN_QUERIES][KERN_ATTN_TILE];
+    float scores[VEC_QUERIES][KERN_ATTN_TILE + 16]; /* the last step may write beyond */
     size_t from = KERN_ATTN_TILE, to = 0, all_from = 0, all_to = KERN_ATTN_TILE;
     for (size_t i = first; i < first + n; i++) {
         if (a->from[i] >= a->to[i]) {
@@ -126,7 +129,7 @@ KERN_INLINE void attn_queries(const kern_attn *a, size_t first, size_t n) {
 
 static void attn_tile(const kern_attn *a) {
     size_t i = 0;
-    for (; i + ATTN_QUERIES <= a->n_q; i += ATTN_QUERIES) attn_queries(a, i, ATTN_QUERIES);
+    for (; VEC_QUERIES > 1 && i + VEC_QUERIES <= a->n_q; i += VEC_QUERIES) attn_queries(a, i, VEC_QUERIES);
     for (; i < a->n_q; i++) attn_queries(a, i, 1);
 }
 

@@ -19,6 +19,7 @@
 #define VEC_FLOAT_TOKENS 6
 #define VEC_ACTS 2
 #define VEC_AHEAD 2048
+#define VEC_QUERIES 4
 #define VEC_STRIP 1
 /* 16 bits hold 4 sums of 2 products of 31 * 127 (31496), or 2 of 63 * 127 (32004). */
 #define VEC_STEPS(q_max, n) ((q_max) <= 31 ? 4 : (q_max) <= 63 ? 2 : (n))

@@ -16,6 +16,7 @@
 #define VEC_FLOAT_TOKENS 12
 #define VEC_ACTS 4
 #define VEC_AHEAD 8192
+#define VEC_QUERIES 4
 #define VEC_STRIP 4
 #define VEC_STEPS(q_max, n) (n)
 
