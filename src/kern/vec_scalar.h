@@ -29,13 +29,23 @@ typedef int32_t vi __attribute__((vector_size(64)));
 typedef float vf __attribute__((vector_size(64)));
 typedef int16_t words __attribute__((vector_size(64)));
 typedef uint16_t uwords __attribute__((vector_size(64)));
+typedef int32_t lane __attribute__((vector_size(16)));
+typedef float float_lane __attribute__((vector_size(16)));
 #define EACH16 for (size_t i = 0; i < 16; i++)
+
+/* The same 4 bytes in all places; by lanes, or compilers store 16 words and wait for them. */
+static inline vi splat(int32_t x) {
+    lane l = (lane){0} + x, all[4] = {l, l, l, l};
+    vi r;
+    memcpy(&r, all, 64);
+    return r;
+}
 
 /* ---- bytes ------------------------------------------------------------------------------------------ */
 
 static inline vb vb_load(const void *p) { vb r; memcpy(&r, p, 64); return r; }
 static inline void vb_store(void *p, vb a) { memcpy(p, &a, 64); }
-static inline vb vb_set(uint8_t x) { return (vb){0} + x; }
+static inline vb vb_set(uint8_t x) { return (vb)splat(x * 0x01010101); }
 static inline vb vb_xor(vb a, vb b) { return a ^ b; }
 /* Lane j is the 16 bytes at p + j * stride. */
 static inline vb vb_load_lanes(const void *p, size_t stride) {
@@ -43,12 +53,11 @@ static inline vb vb_load_lanes(const void *p, size_t stride) {
     for (size_t j = 0; j < 4; j++) memcpy(r + 16 * j, (const char *)p + j * stride, 16);
     return vb_load(r);
 }
-/* The same 4 bytes in all places. */
-static inline vb vb_load_4(const void *p) { return (vb)((vi){0} + (int32_t)load_u32(p)); }
+static inline vb vb_load_4(const void *p) { return (vb)splat((int32_t)load_u32(p)); }
 
 /* ---- int32 ------------------------------------------------------------------------------------------ */
 
-static inline vi vi_set(int32_t x) { return (vi){0} + x; }
+static inline vi vi_set(int32_t x) { return splat(x); }
 /* Rounds to the nearest even; |x| < 2^22. */
 static inline vi vi_of_vf(vf x) { return (vi)(x + 0x1.8p23f) - 0x4B400000; }
 static inline vi vi_load_1(const int32_t *p) { return vi_set(*p); }
@@ -90,13 +99,24 @@ static inline vi vd_end(vi sum, vd d, int q_max) { (void)sum; (void)q_max; retur
 
 /* ---- float ------------------------------------------------------------------------------------------ */
 
-static inline vf vf_set(float x) { return x - (vf){0}; }
+static inline vf vf_set(float x) { return (vf)splat((int32_t)bits_of_f32(x)); }
 static inline vf vf_load(const void *p) { vf r; memcpy(&r, p, 64); return r; }
 static inline void vf_store(float *p, vf a) { memcpy(p, &a, 64); }
 /* The first n <= 16 elements, zero after them. */
 static inline vf vf_load_n(const float *p, size_t n) { vf r = {0}; memcpy(&r, p, 4 * n); return r; }
 static inline void vf_store_n(float *p, vf a, size_t n) { memcpy(p, &a, 4 * n); }
-static inline vf vf_load_f16(const void *p) { vf r; EACH16 r[i] = quant_half((const char *)p + 2 * i); return r; }
+/* Shifted into place a half is 2^112 too small, also where it is subnormal; infinities and NaN have an exponent of their
+ * own, NaN becomes quiet. */
+static inline vf vf_load_f16(const void *p) {
+    int32_t halves[16];
+    EACH16 halves[i] = load_u16((const char *)p + 2 * i);
+    vi h;
+    memcpy(&h, halves, 64);
+    vi rest = h & 0x7FFF, shifted = rest << 13, special = (0x7BFF - rest) >> 31, nan = (0x7C00 - rest) >> 31;
+    vi bits = (vi)((vf)shifted * 0x1p112f);
+    bits = (bits & ~special) | ((shifted | 0x7F800000 | (nan & 0x400000)) & special);
+    return (vf)(bits | (h & 0x8000) << 16);
+}
 static inline void vf_store_f16(uint16_t *p, vf a) { EACH16 p[i] = f16_of_f32(a[i]); }
 static inline vf vf_load_bf16(const void *p) {
     vf r;
@@ -113,9 +133,15 @@ static inline vf vf_div(vf a, vf b) { return a / b; }
 static inline vf vf_fma(vf a, vf b, vf c) { return a * b + c; }
 /* c - a * b */
 static inline vf vf_fnma(vf a, vf b, vf c) { return c - a * b; }
-/* a > b ? x : y */
+/* a > b ? x : y. By lanes, or compilers compare element by element. */
 static inline vf vf_where_above(vf a, vf b, vf x, vf y) {
-    vi mask = a > b;
+    float_lane p[4], q[4];
+    lane m[4];
+    vi mask;
+    memcpy(p, &a, 64);
+    memcpy(q, &b, 64);
+    for (size_t j = 0; j < 4; j++) m[j] = p[j] > q[j];
+    memcpy(&mask, m, 64);
     return (vf)(((vi)x & mask) | ((vi)y & ~mask));
 }
 /* Where one is no number, the second is the result. */
@@ -123,7 +149,7 @@ static inline vf vf_max(vf a, vf b) { return vf_where_above(a, b, a, b); }
 static inline vf vf_min(vf a, vf b) { return vf_where_above(b, a, a, b); }
 /* The larger magnitude; NaN counts as larger than infinity, so that it is never lost. */
 static inline vf vf_peak(vf a, vf b) {
-    vi x = (vi)a & 0x7FFFFFFF, y = (vi)b & 0x7FFFFFFF, mask = x > y;
+    vi x = (vi)a & 0x7FFFFFFF, y = (vi)b & 0x7FFFFFFF, mask = (y - x) >> 31;
     return (vf)((x & mask) | (y & ~mask));
 }
 static inline float vf_peak_all(vf a) {
