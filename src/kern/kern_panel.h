@@ -34,7 +34,7 @@ KERN_INLINE void load_rows(kern_rows *to, const uint8_t *b, size_t row_bytes, si
 /* Steps [from, from + n) of a block's 8, added to sum. */
 KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, size_t from, size_t n,
                              const kern_act8 *const *x, size_t n_tok, format f) {
-    for (size_t at = from; at < from + n; at += VEC_STEPS(f.top, n)) {
+    for (size_t at = from, to = from + VEC_ROLLED(f.top, n); at < to; at += VEC_STEPS(f.top, n)) {
         vd d[VEC_TOKENS][VEC_SUBS];
         for (size_t t = 0; t < n_tok; t++)
             for (size_t s = 0; s < VEC_SUBS; s++) d[t][s] = vd_start(sum[t][s], f.top);

@@ -22,7 +22,13 @@
 #define VEC_QUERIES 4
 #define VEC_STRIP 1
 /* 16 bits hold 4 sums of 2 products of 31 * 127 (31496), or 2 of 63 * 127 (32004). */
-#define VEC_STEPS(q_max, n) ((q_max) <= 31 ? 4 : (q_max) <= 63 ? 2 : (n))
+#define VEC_STEPS(q_max, n) ((q_max) <= 31 ? 4 : (q_max) <= 63 ? 2 : 1)
+/* Unrolled, the steps of wide weights do not fit the registers. */
+#define VEC_ROLLED(q_max, n) ((q_max) <= 63 ? (n) : opaque(n))
+static inline size_t opaque(size_t n) {
+    __asm__("" : "+r"(n));
+    return n;
+}
 
 typedef struct vb { __m256i a, b; } vb; /* lanes 0, 1 and 2, 3 */
 typedef struct vi { __m256i a, b; } vi;

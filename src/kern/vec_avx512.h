@@ -19,6 +19,7 @@
 #define VEC_QUERIES 4
 #define VEC_STRIP 4
 #define VEC_STEPS(q_max, n) (n)
+#define VEC_ROLLED(q_max, n) (n)
 
 typedef __m512i vb;
 typedef __m512i vi;

@@ -22,6 +22,7 @@
 #define VEC_QUERIES 1       /* queries that the attention kernel takes together                 */
 #define VEC_STRIP 1         /* vectors of a query's output that the attention kernel holds */
 #define VEC_STEPS(q_max, n) (n) /* of n dot steps, how many go between vd_start and vd_end      */
+#define VEC_ROLLED(q_max, n) (n) /* n, opaque where the loop over steps must not be unrolled */
 
 /* Vectors of the compiler: it has them on every machine, with whatever registers there are. */
 typedef uint8_t vb __attribute__((vector_size(64)));
