@@ -15,7 +15,7 @@
 #define VEC_TABLE kern_avx2
 #define VEC_NEEDS KERN_CPU_AVX2
 #define VEC_SUBS 1
-#define VEC_TOKENS 4
+#define VEC_TOKENS 3
 #define VEC_FLOAT_TOKENS 6
 #define VEC_ACTS 2
 #define VEC_AHEAD 2048
