@@ -46,7 +46,7 @@ static inline vi splat(int32_t x) {
 
 static inline vb vb_load(const void *p) { vb r; memcpy(&r, p, 64); return r; }
 static inline void vb_store(void *p, vb a) { memcpy(p, &a, 64); }
-static inline vb vb_set(uint8_t x) { return (vb)splat(x * 0x01010101); }
+static inline vb vb_set(uint8_t x) { return (vb)splat((int32_t)(x * 0x01010101u)); }
 static inline vb vb_xor(vb a, vb b) { return a ^ b; }
 /* Lane j is the 16 bytes at p + j * stride. */
 static inline vb vb_load_lanes(const void *p, size_t stride) {
