@@ -50,6 +50,9 @@ err_code gguf_open_opts(gguf **out, const char *path, const gguf_opts *opts, err
 /* "Q4_K"; also the retired and the integer types, which leat does not run; "type 99" is "unknown". Static. */
 const char *gguf_type_name(uint32_t type_id);
 
+/* Names are printed to terminals and put into JSON: UTF-8 without control characters. */
+bool gguf_name_ok(str s);
+
 uint32_t gguf_version(const gguf *g);
 uint32_t gguf_alignment(const gguf *g);
 size_t gguf_part_count(const gguf *g);

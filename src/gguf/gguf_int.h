@@ -85,8 +85,6 @@ size_t gguf_index_find(const gguf_index *x, const void *items, size_t stride, ui
 /* Bytes of one value of a fixed-size kind; 0 for strings, arrays and unknown kinds. */
 size_t gguf_kind_bytes(uint32_t kind);
 
-/* Names are printed to terminals and put into JSON: UTF-8 without control characters. */
-bool gguf_name_ok(str s);
 /* For "%.*s": at most 64 bytes of a name, cut between characters. */
 static inline int gguf_shown(str s) { return (int)utf8_complete(s.ptr, MIN(s.len, (size_t)64)); }
 
