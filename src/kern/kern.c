@@ -65,6 +65,11 @@ size_t kern_row_step(const kern *k) {
     return KERN_PANEL_ROWS;
 }
 
+quant_encode *kern_encoder(const kern *k, quant_id type) {
+    const quant_type *t = quant_find(type);
+    return k->encoders ? k->encoders[type] : t ? t->encode : NULL;
+}
+
 /* ---- the rest ------------------------------------------------------------------------------------------- */
 
 void kern_run_attn(const kern *k, const kern_attn *a) { k->attn(a); }

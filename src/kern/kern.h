@@ -85,6 +85,12 @@ void kern_rope(const kern *k, float *x, const float *cos_sin, size_t n_rot, bool
 void kern_f16_of_f32(const kern *k, const float *x, uint16_t *out, size_t n); /* round to nearest even */
 void kern_f32_of_f16(const kern *k, const uint16_t *x, float *out, size_t n);
 
+/* ---- encoding --------------------------------------------------------------------------------------------- */
+
+/* The encoder of a type (see quant.h) for this instruction set: the bytes are those of the reference, at every level.
+ * NULL for what has none. */
+quant_encode *kern_encoder(const kern *k, quant_id type);
+
 /* ---- for the bench: what this machine can do -------------------------------------------------------- */
 
 /* Sums bytes[0..n) in the widest loads: a read-bandwidth probe. */

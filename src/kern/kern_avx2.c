@@ -8,6 +8,7 @@
 kern_unpack *const kern_unpack_avx2[QUANT_ID_MAX] = {KERN_OTHER_FORMATS(UNPACKER)};
 
 #define VEC_UNPACK(t) (kern_unpack_avx2[(t)->id])
+#define VEC_ENCODERS kern_encoders_avx2
 #define VEC_FORMATS(VECTOR, OTHER) KERN_VECTOR_FORMATS(VECTOR) KERN_OTHER_FORMATS(OTHER)
 #define VEC_KINDS(KIND) KERN_VECTOR_KINDS(KIND)
 #define VEC_OTHER_KINDS(KIND) KERN_OTHER_KINDS(KIND)

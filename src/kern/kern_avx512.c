@@ -3,6 +3,7 @@
 #include "kern/vec_avx512.h"
 
 #define VEC_UNPACK(t) (kern_unpack_avx2[(t)->id])
+#define VEC_ENCODERS kern_encoders_avx512
 #define VEC_FORMATS(VECTOR, OTHER) KERN_VECTOR_FORMATS(VECTOR) KERN_OTHER_FORMATS(OTHER)
 #define VEC_KINDS(KIND) KERN_VECTOR_KINDS(KIND)
 #define VEC_OTHER_KINDS(KIND) KERN_OTHER_KINDS(KIND)

@@ -112,12 +112,16 @@ struct kern {
     void (*rope)(float *x, const float *cos_sin, size_t n_rot, bool interleaved);
     void (*f16_of_f32)(const float *x, uint16_t *out, size_t n);
     void (*f32_of_f16)(const uint16_t *x, float *out, size_t n);
+    quant_encode *const *encoders; /* by type; NULL: those of quant/ */
     uint64_t (*read)(const void *bytes, size_t n);
     uint64_t (*dot_peak)(bool floats, uint64_t rounds);
 };
 
 typedef void kern_unpack(const void *blocks, quant_unpacked *out, size_t n);
 extern kern_unpack *const kern_unpack_avx2[QUANT_ID_MAX]; /* quant_unpack.h compiled for AVX2, which AVX-512 uses too */
+
+/* encode.h compiled for each instruction set (encode_<level>.c). */
+extern quant_encode *const kern_encoders_avx2[QUANT_ID_MAX], *const kern_encoders_avx512[QUANT_ID_MAX];
 
 /* The levels that this architecture has, slowest first, NULL at the end; and what this CPU has (cpu.c). */
 extern const kern *const kern_levels[];

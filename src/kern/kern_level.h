@@ -46,6 +46,7 @@ const kern VEC_TABLE = {
     .rope = rope,
     .f16_of_f32 = to_f16,
     .f32_of_f16 = from_f16,
+    .encoders = VEC_ENCODERS,
     .read = read_bytes,
     .dot_peak = dot_peak,
 };

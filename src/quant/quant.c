@@ -1,9 +1,11 @@
-/* quant.c: the table of tensor types, and their decoders.
+/* quant.c: the table of tensor types, their decoders, and the encoders compiled for no machine in particular.
  *
  * A decoder multiplies what quant_unpack.h reads out: one description of each format serves reference and kernels
  * alike. It refuses nothing: ids are checked by quant_find, sizes by quant_bytes, and any bytes are a valid block.
- * Next: quant_unpack.h (the formats), quant_grids.c (codebooks), kern/ (the fast paths).
+ * Next: quant_unpack.h (the formats), quant_grids.c (codebooks), encode.h (the encoders), kern/ (the fast paths).
  */
+#include "quant/encode_plain.h"
+#include "quant/encode.h"
 #include "quant/quant_scalar.h"
 #include "quant/quant_unpack.h"
 
@@ -45,18 +47,27 @@ static void decode_f64(const void *blocks, float *out, size_t n) {
 QUANT_PACKED_TYPES(DECODER, DECODER)
 #undef DECODER
 
-/* By id; the gaps have no name. */
+/* Two bits a weight and less are wrong about so much that it has to be known where that matters. */
+#define POOR(id)                                                                                                     \
+    (QUANT_##id == QUANT_IQ2_XXS || QUANT_##id == QUANT_IQ2_XS || QUANT_##id == QUANT_IQ2_S ||                       \
+     QUANT_##id == QUANT_IQ1_S || QUANT_##id == QUANT_IQ1_M)
+#define FLOAT(type, id, bytes) \
+    [QUANT_##id] = {#id, QUANT_##id, 1, bytes, false, decode_##type, NULL, encode_##type, false},
 #define PACKED(type, id, len, bytes) \
-    [QUANT_##id] = {#id, QUANT_##id, len, bytes, false, decode_##type, quant_unpack_##type},
+    [QUANT_##id] = {#id, QUANT_##id, len, bytes, false, decode_##type, quant_unpack_##type, encode_##type, POOR(id)},
 #define PACKED_MIN(type, id, len, bytes) \
-    [QUANT_##id] = {#id, QUANT_##id, len, bytes, true, decode_##type, quant_unpack_##type},
+    [QUANT_##id] = {#id, QUANT_##id, len, bytes, true, decode_##type, quant_unpack_##type, encode_##type, POOR(id)},
+
+/* By id; the gaps have no name. */
 static const quant_type types[QUANT_ID_MAX] = {
-    [QUANT_F32] = {"F32", QUANT_F32, 1, 4, false, decode_f32, NULL},
-    [QUANT_F16] = {"F16", QUANT_F16, 1, 2, false, decode_f16, NULL},
-    [QUANT_BF16] = {"BF16", QUANT_BF16, 1, 2, false, decode_bf16, NULL},
-    [QUANT_F64] = {"F64", QUANT_F64, 1, 8, false, decode_f64, NULL},
+    FLOAT(f32, F32, 4)
+    FLOAT(f16, F16, 2)
+    FLOAT(bf16, BF16, 2)
+    FLOAT(f64, F64, 8)
     QUANT_PACKED_TYPES(PACKED, PACKED_MIN)
 };
+#undef POOR
+#undef FLOAT
 #undef PACKED
 #undef PACKED_MIN
 
@@ -84,4 +95,16 @@ bool quant_bytes(const quant_type *t, uint64_t n, size_t *out) {
     uint64_t n_blocks = n / t->block_len;
     if (n % t->block_len != 0 || n_blocks > SIZE_MAX) return false;
     return mul_size((size_t)n_blocks, t->block_bytes, out);
+}
+
+size_t quant_find_not_finite(const float *x, size_t n) {
+    for (size_t at = 0; at < n; at += 256) { /* whole pieces first, without a branch a weight */
+        size_t len = MIN(n - at, 256);
+        uint32_t found = 0;
+        for (size_t i = 0; i < len; i++) found |= (bits_of_f32(x[at + i]) & 0x7fffffff) + 0x800000;
+        if (!(found >> 31)) continue;
+        for (size_t i = 0; i < len; i++)
+            if (!f32_is_finite(x[at + i])) return at + i;
+    }
+    return n;
 }

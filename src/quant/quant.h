@@ -1,8 +1,9 @@
-/* quant.h: the tensor types of GGUF and the reference decoder of each.
+/* quant.h: the tensor types of GGUF, the reference decoder and the encoder of each.
  *
  * One table row a type. Decoding here is the specification: bit-exact with the reference vectors, plain C,
  * one block at a time. The fast paths live in kern/ and are checked against this; they may compile the unpackers for
- * their own instruction set from quant_unpack.h, where the formats are described. There are no encoders yet.
+ * their own instruction set from quant_unpack.h, where the formats are described. The encoders (encode.h) are compiled
+ * for each instruction set as well (kern_encoder) and give the same bytes everywhere.
  */
 #ifndef LEAT_QUANT_H
 #define LEAT_QUANT_H
@@ -53,6 +54,12 @@ typedef struct quant_unpacked {
     float min[16]; /* zero for types without an offset */
 } quant_unpacked;
 
+/* Encodes n weights of one row, a multiple of block_len. importance: n factors, finite and not negative, of the squared
+ * error of each weight (the mean square of what the column is multiplied with); NULL: all weights matter alike. Any
+ * x is allowed and gives blocks that decode to finite values (but F16, BF16, F32 and F64, which keep what is not
+ * finite): NaN counts as zero, what is too large as the largest that fits. */
+typedef void quant_encode(const float *x, const float *importance, void *blocks, size_t n);
+
 typedef struct quant_type {
     const char *name;      /* "Q4_K", as tools print it */
     quant_id id;
@@ -64,6 +71,8 @@ typedef struct quant_type {
     /* Unpacks n <= 256 weights (a multiple of block_len) starting at a block; NULL for F32 F16 BF16 F64.
      * Where n < 256 the rest of q is zero. */
     void (*unpack)(const void *blocks, quant_unpacked *out, size_t n);
+    quant_encode *encode;  /* the reference; NULL where there is none */
+    bool needs_importance; /* so few bits that nothing good comes out without; encode then still works with NULL */
 } quant_type;
 
 /* NULL when the id is not a storable type that leat knows. */
@@ -71,5 +80,7 @@ const quant_type *quant_find(uint32_t id);
 const quant_type *quant_find_name(str name); /* case-insensitive */
 /* Bytes of n weights; false when n is no multiple of the block or the size overflows. */
 bool quant_bytes(const quant_type *t, uint64_t n, size_t *out);
+/* The first infinity or NaN of x, or n: what an encoder should not be given. */
+size_t quant_find_not_finite(const float *x, size_t n);
 
 #endif

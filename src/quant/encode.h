@@ -1,0 +1,84 @@
+/* encode.h: the encoders of all tensor types, and a row for each.
+ *
+ * This is a template: it is compiled as the reference (quant.c) and once more for each instruction set
+ * (kern/encode_<level>.c), on the vectors that the includer provides (encode_vec.h). All give the same bytes.
+ *
+ * encode_<type>(x, importance, blocks, n) is as quant.h describes it: the search for the scales is on sixteen groups at
+ * a time (encode_batch.h), then each block is rounded and packed in its own order. quant_unpack.h has the layouts.
+ * Next: encode_scale.h, the simplest search.
+ */
+#ifndef LEAT_ENCODE_H
+#define LEAT_ENCODE_H
+
+#include "quant/encode_batch.h"
+#include "quant/encode_scale.h"
+
+/* ---- floats --------------------------------------------------------------------------------------------- */
+
+static void encode_f32(const float *x, const float *importance, void *blocks, size_t n) {
+    (void)importance;
+    memcpy(blocks, x, n * sizeof *x);
+}
+
+static void encode_f64(const float *x, const float *importance, void *blocks, size_t n) {
+    uint8_t *to = blocks;
+    (void)importance;
+    for (size_t i = 0; i < n; i++) {
+        double v = (double)x[i];
+        memcpy(to + 8 * i, &v, 8);
+    }
+}
+
+static void encode_f16(const float *x, const float *importance, void *blocks, size_t n) {
+    uint8_t *to = blocks;
+    size_t i = 0;
+    (void)importance;
+    for (; i + ENCODE_LANES <= n; i += ENCODE_LANES) vi_store_halves(to + 2 * i, vi_half(vf_load(x + i)));
+    for (; i < n; i++) store_u16(to + 2 * i, f16_of_f32(x[i]));
+}
+
+static void encode_bf16(const float *x, const float *importance, void *blocks, size_t n) {
+    uint8_t *to = blocks;
+    size_t i = 0;
+    (void)importance;
+    for (; i + ENCODE_LANES <= n; i += ENCODE_LANES) vi_store_halves(to + 2 * i, vi_bf16(vf_load(x + i)));
+    for (; i < n; i++) store_u16(to + 2 * i, bf16_of_f32(x[i]));
+}
+
+/* ---- those to come --------------------------------------------------------------------------------------- */
+
+#define encode_q1_0 NULL
+#define encode_q2_0 NULL
+#define encode_q4_1 NULL
+#define encode_q5_0 NULL
+#define encode_q5_1 NULL
+#define encode_q2_k NULL
+#define encode_q3_k NULL
+#define encode_q4_k NULL
+#define encode_q5_k NULL
+#define encode_q6_k NULL
+#define encode_iq1_s NULL
+#define encode_iq1_m NULL
+#define encode_iq2_xxs NULL
+#define encode_iq2_xs NULL
+#define encode_iq2_s NULL
+#define encode_iq3_xxs NULL
+#define encode_iq3_s NULL
+#define encode_iq4_nl NULL
+#define encode_iq4_xs NULL
+#define encode_tq1_0 NULL
+#define encode_tq2_0 NULL
+#define encode_mxfp4 NULL
+#define encode_nvfp4 NULL
+
+/* ---- the table ------------------------------------------------------------------------------------------ */
+
+#define QUANT_ENCODERS(ROW) \
+    ROW(f32, F32)           \
+    ROW(f16, F16)           \
+    ROW(bf16, BF16)         \
+    ROW(f64, F64)           \
+    ROW(q8_0, Q8_0)         \
+    ROW(q4_0, Q4_0)
+
+#endif
