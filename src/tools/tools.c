@@ -10,6 +10,7 @@ static const tools_command *const commands[] = {
     &tools_perplexity,
     &tools_eval,
     &tools_bench,
+    &tools_cache_sim,
 };
 
 typedef struct listing {

@@ -163,6 +163,7 @@ void tools_ids_close(tools_ids *ids);
 
 /* ---- the commands -------------------------------------------------------------------------------- */
 
-extern const tools_command tools_run, tools_eval, tools_perplexity, tools_bench, tools_inspect, tools_tokenize;
+extern const tools_command tools_run, tools_eval, tools_perplexity, tools_bench, tools_inspect, tools_tokenize,
+    tools_cache_sim;
 
 #endif

@@ -1,0 +1,146 @@
+/* trace.c: reads recorded routing. Refuses layers, experts and counts outside the shape that the file states, and more
+ * choices a token than experts used. Next: cache_sim.c.
+ */
+#include "tools/trace.h"
+
+typedef struct reader {
+    trace *t;
+    const char *path;
+    size_t line;
+    uint64_t turn, phase, step; /* of the row before */
+    bool any;
+} reader;
+
+static bool number(str text, const char *key, uint64_t *out) {
+    size_t at = str_find(text, str_of(key));
+    if (at == SIZE_MAX) return false;
+    at += cstr_len(key);
+    size_t end = at;
+    while (end < text.len && text.ptr[end] >= '0' && text.ptr[end] <= '9') end++;
+    return parse_u64(str_cut(text, at, end - at), out);
+}
+
+static err_code wrong(const reader *r, const char *what, uint64_t seen, uint64_t most, err *e) {
+    return ERR(e, ERR_FORMAT, "%.100s line %zu: %s is %llu, wanted at most %llu", r->path, r->line, what,
+               (unsigned long long)seen, (unsigned long long)most);
+}
+
+/* A line of the shape. Others that begin with # are comments. */
+static err_code read_shape(reader *r, str text, err *e) {
+    trace *t = r->t;
+    uint64_t n_layer, n_expert, n_used, layer, bytes;
+    if (number(text, "n_layer=", &n_layer) && number(text, "n_expert=", &n_expert) &&
+        number(text, "n_expert_used=", &n_used)) {
+        if (t->n_layer) return ERR(e, ERR_FORMAT, "%.100s line %zu: a second shape", r->path, r->line);
+        if (!n_layer || n_layer > TRACE_LAYERS_MAX) return wrong(r, "n_layer", n_layer, TRACE_LAYERS_MAX, e);
+        if (!n_expert || n_expert > TRACE_EXPERTS_MAX) return wrong(r, "n_expert", n_expert, TRACE_EXPERTS_MAX, e);
+        if (!n_used || n_used > n_expert) return wrong(r, "n_expert_used", n_used, n_expert, e);
+        t->n_layer = (size_t)n_layer;
+        t->n_expert = (size_t)n_expert;
+        t->n_used = (size_t)n_used;
+        t->expert_bytes = arena_array(&t->memory, t->n_layer, sizeof(uint64_t));
+        t->dense_bytes = arena_array(&t->memory, t->n_layer, sizeof(uint64_t));
+        if (!t->expert_bytes || !t->dense_bytes) return ERR(e, ERR_MEMORY, "%.150s: no memory for its layers", r->path);
+    } else if (t->n_layer && number(text, "layer=", &layer) && number(text, "expert_bytes=", &bytes)) {
+        if (layer >= t->n_layer) return wrong(r, "layer", layer, t->n_layer - 1, e);
+        if (!bytes || bytes > (uint64_t)1 << 40) return wrong(r, "expert_bytes", bytes, (uint64_t)1 << 40, e);
+        t->expert_bytes[layer] = bytes;
+        if (number(text, "dense_bytes=", &bytes)) t->dense_bytes[layer] = MIN(bytes, (uint64_t)1 << 40);
+    }
+    return ERR_NONE;
+}
+
+/* Begins a visit where the row is not of the one before. */
+static void place(reader *r, uint64_t turn, uint64_t phase, uint64_t step, uint32_t layer) {
+    trace *t = r->t;
+    trace_visit *v = t->n_visits ? &t->visits[t->n_visits - 1] : NULL;
+    bool same = r->any && turn == r->turn && phase == r->phase && v->layer == layer;
+    if (same && step == r->step) return;
+    if (same && v->prompt) {
+        v->n_tokens++;
+    } else {
+        t->visits[t->n_visits++] =
+            (trace_visit){.prompt = phase == 0, .layer = layer, .n_tokens = 1, .first = t->n_choices};
+        if (phase && layer == 0) t->n_generated++;
+    }
+    r->turn = turn;
+    r->phase = phase;
+    r->step = step;
+    r->any = true;
+}
+
+static err_code read_row(reader *r, str text, err *e) {
+    trace *t = r->t;
+    uint64_t v[6]; /* turn, phase, step, layer, slot, expert */
+    for (size_t i = 0; i < COUNT_OF(v); i++) {
+        size_t end = 0;
+        while (end < text.len && text.ptr[end] != ',') end++;
+        if (!parse_u64(str_cut(text, 0, end), &v[i]))
+            return ERR(e, ERR_FORMAT, "%.100s line %zu: '%.*s' in column %zu is not a whole number", r->path, r->line,
+                       (int)MIN(end, (size_t)40), text.ptr, i + 1);
+        text = str_cut(text, MIN(end + 1, text.len), text.len);
+    }
+    if (!t->n_layer)
+        return ERR(e, ERR_FORMAT, "%.100s line %zu: a choice before the shape (# n_layer=...)", r->path, r->line);
+    if (v[1] > 1) return wrong(r, "the phase", v[1], 1, e);
+    if (v[3] >= t->n_layer) return wrong(r, "the layer", v[3], t->n_layer - 1, e);
+    if (v[5] >= t->n_expert) return wrong(r, "the expert", v[5], t->n_expert - 1, e);
+    place(r, v[0], v[1], v[2], (uint32_t)v[3]);
+    trace_visit *visit = &t->visits[t->n_visits - 1];
+    if (visit->n == (size_t)visit->n_tokens * t->n_used)
+        return ERR(e, ERR_FORMAT, "%.100s line %zu: more than the %zu choices of a token", r->path, r->line, t->n_used);
+    t->choices[t->n_choices++] = (uint16_t)v[5];
+    visit->n++;
+    return ERR_NONE;
+}
+
+static err_code read_lines(reader *r, str text, err *e) {
+    bool titled = false;
+    for (size_t at = 0; at < text.len;) {
+        size_t end = at;
+        while (end < text.len && text.ptr[end] != '\n') end++;
+        str line = str_trim(str_cut(text, at, end - at));
+        err_code code = ERR_NONE;
+        at = end + 1;
+        r->line++;
+        if (!line.len) continue;
+        if (line.ptr[0] == '#') {
+            code = read_shape(r, line, e);
+        } else if (!titled && (line.ptr[0] < '0' || line.ptr[0] > '9')) {
+            titled = true; /* the names of the columns */
+        } else {
+            code = read_row(r, line, e);
+        }
+        if (code) return code;
+    }
+    if (!r->t->n_generated) return ERR(e, ERR_FORMAT, "%.150s: has no choices of generated tokens", r->path);
+    for (size_t l = 0; l < r->t->n_layer; l++)
+        if (!r->t->expert_bytes[l])
+            return ERR(e, ERR_FORMAT, "%.100s: says no expert_bytes for layer %zu", r->path, l);
+    return ERR_NONE;
+}
+
+err_code trace_open(trace *out, const char *path, err *e) {
+    *out = (trace){0};
+    tools_text text;
+    err_code code = tools_text_open(&text, path, e);
+    if (code) return code;
+    size_t rows = text.bytes / 12 + 1; /* "0,0,0,0,0,0\n" */
+    size_t bytes = rows * (sizeof(uint16_t) + sizeof(trace_visit)) + TRACE_LAYERS_MAX * 2 * sizeof(uint64_t) + 4096;
+    code = arena_open(&out->memory, MEM_TOOLS, bytes, e);
+    if (!code) {
+        reader r = {.t = out, .path = path};
+        out->choices = arena_array(&out->memory, rows, sizeof *out->choices);
+        out->visits = arena_array(&out->memory, rows, sizeof *out->visits);
+        code = out->choices && out->visits ? read_lines(&r, (str){text.data, text.bytes}, e)
+                                           : ERR(e, ERR_MEMORY, "%.150s: no memory for its choices", path);
+    }
+    tools_text_close(&text);
+    if (code) trace_close(out);
+    return code;
+}
+
+void trace_close(trace *t) {
+    arena_close(&t->memory);
+    *t = (trace){0};
+}

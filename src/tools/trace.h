@@ -1,0 +1,36 @@
+/* trace.h: recorded routing: which experts a mixture-of-experts model chose, token by token. `leat cache-sim` replays
+ * it.
+ *
+ * A text file. Lines that begin with # say the shape: n_layer, n_expert, n_expert_used, and of each layer the bytes of
+ * an expert and of the dense tensors. Then one line a choice: turn,phase,step,layer,slot,expert,... (phase 0: prompt,
+ * layer by layer; 1: generated, token by token). Columns after the sixth are not read.
+ */
+#ifndef LEAT_TOOLS_TRACE_H
+#define LEAT_TOOLS_TRACE_H
+
+#include "tools/tools.h"
+
+enum { TRACE_LAYERS_MAX = 1024, TRACE_EXPERTS_MAX = 1024 };
+
+/* One layer of one pass: a generated token, or all of a turn's prompt. */
+typedef struct trace_visit {
+    bool prompt;
+    uint32_t layer;
+    uint32_t n_tokens;
+    size_t first, n; /* its choices; every token has its own */
+} trace_visit;
+
+typedef struct trace {
+    arena memory;
+    size_t n_layer, n_expert, n_used;
+    uint64_t *expert_bytes, *dense_bytes; /* (n_layer) */
+    uint16_t *choices;
+    trace_visit *visits;
+    size_t n_choices, n_visits;
+    size_t n_generated; /* tokens */
+} trace;
+
+err_code trace_open(trace *out, const char *path, err *e);
+void trace_close(trace *t); /* accepts a zeroed one */
+
+#endif
