@@ -4,6 +4,9 @@
 
 #include "tools/tools.h"
 
+/* Where npm puts @node-llama-cpp/linux-x64: a libllama to compare with. */
+#define VALIDATE_LIB_DEFAULT "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
+
 extern const tools_command hosted_validate; /* runs leat-validate, which lies beside this program */
 
 #endif

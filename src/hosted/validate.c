@@ -4,6 +4,7 @@
  * does not like, then costs a message and not the comparison. Next: validate_peer.c, which finds and drives it.
  */
 #include "tools/load.h"
+#include "hosted/validate_encode.h"
 #include "hosted/validate_options.h"
 #include "hosted/validate_peer.h"
 
@@ -260,15 +261,16 @@ static int run(tools *t, const void *values) {
 
 static const tools_command validate = VALIDATE_COMMAND(run);
 
-/* leat-validate [options] is `leat validate [options]`: the same parser, told the command's name. */
+/* leat-validate [options] is `leat validate [options]`: the same parser, told the command's name. Besides there is
+ * leat-validate encoders [options]. */
 int main(int argc, char **argv) {
-    static const tools_command *const commands[] = {&validate};
+    static const tools_command *const commands[] = {&validate, &validate_encoders};
     static char name[] = "validate";
     char *args[64];
     int n = 0;
     plat_posix_start();
     args[n++] = argv[0];
-    args[n++] = name;
+    if (argc < 2 || strcmp(argv[1], validate_encoders.name) != 0) args[n++] = name;
     for (int i = 1; i < argc && n < 63; i++) args[n++] = argv[i];
     args[n] = NULL;
     return tools_main(n, args, commands, COUNT_OF(commands));

@@ -3,15 +3,13 @@
 #ifndef LEAT_VALIDATE_OPTIONS_H
 #define LEAT_VALIDATE_OPTIONS_H
 
-#include "tools/tools.h"
+#include "hosted/hosted.h"
 
 typedef struct validate_values {
     const char *model, *lib, *text, *ids, *isa;
     int32_t n_max, n_threads;
     float nmse_max;
 } validate_values;
-
-#define VALIDATE_LIB_DEFAULT "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
 
 static const tools_option validate_options[] = {
     TOOLS_MODEL(validate_values, model),

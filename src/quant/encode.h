@@ -10,6 +10,7 @@
 #ifndef LEAT_ENCODE_H
 #define LEAT_ENCODE_H
 
+#include "quant/encode_affine_k.h"
 #include "quant/encode_batch.h"
 #include "quant/encode_scale.h"
 
@@ -52,10 +53,7 @@ static void encode_bf16(const float *x, const float *importance, void *blocks, s
 #define encode_q4_1 NULL
 #define encode_q5_0 NULL
 #define encode_q5_1 NULL
-#define encode_q2_k NULL
 #define encode_q3_k NULL
-#define encode_q4_k NULL
-#define encode_q5_k NULL
 #define encode_q6_k NULL
 #define encode_iq1_s NULL
 #define encode_iq1_m NULL
@@ -79,6 +77,9 @@ static void encode_bf16(const float *x, const float *importance, void *blocks, s
     ROW(bf16, BF16)         \
     ROW(f64, F64)           \
     ROW(q8_0, Q8_0)         \
-    ROW(q4_0, Q4_0)
+    ROW(q4_0, Q4_0)         \
+    ROW(q4_k, Q4_K)         \
+    ROW(q5_k, Q5_K)         \
+    ROW(q2_k, Q2_K)
 
 #endif
