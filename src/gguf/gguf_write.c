@@ -24,7 +24,7 @@ struct gguf_writer {
     const char *path, *part_path;
     size_t tensor;   /* whose data is being written */
     uint64_t at;     /* bytes of it that were       */
-    bool finished;
+    bool sealed, finished;
 };
 
 /* ---- open, close ------------------------------------------------------------------------------------------------ */
@@ -274,6 +274,10 @@ err_code gguf_write_begin(gguf_writer *w, const char *path, err *e) {
         return err_set(e, ERR_IO, "gguf_write", "%s: %s", part, plat_error_name(error));
     }
     w->part_path = part;
+    uint64_t bytes = align_up(sizeof(uint8_t[24]) + w->kvs.count + w->infos.count, w->alignment) + w->data_bytes;
+    if ((error = plat_out_expect(w->out, bytes)))
+        return err_set(e, ERR_IO, "gguf_write", "%s: %llu bytes: %s", part, (unsigned long long)bytes,
+                       plat_error_name(error));
     uint8_t start[24];
     memcpy(start, "GGUF", 4);
     store_u32(start + 4, w->version);
@@ -303,7 +307,7 @@ err_code gguf_write_data(gguf_writer *w, const void *bytes, size_t n, err *e) {
     return write_padding(w, t->bytes, e);
 }
 
-err_code gguf_write_finish(gguf_writer *w, err *e) {
+err_code gguf_write_seal(gguf_writer *w, err *e) {
     if (!w->out) return err_set(e, ERR_ARGUMENT, "gguf_write", "finish before gguf_write_begin or twice");
     if (w->tensor != w->tensors.count) {
         const written *t = (const written *)w->tensors.at + w->tensor;
@@ -312,7 +316,15 @@ err_code gguf_write_finish(gguf_writer *w, err *e) {
     }
     int error = plat_out_close(w->out, true);
     w->out = NULL;
-    if (!error) error = plat_file_rename(w->part_path, w->path);
+    if (error) return err_set(e, ERR_IO, "gguf_write", "%s: %s", w->part_path, plat_error_name(error));
+    w->sealed = true;
+    return ERR_NONE;
+}
+
+err_code gguf_write_finish(gguf_writer *w, err *e) {
+    err_code c = w->sealed && !w->finished ? ERR_NONE : gguf_write_seal(w, e);
+    if (c) return c;
+    int error = plat_file_rename(w->part_path, w->path);
     if (error) return err_set(e, ERR_IO, "gguf_write", "%s: %s", w->path, plat_error_name(error));
     w->finished = true;
     return ERR_NONE;

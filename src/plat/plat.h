@@ -72,6 +72,10 @@ void plat_file_close(plat_file *f);                    /* accepts NULL */
 uint64_t plat_file_bytes(const plat_file *f);
 /* Synchronous read of exactly `bytes` at `offset` unless the file ends: returns bytes read, or a plat_error. */
 int64_t plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
+/* A hint: these bytes will not be read again soon. */
+void plat_file_forget(plat_file *f, uint64_t offset, uint64_t bytes);
+/* What tells a file from all others under any of its names; PLAT_INVALID for what is no plain file. */
+int plat_file_id(const char *path, uint64_t id[2]);
 /* Read-only mapping of the whole file; needs PLAT_CAN_MAP. */
 int plat_file_map(plat_file *f, const void **at);
 void plat_file_unmap(const void *at, uint64_t bytes);
@@ -97,6 +101,9 @@ size_t plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t time
 
 typedef struct plat_out plat_out;
 int plat_out_create(plat_out **out, const char *path);             /* truncates */
+/* The file will have that many bytes: PLAT_NO_SPACE now rather than later, where the system can tell. A large file then
+ * does not push other files out of the system's cache. */
+int plat_out_expect(plat_out *o, uint64_t bytes);
 int plat_out_write(plat_out *o, const void *bytes, size_t n);      /* all or an error */
 int plat_out_close(plat_out *o, bool sync);                        /* frees o in any case */
 int plat_file_rename(const char *from, const char *to);            /* over an existing file */

@@ -115,6 +115,12 @@ int __wrap_plat_out_create(plat_out **out, const char *path) {
     return strikes(&plan.write_error) ? PLAT_DENIED : __real_plat_out_create(out, path);
 }
 
+int __real_plat_out_expect(plat_out *o, uint64_t bytes);
+int __wrap_plat_out_expect(plat_out *o, uint64_t bytes);
+int __wrap_plat_out_expect(plat_out *o, uint64_t bytes) {
+    return strikes(&plan.write_error) ? PLAT_NO_SPACE : __real_plat_out_expect(o, bytes);
+}
+
 /* A full disk takes a part of it. */
 int __real_plat_out_write(plat_out *o, const void *bytes, size_t n);
 int __wrap_plat_out_write(plat_out *o, const void *bytes, size_t n);

@@ -1,4 +1,4 @@
-/* file.c: reading, mapping and writing files. Asynchronous reads are in queue.c. */
+/* file.c: reading and mapping files, names of files. Asynchronous reads are in queue.c, writing in out.c. */
 #include "plat/posix/posix.h"
 
 #include <errno.h>
@@ -112,49 +112,17 @@ void plat_file_unmap(const void *at, uint64_t bytes) {
     munmap(p.to, bytes);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------- */
-
-struct plat_out {
-    int fd;
-};
-
-int plat_out_create(plat_out **out, const char *path) {
-    *out = NULL;
-    plat_out *o = malloc(sizeof *o);
-    if (!o) return PLAT_NO_MEMORY;
-    o->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-    if (o->fd < 0) {
-        int error = posix_error(errno);
-        free(o);
-        return error;
-    }
-    *out = o;
-    return PLAT_OK;
+void plat_file_forget(plat_file *f, uint64_t offset, uint64_t bytes) {
+    posix_fadvise(f->fd, (off_t)offset, (off_t)bytes, POSIX_FADV_DONTNEED);
 }
 
-int plat_out_write(plat_out *o, const void *bytes, size_t n) {
-    const char *at = bytes;
-    while (n) {
-        ssize_t w = write(o->fd, at, MIN(n, TRANSFER_MAX));
-        if (w < 0 && errno == EINTR) continue;
-        if (w < 0) return posix_error(errno);
-        at += w;
-        n -= (size_t)w;
-    }
+int plat_file_id(const char *path, uint64_t id[2]) {
+    struct stat st;
+    if (stat(path, &st) != 0) return posix_error(errno);
+    if (!S_ISREG(st.st_mode)) return PLAT_INVALID;
+    id[0] = (uint64_t)st.st_dev;
+    id[1] = (uint64_t)st.st_ino;
     return PLAT_OK;
-}
-
-int plat_out_close(plat_out *o, bool sync) {
-    int error = PLAT_OK;
-    while (sync && fsync(o->fd) != 0) {
-        if (errno == EINTR) continue;
-        if (errno != EINVAL) error = posix_error(errno); /* EINVAL: a pipe or device, which keeps nothing to sync */
-        break;
-    }
-    /* Some systems report a full disk only here. */
-    if (close(o->fd) != 0 && errno != EINTR && error == PLAT_OK) error = posix_error(errno);
-    free(o);
-    return error;
 }
 
 int plat_file_rename(const char *from, const char *to) { return rename(from, to) ? posix_error(errno) : PLAT_OK; }
