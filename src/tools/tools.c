@@ -7,6 +7,7 @@ static const tools_command *const commands[] = {
     &tools_run,
     &tools_inspect,
     &tools_tokenize,
+    &tools_quantize,
     &tools_perplexity,
     &tools_eval,
     &tools_bench,
