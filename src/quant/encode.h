@@ -12,6 +12,7 @@
 
 #include "quant/encode_affine_k.h"
 #include "quant/encode_batch.h"
+#include "quant/encode_level_k.h"
 #include "quant/encode_scale.h"
 
 /* ---- floats --------------------------------------------------------------------------------------------- */
@@ -53,8 +54,6 @@ static void encode_bf16(const float *x, const float *importance, void *blocks, s
 #define encode_q4_1 NULL
 #define encode_q5_0 NULL
 #define encode_q5_1 NULL
-#define encode_q3_k NULL
-#define encode_q6_k NULL
 #define encode_iq1_s NULL
 #define encode_iq1_m NULL
 #define encode_iq2_xxs NULL
@@ -80,6 +79,8 @@ static void encode_bf16(const float *x, const float *importance, void *blocks, s
     ROW(q4_0, Q4_0)         \
     ROW(q4_k, Q4_K)         \
     ROW(q5_k, Q5_K)         \
-    ROW(q2_k, Q2_K)
+    ROW(q2_k, Q2_K)         \
+    ROW(q6_k, Q6_K)         \
+    ROW(q3_k, Q3_K)
 
 #endif

@@ -23,6 +23,7 @@ typedef struct affine {
     size_t n_groups;                            /* of a block */
     _Alignas(64) float scale[BATCH_GROUPS], offset[BATCH_GROUPS]; /* of the first fit */
     _Alignas(64) float mean_q[BATCH_GROUPS], mean_x[BATCH_GROUPS];
+    _Alignas(64) float sum_w[BATCH_GROUPS], sum_xx[BATCH_GROUPS];
     _Alignas(64) float d[BATCH_GROUPS], dm[BATCH_GROUPS];         /* of the block, repeated; in units of the batch */
     _Alignas(64) float ls[BATCH_GROUPS], lm[BATCH_GROUPS], error[BATCH_GROUPS];
     _Alignas(64) float sums[5][BATCH_GROUPS];   /* for d and dm */
@@ -31,42 +32,63 @@ typedef struct affine {
 
 /* ---- the first fit ---------------------------------------------------------------------------------------- */
 
+#define FITS_AT_ONCE 2
+
+/* Sums over each group of w q, w q q and w q x, for several roundings at once: that hides most of the waiting. */
+typedef struct fit_sums {
+    vf q[FITS_AT_ONCE], qq[FITS_AT_ONCE], xq[FITS_AT_ONCE];
+} fit_sums;
+
+static inline void affine_sum_fits(fit_sums *s, const batch *b, size_t l, vf low, const vf inverse[], vf high) {
+    *s = (fit_sums){0};
+    for (size_t i = 0; i < b->len; i++) {
+        vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
+        for (size_t k = 0; k < FITS_AT_ONCE; k++) {
+            vf q = vf_round(vf_min((x - low) * inverse[k], high)), wq = w * q;
+            s->q[k] += wq;
+            s->qq[k] += wq * q;
+            s->xq[k] += wq * x;
+        }
+    }
+}
+
 static void affine_fit(affine *a, const batch *b) {
     const affine_kind *kind = a->kind;
     EACH_LANE(l) {
-        vf low = {0}, high = vf_all(-F32_MAX), sw = {0}, sx = {0};
+        vf low = {0}, high = vf_all(-F32_MAX), sw = {0}, sx = {0}, sxx = {0};
         for (size_t i = 0; i < b->len; i++) {
             vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
             low = vf_min(x, low);
             high = vf_max(x, high);
             sw += w;
             sx += w * x;
+            sxx += w * x * x;
         }
+        vf_store(&a->sum_w[l], sw);
+        vf_store(&a->sum_xx[l], sxx);
         /* All weights at one offset, and none where they are not below zero. */
         vf mean = scale_inverse(sw) * sx, best_scale = {0}, best_offset = vf_max(-mean, vf_all(0.0f));
         vf most = -best_offset * sx, best_q = {0};
         vf per_range = scale_inverse(high - low);
-        for (size_t k = 0; k < kind->n_fits; k++) {
-            vf inverse = per_range * (kind->high + kind->from + kind->step * (float)k);
-            vf sq = {0}, sqq = {0}, sxq = {0};
-            for (size_t i = 0; i < b->len; i++) {
-                vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
-                vf q = vf_round(vf_min((x - low) * inverse, vf_all(kind->high))), wq = w * q;
-                sq += wq;
-                sqq += wq * q;
-                sxq += wq * x;
+        for (size_t at = 0; at < kind->n_fits; at += FITS_AT_ONCE) {
+            vf inverse[FITS_AT_ONCE];
+            fit_sums s;
+            for (size_t k = 0; k < FITS_AT_ONCE; k++)
+                inverse[k] = per_range * (kind->high + kind->from + kind->step * (float)(at + k));
+            affine_sum_fits(&s, b, l, low, inverse, vf_all(kind->high));
+            for (size_t k = 0; k < FITS_AT_ONCE; k++) {
+                vf det = sw * s.qq[k] - s.q[k] * s.q[k], per_det = vf_where(det > 0.0f, 1.0f / det);
+                vf scale = (sw * s.xq[k] - sx * s.q[k]) * per_det, offset = (s.q[k] * s.xq[k] - s.qq[k] * sx) * per_det;
+                vi below = offset < 0.0f;
+                scale = vf_pick(below, s.xq[k] * scale_inverse(s.qq[k]), scale);
+                offset = vf_where(~below, offset);
+                vf gain = scale * s.xq[k] - offset * sx;
+                vi better = (gain > most) & (scale > 0.0f);
+                most = vf_pick(better, gain, most);
+                best_scale = vf_pick(better, scale, best_scale);
+                best_offset = vf_pick(better, offset, best_offset);
+                best_q = vf_pick(better, s.q[k], best_q);
             }
-            vf det = sw * sqq - sq * sq, per_det = vf_where(det > 0.0f, 1.0f / det);
-            vf scale = (sw * sxq - sx * sq) * per_det, offset = (sq * sxq - sqq * sx) * per_det;
-            vi below = offset < 0.0f;
-            scale = vf_pick(below, sxq * scale_inverse(sqq), scale);
-            offset = vf_where(~below, offset);
-            vf gain = scale * sxq - offset * sx;
-            vi better = (gain > most) & (scale > 0.0f);
-            most = vf_pick(better, gain, most);
-            best_scale = vf_pick(better, scale, best_scale);
-            best_offset = vf_pick(better, offset, best_offset);
-            best_q = vf_pick(better, sq, best_q);
         }
         vf_store(&a->scale[l], best_scale);
         vf_store(&a->offset[l], best_offset);
@@ -77,34 +99,43 @@ static void affine_fit(affine *a, const batch *b) {
 
 /* ---- pairs ------------------------------------------------------------------------------------------------ */
 
-/* The weighted squared error of 16 groups with the scale and the offset rounded to. */
-static inline vf affine_error(const batch *b, size_t l, vf scale, vf offset, vf high) {
-    vf inverse = scale_inverse(scale), sum = {0};
+/* The weighted squared errors of the groups with one scale, not 0, and three offsets rounded to. */
+static inline void affine_errors(vf error[3], const batch *b, size_t l, vf scale, const vf offset[3], vf high) {
+    vf inverse = scale_inverse(scale), sums[3] = {{0}, {0}, {0}}, from[3];
+    for (size_t k = 0; k < 3; k++) from[k] = offset[k] * inverse;
     for (size_t i = 0; i < b->len; i++) {
-        vf x = vf_load(&b->x[i][l]) + offset;
-        vf e = x - scale * vf_round(vf_max(vf_min(x * inverse, high), vf_all(0.0f)));
-        sum += vf_load(&b->w[i][l]) * e * e;
+        vf x = vf_load(&b->x[i][l]) * inverse, w = vf_load(&b->w[i][l]);
+        for (size_t k = 0; k < 3; k++) {
+            vf v = x + from[k], r = v - vf_round(vf_max(vf_min(v, high), vf_all(0.0f)));
+            sums[k] += w * r * r;
+        }
     }
-    return sum;
+    for (size_t k = 0; k < 3; k++) error[k] = sums[k] * scale * scale;
 }
 
-/* Tries scales within `reach` of the ls and, with each, three offsets about the best for it. */
 static void affine_try(affine *a, const batch *b, int reach) {
     vf top = vf_all(a->kind->level_high), high = vf_all(a->kind->high);
     EACH_LANE(l) {
         vf d = vf_load(&a->d[l]), dm = vf_load(&a->dm[l]), per_dm = scale_inverse(dm);
         vf ls = vf_load(&a->ls[l]), best_ls = ls, best_lm = vf_load(&a->lm[l]), least = vf_load(&a->error[l]);
         vf mean_q = vf_load(&a->mean_q[l]), mean_x = vf_load(&a->mean_x[l]);
+        vf sum_w = vf_load(&a->sum_w[l]), sum_xx = vf_load(&a->sum_xx[l]);
         for (int ds = -reach; ds <= reach; ds++) {
             vf new_ls = vf_max(vf_min(ls + (float)ds, top), vf_all(0.0f)), scale = d * new_ls;
             vf lm = vf_round(vf_max(vf_min((scale * mean_q - mean_x) * per_dm, top), vf_all(0.0f)));
-            for (int dl = -1; dl <= 1; dl++) {
-                vf new_lm = vf_max(vf_min(lm + (float)dl, top), vf_all(0.0f));
-                vf error = affine_error(b, l, scale, dm * new_lm, high);
-                vi better = error < least;
-                least = vf_pick(better, error, least);
+            vf new_lm[3], offset[3], error[3];
+            for (size_t k = 0; k < 3; k++) {
+                new_lm[k] = vf_max(vf_min(lm + ((float)k - 1.0f), top), vf_all(0.0f));
+                offset[k] = dm * new_lm[k];
+            }
+            affine_errors(error, b, l, scale, offset, high);
+            for (size_t k = 0; k < 3; k++) {
+                vf flat = sum_xx + sum_w * offset[k] * (mean_x + mean_x + offset[k]); /* the error with a scale of 0 */
+                vf e = vf_pick(scale == 0.0f, flat, error[k]);
+                vi better = e < least;
+                least = vf_pick(better, e, least);
                 best_ls = vf_pick(better, new_ls, best_ls);
-                best_lm = vf_pick(better, new_lm, best_lm);
+                best_lm = vf_pick(better, new_lm[k], best_lm);
             }
         }
         vf_store(&a->ls[l], best_ls);
@@ -151,12 +182,6 @@ static void affine_sums(affine *a, const batch *b) {
     }
 }
 
-static float block_sum(const float *v, size_t n) {
-    float sum = 0;
-    for (size_t i = 0; i < n; i++) sum += v[i];
-    return sum;
-}
-
 static void affine_refit(affine *a, const batch *b) {
     affine_sums(a, b);
     for (size_t at = 0; at < BATCH_GROUPS; at += a->n_groups) {
@@ -176,14 +201,6 @@ static void affine_refit(affine *a, const batch *b) {
         }
     }
     affine_store_d(a, b);
-}
-
-/* Errors of the pairs as they are. */
-static void affine_rate(affine *a, const batch *b) {
-    EACH_LANE(l) {
-        vf scale = vf_load(&a->ls[l]) * vf_load(&a->d[l]), offset = vf_load(&a->lm[l]) * vf_load(&a->dm[l]);
-        vf_store(&a->error[l], affine_error(b, l, scale, offset, vf_all(a->kind->high)));
-    }
 }
 
 static void affine_start(affine *a, const batch *b) {
@@ -211,11 +228,11 @@ static void affine_start(affine *a, const batch *b) {
 
 static void affine_search(affine *a, const batch *b) {
     affine_start(a, b);
-    affine_try(a, b, 4);
+    affine_try(a, b, 2);
     for (int round = 0; round < AFFINE_ROUNDS; round++) {
         affine kept = *a;
         affine_refit(a, b);
-        affine_rate(a, b);
+        for (size_t g = 0; g < BATCH_GROUPS; g++) a->error[g] = F32_MAX;
         affine_try(a, b, 1);
         for (size_t at = 0; at < BATCH_GROUPS; at += a->n_groups) { /* better, or as before */
             if (block_sum(a->error + at, a->n_groups) < block_sum(kept.error + at, a->n_groups)) continue;
@@ -259,8 +276,8 @@ static void affine_load(affine *a, batch *b, const float *x, const float *import
 }
 
 static void encode_q4_k(const float *x, const float *importance, void *blocks, size_t n) {
-    static const affine_kind kind = {.high = 15, .level_high = 63, .len = 32, .from = -3.2f, .step = 0.4f,
-                                     .n_fits = 11};
+    static const affine_kind kind = {.high = 15, .level_high = 63, .len = 32, .from = -2.8f, .step = 0.4f,
+                                     .n_fits = 12};
     uint8_t *to = blocks;
     int8_t q[256];
     batch b;
@@ -281,8 +298,8 @@ static void encode_q4_k(const float *x, const float *importance, void *blocks, s
 }
 
 static void encode_q5_k(const float *x, const float *importance, void *blocks, size_t n) {
-    static const affine_kind kind = {.high = 31, .level_high = 63, .len = 32, .from = -3.2f, .step = 0.4f,
-                                     .n_fits = 11};
+    static const affine_kind kind = {.high = 31, .level_high = 63, .len = 32, .from = -2.8f, .step = 0.4f,
+                                     .n_fits = 12};
     uint8_t *to = blocks;
     int8_t q[256];
     batch b;

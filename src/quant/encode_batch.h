@@ -22,13 +22,24 @@ typedef struct batch {
     size_t len;                                        /* weights a group                         */
 } batch;
 
-/* Lane g of to[i] becomes x[len g + i]; what lies beyond n is 0. */
+/* Four by four floats, turned: the same at every width. */
+static inline void batch_turn_4(float (*to)[BATCH_GROUPS], size_t g, const float *x, size_t stride) {
+    v4 a = v4_load(x), b = v4_load(x + stride), c = v4_load(x + 2 * stride), d = v4_load(x + 3 * stride);
+    v4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    v4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    v4_store(&to[0][g], __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+    v4_store(&to[1][g], __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+    v4_store(&to[2][g], __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5));
+    v4_store(&to[3][g], __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7));
+}
+
+/* Lane g of to[i] becomes x[len g + i]; what lies beyond n is 0. len is a multiple of 4. */
 static inline void batch_turn(float to[][BATCH_GROUPS], const float *x, size_t n, size_t len) {
-    for (size_t g = 0; g < BATCH_GROUPS; g++) {
-        const float *from = x + len * g;
-        bool there = len * g < n;
-        for (size_t i = 0; i < len; i++) to[i][g] = there ? from[i] : 0.0f;
-    }
+    size_t n_groups = n / len, fours = n_groups / 4 * 4;
+    for (size_t g = 0; g < fours; g += 4)
+        for (size_t i = 0; i < len; i += 4) batch_turn_4(to + i, g, x + len * g + i, len);
+    for (size_t i = 0; i < len; i++)
+        for (size_t g = fours; g < BATCH_GROUPS; g++) to[i][g] = g < n_groups ? x[len * g + i] : 0.0f;
 }
 
 /* Each element becomes the largest of its n neighbours. */
@@ -113,6 +124,13 @@ static inline vi scale_half(vf scale) {
 /* 1 / d, or 0 for d = 0: the smallest half is 2^-24, so there is no overflow. */
 static inline vf scale_inverse(vf d) { return vf_where(d != 0.0f, 1.0f / d); }
 static inline float inverse_of(float d) { return d != 0.0f ? 1.0f / d : 0.0f; }
+
+/* Over the groups of a block. */
+static inline float block_sum(const float *v, size_t n) {
+    v4 sum = v4_load(v);
+    for (size_t i = 4; i < n; i += 4) sum += v4_load(v + i);
+    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
 
 /* ---- output --------------------------------------------------------------------------------------------- */
 

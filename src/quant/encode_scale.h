@@ -11,24 +11,36 @@
 
 /* ---- Q8_0 --------------------------------------------------------------------------------------------- */
 
-#define Q8_TRIES 12
+#define Q8_TRIES 9
+#define Q8_AT_ONCE 3
 
-/* The scales as halves: for each lane the best of those that take its peak to 127.4, 126.4 ... */
+/* The scales as halves: for each lane the best of those that take its peak to 127.4 and a little less. A scale that is
+ * too small, because halves are few down there or at an end up there, is no candidate: the first stands if none is. */
 static void search_q8(const batch *b, int32_t scales[BATCH_GROUPS]) {
     EACH_LANE(l) {
         vf unit = vf_load(&b->unit[l]), peak = vf_abs(vf_load(&b->peak[l])), least = vf_all(F32_MAX);
-        vi best = {0};
-        for (size_t k = 0; k < Q8_TRIES; k++) {
-            vi half = scale_half(peak * (1.0f / (127.4f - (float)k)) * unit);
-            vf d = vf_of_half(half) / unit, inverse = scale_inverse(d), sum = {0};
-            for (size_t i = 0; i < b->len; i++) {
-                vf v = vf_load(&b->x[i][l]) * inverse, r = v - vf_round(vf_min(vf_max(v, vf_all(-127)), vf_all(127)));
-                sum += vf_load(&b->w[i][l]) * r * r;
+        vi best = scale_half(peak * (1.0f / 127) * unit);
+        for (size_t k = 0; k < Q8_TRIES; k += Q8_AT_ONCE) {
+            vi half[Q8_AT_ONCE];
+            vf d[Q8_AT_ONCE], inverse[Q8_AT_ONCE], sum[Q8_AT_ONCE] = {{0}};
+            for (size_t t = 0; t < Q8_AT_ONCE; t++) {
+                half[t] = scale_half(peak * (1.0f / (127.4f - 0.7f * (float)(k + t))) * unit);
+                d[t] = vf_of_half(half[t]) / unit;
+                inverse[t] = scale_inverse(d[t]);
             }
-            sum *= d * d;
-            vi better = sum < least;
-            least = vf_pick(better, sum, least);
-            best = vi_pick(better, half, best);
+            for (size_t i = 0; i < 32; i++) {
+                vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
+                for (size_t t = 0; t < Q8_AT_ONCE; t++) {
+                    vf v = x * inverse[t], r = v - vf_round(v);
+                    sum[t] += w * r * r;
+                }
+            }
+            for (size_t t = 0; t < Q8_AT_ONCE; t++) {
+                vf error = d[t] * d[t] * sum[t];
+                vi better = (error < least) & (d[t] > 0.0f) & (peak * inverse[t] < 127.5f);
+                least = vf_pick(better, error, least);
+                best = vi_pick(better, half[t], best);
+            }
         }
         memcpy(&scales[l], &best, sizeof best);
     }

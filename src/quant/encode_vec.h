@@ -20,6 +20,14 @@ typedef int32_t vi __attribute__((vector_size(4 * ENCODE_LANES)));
 typedef uint16_t vh __attribute__((vector_size(2 * ENCODE_LANES)));
 typedef int8_t vb __attribute__((vector_size(ENCODE_LANES)));
 
+typedef float v4 __attribute__((vector_size(16)));
+
+static inline v4 v4_load(const float *at) {
+    v4 v;
+    memcpy(&v, at, sizeof v);
+    return v;
+}
+static inline void v4_store(float *at, v4 v) { memcpy(at, &v, sizeof v); }
 static inline vf vf_load(const float *at) {
     vf v;
     memcpy(&v, at, sizeof v);

@@ -1,0 +1,248 @@
+/* encode_level_k.h: the K types with one scale for each group: Q6_K, Q3_K.
+ *
+ * A weight is d ls q: q of the weight, a small integer ls of its group, of either sign, a half d of the block. As in
+ * encode_affine_k.h: a first fit of each group gives d, then what can be stored is compared by its exact weighted
+ * squared error, then d is fitted to the block and the groups search again.
+ */
+#ifndef LEAT_ENCODE_LEVEL_K_H
+#define LEAT_ENCODE_LEVEL_K_H
+
+#include "quant/encode_batch.h"
+
+typedef struct level_kind {
+    float low, high;     /* of q                                                                     */
+    float level_low, level_high;
+    size_t len;          /* weights a group                                                          */
+    float from, step;    /* first fits: the group's peak comes to from, from + step ... and to the   */
+    size_t n_fits;       /* opposite of these, less the one that the positive side lacks             */
+    size_t n_sides;      /* 1 where the integers are so many that the sign of the scale hardly matters */
+    int reach;           /* how many levels off the first fit are tried                              */
+} level_kind;
+
+typedef struct level {
+    const level_kind *kind;
+    size_t n_groups; /* of a block */
+    _Alignas(64) float scale[2][BATCH_GROUPS]; /* the first fits: peak to the negative, to the positive side */
+    _Alignas(64) float gain[2][BATCH_GROUPS];
+    _Alignas(64) float d[BATCH_GROUPS];        /* of the block, repeated; in units of the batch */
+    _Alignas(64) float ls[BATCH_GROUPS], error[BATCH_GROUPS];
+    _Alignas(64) float sums[2][BATCH_GROUPS];  /* for d */
+    _Alignas(64) float none[BATCH_GROUPS];     /* the error with a scale of 0 */
+    int32_t half_d[BATCH_GROUPS];
+} level;
+
+/* ---- the first fit ---------------------------------------------------------------------------------------- */
+
+static inline void level_fit_side(level *a, const batch *b, size_t l, size_t side) {
+    const level_kind *kind = a->kind;
+    vf per_peak = scale_inverse(vf_load(&b->peak[l])), most = {0}, scale = {0};
+    for (size_t k = 0; k < kind->n_fits; k++) {
+        float to = kind->from + kind->step * (float)k;
+        vf inverse = per_peak * (side ? -1.0f - to : to), xq = {0}, qq = {0};
+        for (size_t i = 0; i < b->len; i++) {
+            vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
+            vf q = vf_round(vf_max(vf_min(x * inverse, vf_all(kind->high)), vf_all(kind->low))), wq = w * q;
+            xq += wq * x;
+            qq += wq * q;
+        }
+        vf s = vf_where(qq > 0.0f, xq / qq), gain = s * xq;
+        vi better = gain > most;
+        most = vf_pick(better, gain, most);
+        scale = vf_pick(better, s, scale);
+    }
+    vf_store(&a->scale[side][l], scale);
+    vf_store(&a->gain[side][l], most);
+}
+
+/* ---- levels ------------------------------------------------------------------------------------------------ */
+
+#define LEVELS_AT_ONCE 3
+
+/* The weighted squared errors of the groups with scales, not 0, rounded to. */
+static inline void level_errors(vf error[], const level_kind *kind, const batch *b, size_t l, const vf scale[]) {
+    vf inverse[LEVELS_AT_ONCE], sums[LEVELS_AT_ONCE] = {{0}}, low = vf_all(kind->low), high = vf_all(kind->high);
+    for (size_t k = 0; k < LEVELS_AT_ONCE; k++) inverse[k] = scale_inverse(scale[k]);
+    for (size_t i = 0; i < b->len; i++) {
+        vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
+        for (size_t k = 0; k < LEVELS_AT_ONCE; k++) {
+            vf v = x * inverse[k], r = v - vf_round(vf_max(vf_min(v, high), low));
+            sums[k] += w * r * r;
+        }
+    }
+    for (size_t k = 0; k < LEVELS_AT_ONCE; k++) error[k] = sums[k] * scale[k] * scale[k];
+}
+
+/* Tries the levels from `reach` below `from` to as many above, or to one or two more. */
+static inline void level_try(level *a, const batch *b, size_t l, vf from, int reach) {
+    vf low = vf_all(a->kind->level_low), high = vf_all(a->kind->level_high);
+    vf d = vf_load(&a->d[l]), ls = vf_load(&a->ls[l]), least = vf_load(&a->error[l]);
+    for (int ds = -reach; ds <= reach; ds += LEVELS_AT_ONCE) {
+        vf new_ls[LEVELS_AT_ONCE], scale[LEVELS_AT_ONCE], error[LEVELS_AT_ONCE];
+        for (size_t k = 0; k < LEVELS_AT_ONCE; k++) {
+            new_ls[k] = vf_max(vf_min(from + (float)(ds + (int)k), high), low);
+            scale[k] = d * new_ls[k];
+        }
+        level_errors(error, a->kind, b, l, scale);
+        for (size_t k = 0; k < LEVELS_AT_ONCE; k++) {
+            vf e = vf_pick(scale[k] == 0.0f, vf_load(&a->none[l]), error[k]);
+            vi better = e < least;
+            least = vf_pick(better, e, least);
+            ls = vf_pick(better, new_ls[k], ls);
+        }
+    }
+    vf_store(&a->ls[l], ls);
+    vf_store(&a->error[l], least);
+}
+
+static void level_store_d(level *a, const batch *b) {
+    EACH_LANE(l) {
+        vf unit = vf_load(&b->unit[l]);
+        vi d = scale_half(vf_load(&a->d[l]) * unit);
+        memcpy(&a->half_d[l], &d, sizeof d);
+        vf_store(&a->d[l], vf_of_half(d) / unit);
+    }
+}
+
+/* The largest scale of the block becomes the lowest level, which is one more than the highest. */
+static void level_start(level *a, const batch *b) {
+    EACH_LANE(l) {
+        for (size_t side = 0; side < a->kind->n_sides; side++) level_fit_side(a, b, l, side);
+    }
+    for (size_t at = 0; at < BATCH_GROUPS; at += a->n_groups) {
+        float largest = 0;
+        for (size_t g = at; g < at + a->n_groups; g++) {
+            float scale = a->scale[a->kind->n_sides > 1 && a->gain[1][g] > a->gain[0][g]][g];
+            if (scale * scale > largest * largest) largest = scale;
+        }
+        for (size_t g = at; g < at + a->n_groups; g++) a->d[g] = largest / a->kind->level_low;
+    }
+    level_store_d(a, b);
+    EACH_LANE(l) {
+        vf sum = {0};
+        for (size_t i = 0; i < b->len; i++) {
+            vf x = vf_load(&b->x[i][l]);
+            sum += vf_load(&b->w[i][l]) * x * x;
+        }
+        vf_store(&a->none[l], sum);
+        vf per_d = scale_inverse(vf_load(&a->d[l]));
+        vf_store(&a->error[l], vf_all(F32_MAX));
+        for (size_t side = 0; side < a->kind->n_sides; side++)
+            level_try(a, b, l, vf_round(vf_load(&a->scale[side][l]) * per_d), a->kind->reach);
+    }
+}
+
+/* d by least squares over the block for the integers as they are. */
+static void level_refit(level *a, const batch *b) {
+    vf low = vf_all(a->kind->low), high = vf_all(a->kind->high);
+    EACH_LANE(l) {
+        vf ls = vf_load(&a->ls[l]), inverse = scale_inverse(ls * vf_load(&a->d[l])), xq = {0}, qq = {0};
+        for (size_t i = 0; i < b->len; i++) {
+            vf x = vf_load(&b->x[i][l]), q = vf_round(vf_max(vf_min(x * inverse, high), low));
+            vf wq = vf_load(&b->w[i][l]) * q;
+            xq += wq * x;
+            qq += wq * q;
+        }
+        vf_store(&a->sums[0][l], ls * xq);
+        vf_store(&a->sums[1][l], ls * ls * qq);
+    }
+    for (size_t at = 0; at < BATCH_GROUPS; at += a->n_groups) {
+        float xq = block_sum(a->sums[0] + at, a->n_groups), qq = block_sum(a->sums[1] + at, a->n_groups);
+        if (!(qq > 0)) continue;
+        for (size_t g = at; g < at + a->n_groups; g++) a->d[g] = xq / qq;
+    }
+    level_store_d(a, b);
+}
+
+#define LEVEL_ROUNDS 2
+
+static void level_search(level *a, const batch *b) {
+    level_start(a, b);
+    for (int round = 0; round < LEVEL_ROUNDS; round++) {
+        level kept = *a;
+        level_refit(a, b);
+        EACH_LANE(l) {
+            vf_store(&a->error[l], vf_all(F32_MAX));
+            level_try(a, b, l, vf_load(&a->ls[l]), 1);
+        }
+        for (size_t at = 0; at < BATCH_GROUPS; at += a->n_groups) { /* better, or as before */
+            if (block_sum(a->error + at, a->n_groups) < block_sum(kept.error + at, a->n_groups)) continue;
+            for (size_t g = at; g < at + a->n_groups; g++) {
+                a->d[g] = kept.d[g], a->half_d[g] = kept.half_d[g];
+                a->ls[g] = kept.ls[g], a->error[g] = kept.error[g];
+            }
+        }
+    }
+}
+
+static void level_load(level *a, batch *b, const float *x, const float *importance, size_t n) {
+    batch_load(b, x, importance, n, a->kind->len, a->n_groups);
+    level_search(a, b);
+}
+
+/* ---- output ------------------------------------------------------------------------------------------------- */
+
+/* The integers of a block less the lowest of them, in their own order. */
+static void level_round(const level *a, size_t first, const float *x, int8_t q[256]) {
+    float d = f32_of_f16((uint16_t)a->half_d[first]);
+    size_t len = a->kind->len;
+    for (size_t g = 0; g < a->n_groups; g++)
+        round_group(x + len * g, len, inverse_of(d * a->ls[first + g]), a->kind->low, a->kind->high, -a->kind->low,
+                    q + len * g);
+}
+
+static void encode_q6_k(const float *x, const float *importance, void *blocks, size_t n) {
+    static const level_kind kind = {.low = -32, .high = 31, .level_low = -128, .level_high = 127, .len = 16,
+                                    .from = -33, .step = 1, .n_fits = 8, .n_sides = 1, .reach = 4};
+    uint8_t *to = blocks;
+    int8_t q[256];
+    batch b;
+    level a = {.kind = &kind, .n_groups = 16};
+    for (size_t at = 0; at < n; at += 256, to += 210) {
+        level_load(&a, &b, x + at, importance ? importance + at : NULL, 256);
+        level_round(&a, 0, x + at, q);
+        for (size_t half = 0; half < 2; half++)
+            for (size_t i = 0; i < 32; i++) {
+                const int8_t *from = q + 128 * half + i;
+                to[64 * half + i] = (uint8_t)((from[0] & 15) | from[64] << 4);
+                to[64 * half + 32 + i] = (uint8_t)((from[32] & 15) | from[96] << 4);
+                to[128 + 32 * half + i] =
+                    (uint8_t)(from[0] >> 4 | from[32] >> 4 << 2 | from[64] >> 4 << 4 | from[96] >> 4 << 6);
+            }
+        for (size_t g = 0; g < 16; g++) to[192 + g] = (uint8_t)(int8_t)a.ls[g];
+        store_u16(to + 208, (uint16_t)a.half_d[0]);
+    }
+}
+
+static void encode_q3_k(const float *x, const float *importance, void *blocks, size_t n) {
+    static const level_kind kind = {.low = -4, .high = 3, .level_low = -32, .level_high = 31, .len = 16,
+                                    .from = -7, .step = 0.5f, .n_fits = 8, .n_sides = 2, .reach = 4};
+    uint8_t *to = blocks;
+    int8_t q[256];
+    batch b;
+    level a = {.kind = &kind, .n_groups = 16};
+    for (size_t at = 0; at < n; at += 256, to += 110) {
+        level_load(&a, &b, x + at, importance ? importance + at : NULL, 256);
+        level_round(&a, 0, x + at, q);
+        for (size_t i = 0; i < 32; i++) {
+            uint32_t third = 0;
+            for (size_t k = 0; k < 8; k++) third |= (uint32_t)(q[32 * k + i] >> 2) << k;
+            to[i] = (uint8_t)third;
+        }
+        for (size_t half = 0; half < 2; half++)
+            for (size_t i = 0; i < 32; i++) {
+                const int8_t *from = q + 128 * half + i;
+                to[32 + 32 * half + i] =
+                    (uint8_t)((from[0] & 3) | (from[32] & 3) << 2 | (from[64] & 3) << 4 | (from[96] & 3) << 6);
+            }
+        uint32_t ls[16], high[4] = {0};
+        for (size_t g = 0; g < 16; g++) {
+            ls[g] = (uint32_t)((int32_t)a.ls[g] + 32);
+            high[g % 4] |= ls[g] >> 4 << 2 * (g / 4);
+        }
+        for (size_t g = 0; g < 8; g++) to[96 + g] = (uint8_t)((ls[g] & 15) | (ls[g + 8] & 15) << 4);
+        for (size_t g = 0; g < 4; g++) to[104 + g] = (uint8_t)high[g];
+        store_u16(to + 108, (uint16_t)a.half_d[0]);
+    }
+}
+
+#endif
