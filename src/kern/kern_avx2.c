@@ -2,16 +2,13 @@
  */
 #include "kern/vec_avx2.h"
 
-#include "quant/quant_unpack.h"
-
-#define UNPACKER(type, id, ...) [QUANT_##id] = quant_unpack_##type,
-kern_unpack *const kern_unpack_avx2[QUANT_ID_MAX] = {KERN_OTHER_FORMATS(UNPACKER)};
-
-#define VEC_UNPACK(t) (kern_unpack_avx2[(t)->id])
 #define VEC_ENCODERS kern_encoders_avx2
-#define VEC_FORMATS(VECTOR, OTHER) KERN_VECTOR_FORMATS(VECTOR) KERN_OTHER_FORMATS(OTHER)
-#define VEC_KINDS(KIND) KERN_VECTOR_KINDS(KIND)
-#define VEC_OTHER_KINDS(KIND) KERN_OTHER_KINDS(KIND)
+#define VEC_LOADED(ROW) KERN_FORMATS(ROW)
+#define VEC_UNPACKED(CODE)
+#define VEC_UNPACKED_TYPES(ROW)
+#define VEC_SEVERAL(KIND) KIND(32, 0) KIND(32, 1) KIND(16, 0) KIND(16, 1)
+#define VEC_KINDS(KIND) KERN_KINDS(KIND)
 #include "kern/kern_chunk.h"
+#include "quant/quant_grids.h"
 #include "kern/kern_formats.h"
 #include "kern/kern_level.h"

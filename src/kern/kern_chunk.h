@@ -16,7 +16,7 @@ typedef struct chunk {
 /* A loader gets the bytes of 256 weights. */
 typedef chunk chunk_load(const uint8_t *b);
 
-/* In templates these are constants: but for unpack and bytes, where load is NULL. */
+/* In templates these are constants: but for unpack, bytes and zero, where load is NULL. */
 typedef struct format {
     chunk_load *load;
     kern_unpack *unpack; /* used where load is NULL: then zero is 128 and top 255 */
@@ -38,12 +38,10 @@ KERN_INLINE chunk format_load(format f, const uint8_t *b) {
     return c;
 }
 
-/* The format of a type without a loader, of a kind known as constants. */
-KERN_INLINE format format_other(const quant_type *t, int group, int acts, bool has_min) {
-    return (format){NULL, VEC_UNPACK(t), (size_t)t->block_bytes * (KERN_CHUNK / t->block_len), group, acts, has_min, 128, 255};
-}
-
-#define FORMAT_VECTOR(type, len, bytes, group, acts, has_min, zero, top) \
+#define FORMAT_LOADED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top) \
     ((format){load_##type, NULL, (bytes) * (KERN_CHUNK / (len)), group, acts, has_min, zero, top})
+/* Of a type without a loader: the most general kind does for all. */
+#define FORMAT_UNPACKED(t) \
+    ((format){NULL, (t)->unpack, (size_t)(t)->block_bytes * (KERN_CHUNK / (t)->block_len), 16, 32, true, 128, 255})
 
 #endif

@@ -24,59 +24,94 @@ KERN_INLINE vf decode_chunk(vf acc, const chunk *c, vf below, const kern_act16 *
     return vf_fma(sum, vf_set(act->scale), acc);
 }
 
-/* zero * scale + min */
+/* What to take off: scale * zero + min. */
 KERN_INLINE vf decode_below(const chunk *c, format f) {
-    if (f.zero == 0) return c->min;
+    if (f.has_min && f.zero == 0) return c->min;
     vf zero = vf_set((float)f.zero);
     return f.has_min ? vf_fma(c->scale, zero, c->min) : vf_mul(c->scale, zero);
 }
 
-/* One row times n activations, n a constant. The end of a row that fills no chunk is copied to one. */
-KERN_INLINE void decode_row(const uint8_t *b, size_t n_in, const void *const *acts, float *const *outs, size_t at,
-                            float scale, size_t n, format f) {
-    vf acc[VEC_ACTS];
-    uint8_t padded[KERN_CHUNK_BYTES_MAX];
-    for (size_t a = 0; a < n; a++) acc[a] = vf_set(0);
-    size_t n_full = n_in / KERN_CHUNK, n_chunks = div_up(n_in, KERN_CHUNK);
-    for (size_t i = 0; i < n_chunks; i++, b += f.bytes) {
-        for (size_t line = 0; line < f.bytes; line += 64) v_prefetch(b + line + VEC_AHEAD);
-        if (i == n_full) {
-            memset(padded, 0, sizeof padded);
-            b = memcpy(padded, b, n_in % KERN_CHUNK * f.bytes / KERN_CHUNK);
-        }
-        chunk c = format_load(f, b);
-        vf below = decode_below(&c, f);
-        for (size_t a = 0; a < n; a++) acc[a] = decode_chunk(acc[a], &c, below, (const kern_act16 *)acts[a] + i, f);
+/* VEC_ROWS rows times one activation, which is loaded once for them; step is 1, or 0 where all rows are the same one.
+ * Memory is fetched ahead in one stream, however many rows. */
+KERN_INLINE void decode_tile(const kern_matmul *m, size_t a, size_t at, size_t step, format f) {
+    vf acc[VEC_ROWS];
+    uint8_t padded[VEC_ROWS][KERN_CHUNK_BYTES_MAX];
+    const kern_act16 *act = m->acts[a];
+    const uint8_t *b = (const uint8_t *)m->weights + at * m->row_bytes, *from[VEC_ROWS];
+    for (size_t r = 0; r < VEC_ROWS; r++) {
+        from[r] = b + r * step * m->row_bytes;
+        acc[r] = vf_set(0);
     }
-    for (size_t a = 0; a < n; a++) outs[a][at] = vf_sum(acc[a]) * scale;
+    size_t n_full = m->n_in / KERN_CHUNK, n_chunks = div_up(m->n_in, KERN_CHUNK);
+    for (size_t i = 0; i < n_chunks; i++, b += VEC_ROWS * f.bytes) {
+        for (size_t line = 0; line < VEC_ROWS * f.bytes; line += 64) v_prefetch(b + line + VEC_AHEAD);
+        if (i == n_full)
+            for (size_t r = 0; r < VEC_ROWS; r++)
+                from[r] = load_end(padded[r], from[r], m->n_in % KERN_CHUNK * f.bytes / KERN_CHUNK);
+        chunk c[VEC_ROWS];
+        for (size_t r = 0; r < VEC_ROWS; r++, from[r - 1] += f.bytes) c[r] = format_load(f, from[r]);
+        for (size_t r = 0; r < VEC_ROWS; r++) acc[r] = decode_chunk(acc[r], &c[r], decode_below(&c[r], f), act + i, f);
+    }
+    for (size_t r = 0; r < VEC_ROWS; r++) m->outs[a][m->out_first + at + r * step] = vf_sum(acc[r]) * m->scale;
 }
 
-/* VEC_ACTS activations at a time. Of the rest, two are cheaper one by one; more of them go together, with copies of the
- * last in the places left over. */
-KERN_INLINE void decode_rows(const kern_matmul *m, format f) {
-    const uint8_t *b = m->weights;
-    for (size_t r = 0; r < m->n_rows; r++, b += m->row_bytes) {
-        size_t a = 0, at = m->out_first + r;
-        for (; m->n_act - a > 2 && VEC_ACTS > 2; a += MIN(m->n_act - a, (size_t)VEC_ACTS)) {
-            const void *acts[VEC_ACTS];
-            float *outs[VEC_ACTS];
-            for (size_t i = 0; i < VEC_ACTS; i++) {
-                acts[i] = m->acts[MIN(a + i, m->n_act - 1)];
-                outs[i] = m->outs[MIN(a + i, m->n_act - 1)];
+KERN_INLINE void decode_one(const kern_matmul *m, size_t a, format f) {
+    for (size_t r = 0; r < m->n_rows; r += VEC_ROWS)
+        decode_tile(m, a, MIN(r, MAX(m->n_rows, (size_t)VEC_ROWS) - VEC_ROWS), m->n_rows >= VEC_ROWS, f);
+}
+
+/* VEC_ACTS activations from a on, with copies of the last in the places left over: 16 rows at a time, 256 columns of
+ * which are loaded to memory once for all. Shared by types: what differs comes from the table. */
+KERN_INLINE void decode_several(const kern_matmul *m, size_t a, int group, bool has_min) {
+    const quant_type *t = quant_find(m->type);
+    size_t bytes = (size_t)t->block_bytes * (KERN_CHUNK / t->block_len);
+    format f = {NULL, NULL, bytes, group, 0, has_min, has_min ? 0 : 1 << VEC_TABLE.zero_shift[m->type], 255};
+    const uint8_t *rows_at = m->weights;
+    const kern_act16 *acts[VEC_ACTS];
+    kern_rows rows;
+    vf acc[16][VEC_ACTS];
+    for (size_t x = 0; x < VEC_ACTS; x++) acts[x] = m->acts[MIN(a + x, m->n_act - 1)];
+    for (size_t first = 0; first < m->n_rows; first += 16, rows_at += 16 * m->row_bytes) {
+        size_t n = MIN(m->n_rows - first, (size_t)16);
+        for (size_t r = 0; r < n; r++)
+            for (size_t x = 0; x < VEC_ACTS; x++) acc[r][x] = vf_set(0);
+        const uint8_t *b = rows_at;
+        for (size_t i = 0, at = 0; at < m->n_in; i++, at += KERN_CHUNK, b += bytes) {
+            for (size_t r = 16; r < 32; r++)
+                for (size_t line = 0; line < bytes; line += 64) v_prefetch(b + r * m->row_bytes + line);
+            VEC_TABLE.load_rows[m->type](&rows, b, m->row_bytes, n, MIN(m->n_in - at, (size_t)KERN_CHUNK), t);
+            for (size_t r = 0; r < n; r++) {
+                chunk c;
+                for (size_t k = 0; k < 4; k++) c.q[k] = vb_load(rows.q[r] + 64 * k);
+                c.scale = vf_load(rows.scale[r]);
+                c.min = vf_load(rows.min[r]);
+                vf below = decode_below(&c, f);
+                for (size_t x = 0; x < VEC_ACTS; x++) acc[r][x] = decode_chunk(acc[r][x], &c, below, acts[x] + i, f);
             }
-            decode_row(b, m->n_in, acts, outs, at, m->scale, VEC_ACTS, f);
         }
-        for (; a < m->n_act; a++) decode_row(b, m->n_in, m->acts + a, m->outs + a, at, m->scale, 1, f);
+        for (size_t r = 0; r < n; r++)
+            for (size_t x = 0; x < VEC_ACTS && a + x < m->n_act; x++)
+                m->outs[a + x][m->out_first + first + r] = vf_sum(acc[r][x]) * m->scale;
     }
 }
 
-#define DECODE_VECTOR(type, id, len, bytes, group, acts, has_min, zero, top)              \
-    static void decode_##type(const kern_matmul *m) {                                     \
-        decode_rows(m, FORMAT_VECTOR(type, len, bytes, group, acts, has_min, zero, top)); \
+/* Two activations are cheaper one by one; more of them go together. */
+#define DECODE_SEVERAL(group, has_min)                                           \
+    KERN_OUTLINE void several_##group##_##has_min(const kern_matmul *m, size_t a) { decode_several(m, a, group, has_min); }
+#define DECODE(type, id, len, size, group, zero, panel_group, acts, has_min, top)                                   \
+    static void decode_##type(const kern_matmul *m) {                                                               \
+        size_t a = 0;                                                                                               \
+        for (; m->n_act - a > 2; a += MIN(m->n_act - a, (size_t)VEC_ACTS)) several_##group##_##has_min(m, a);       \
+        for (; a < m->n_act; a++)                                                                                   \
+            decode_one(m, a, FORMAT_LOADED(type, id, len, size, group, zero, panel_group, acts, has_min, top));     \
     }
-VEC_FORMATS(DECODE_VECTOR, KERN_NOTHING)
-/* The others, as the most general kind: their unpackers take longer than that. */
-static void decode_other(const kern_matmul *m) { decode_rows(m, format_other(quant_find(m->type), 16, 32, true)); }
+#define DECODE_UNPACKED                                                                                             \
+    static void decode_unpacked(const kern_matmul *m) {                                                             \
+        for (size_t a = 0; a < m->n_act; a++) decode_one(m, a, FORMAT_UNPACKED(quant_find(m->type)));               \
+    }
+VEC_SEVERAL(DECODE_SEVERAL)
+VEC_LOADED(DECODE)
+VEC_UNPACKED(DECODE_UNPACKED)
 
 /* ---- float types --------------------------------------------------------------------------------------- */
 

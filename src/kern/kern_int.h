@@ -62,6 +62,7 @@ typedef struct kern_panel {
         };
         float f[KERN_PANEL_FLOAT_DEPTH][KERN_PANEL_SUBS][16];
     };
+    int zero_shift; /* log2 of what is taken off the integers */
     float sums[KERN_PANEL_ACTS + KERN_PANEL_EXCESS][KERN_PANEL_SUBS][16];
 } kern_panel;
 
@@ -91,7 +92,8 @@ struct kern {
     uint32_t needs;
     void (*prepare[KERN_ACT_FORMATS])(const float *x, size_t n, void *act);
     kern_act prompt_act[QUANT_ID_MAX];
-    bool has_min[QUANT_ID_MAX]; /* whether the multiplier takes offsets */
+    bool has_min[QUANT_ID_MAX];      /* whether the multiplier takes offsets */
+    uint8_t zero_shift[QUANT_ID_MAX]; /* for those that take none */
     void (*decode[QUANT_ID_MAX])(const kern_matmul *m);
     kern_load_rows *load_rows[QUANT_ID_MAX]; /* NULL for float types */
     kern_multiply *multiply[QUANT_ID_MAX];   /* the same */
@@ -118,7 +120,6 @@ struct kern {
 };
 
 typedef void kern_unpack(const void *blocks, quant_unpacked *out, size_t n);
-extern kern_unpack *const kern_unpack_avx2[QUANT_ID_MAX]; /* quant_unpack.h compiled for AVX2, which AVX-512 uses too */
 
 /* encode.h compiled for each instruction set (encode_<level>.c). */
 extern quant_encode *const kern_encoders_avx2[QUANT_ID_MAX], *const kern_encoders_avx512[QUANT_ID_MAX];
@@ -129,46 +130,48 @@ uint32_t kern_cpu_features(void);
 
 extern const kern kern_scalar, kern_avx2, kern_avx512;
 
-/* The quantised types, in two lists: those for which kern_formats.h has vector code, and the others, which go through
- * quant_unpack.h. Columns: name in code, id, weights and bytes a block, weights a scale, activations a scale in prefill,
- * whether there are offsets; for the first list also what is taken off the unsigned integers, and a bound of them (31, 63
- * or 255). The others have integers plus 128 up to 255.
+/* The quantised types. Columns: name in code, id, weights and bytes a block; how kern_formats.h loads them: weights a scale,
+ * and what is taken off the unsigned integers, 0 or a power of two; how prefill multiplies them: weights a scale, activations
+ * a scale, whether there are offsets, and a bound of the integers (31, 63 or 255). A level without loaders (scalar) has
+ * integers plus 128 up to 255.
  *
  * Activations a scale: the peers use 32 for blocks below 256 weights, 256 for the others; half of the first and an eighth of
- * the second give about half of their error or less (docs/LAB.md). Some rare types take a finer kind than they need, so
- * that there are few: Q4_1 and Q5_1 have scales for 32, Q2_K could do with 32 activations, NVFP4's offsets are zero. */
-#define KERN_VECTOR_FORMATS(ROW)                    \
-    ROW(q4_0, Q4_0, 32, 18, 32, 16, 0, 8, 31)       \
-    ROW(q8_0, Q8_0, 32, 34, 32, 16, 0, 128, 255)    \
-    ROW(q4_k, Q4_K, 256, 144, 32, 32, 1, 0, 31)     \
-    ROW(q5_k, Q5_K, 256, 176, 32, 32, 1, 0, 31)     \
-    ROW(q6_k, Q6_K, 256, 210, 16, 16, 0, 32, 63)
-#define KERN_OTHER_FORMATS(ROW)                 \
-    ROW(q1_0, Q1_0, 128, 18, 32, 16, 0)         \
-    ROW(q2_0, Q2_0, 64, 18, 32, 16, 0)          \
-    ROW(q4_1, Q4_1, 32, 20, 16, 16, 1)          \
-    ROW(q5_0, Q5_0, 32, 22, 32, 16, 0)          \
-    ROW(q5_1, Q5_1, 32, 24, 16, 16, 1)          \
-    ROW(q2_k, Q2_K, 256, 84, 16, 16, 1)         \
-    ROW(q3_k, Q3_K, 256, 110, 16, 32, 0)        \
-    ROW(iq1_s, IQ1_S, 256, 50, 32, 32, 0)       \
-    ROW(iq1_m, IQ1_M, 256, 56, 16, 32, 0)       \
-    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 32, 0)   \
-    ROW(iq2_xs, IQ2_XS, 256, 74, 16, 32, 0)     \
-    ROW(iq2_s, IQ2_S, 256, 82, 16, 32, 0)       \
-    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 32, 0)   \
-    ROW(iq3_s, IQ3_S, 256, 110, 32, 32, 0)      \
-    ROW(iq4_nl, IQ4_NL, 32, 18, 32, 16, 0)      \
-    ROW(iq4_xs, IQ4_XS, 256, 136, 32, 32, 0)    \
-    ROW(tq1_0, TQ1_0, 256, 54, 32, 32, 0)       \
-    ROW(tq2_0, TQ2_0, 256, 66, 32, 32, 0)       \
-    ROW(mxfp4, MXFP4, 32, 17, 32, 16, 0)        \
-    ROW(nvfp4, NVFP4, 64, 36, 16, 16, 1)
-/* The kinds of type that this makes for the panel kernels: the last five columns. Those of the second list, then those
- * that only the first has. */
-#define KERN_OTHER_KINDS(KIND) \
-    KIND(32, 16, 0, 128, 255) KIND(32, 32, 0, 128, 255) KIND(16, 32, 0, 128, 255) KIND(16, 16, 1, 128, 255)
-#define KERN_VECTOR_KINDS(KIND) KIND(32, 16, 0, 8, 31) KIND(32, 32, 1, 0, 31) KIND(16, 16, 0, 32, 63)
+ * the second give about half of their error or less (docs/LAB.md). Some types are multiplied as a finer kind than they
+ * need, since each kind costs code: Q4_1 and Q5_1 have scales for 32, Q2_K could do with 32 activations. */
+#define KERN_FORMATS(ROW)                                    \
+    ROW(q1_0, Q1_0, 128, 18, 32, 1, 32, 16, 0, 31)           \
+    ROW(q2_0, Q2_0, 64, 18, 32, 1, 32, 16, 0, 31)            \
+    ROW(q4_0, Q4_0, 32, 18, 32, 8, 32, 16, 0, 31)            \
+    ROW(q4_1, Q4_1, 32, 20, 32, 0, 16, 16, 1, 31)            \
+    ROW(q5_0, Q5_0, 32, 22, 32, 16, 32, 16, 0, 31)           \
+    ROW(q5_1, Q5_1, 32, 24, 32, 0, 16, 16, 1, 31)            \
+    ROW(q8_0, Q8_0, 32, 34, 32, 128, 32, 16, 0, 255)         \
+    ROW(q2_k, Q2_K, 256, 84, 16, 0, 16, 16, 1, 31)           \
+    ROW(q3_k, Q3_K, 256, 110, 16, 4, 16, 32, 0, 255)         \
+    ROW(q4_k, Q4_K, 256, 144, 32, 0, 32, 32, 1, 31)          \
+    ROW(q5_k, Q5_K, 256, 176, 32, 0, 32, 32, 1, 31)          \
+    ROW(q6_k, Q6_K, 256, 210, 16, 32, 16, 16, 0, 63)         \
+    ROW(iq1_s, IQ1_S, 256, 50, 32, 0, 32, 32, 1, 31)         \
+    ROW(iq1_m, IQ1_M, 256, 56, 16, 16, 16, 32, 0, 255)       \
+    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 64, 32, 32, 0, 255)   \
+    ROW(iq2_xs, IQ2_XS, 256, 74, 16, 64, 16, 32, 0, 255)     \
+    ROW(iq2_s, IQ2_S, 256, 82, 16, 64, 16, 32, 0, 255)       \
+    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 64, 32, 32, 0, 255)   \
+    ROW(iq3_s, IQ3_S, 256, 110, 32, 16, 32, 32, 0, 255)      \
+    ROW(iq4_nl, IQ4_NL, 32, 18, 32, 128, 32, 16, 0, 255)     \
+    ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255)   \
+    ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 32, 32, 0, 255)        \
+    ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 32, 32, 0, 255)        \
+    ROW(mxfp4, MXFP4, 32, 17, 32, 16, 32, 16, 0, 31)         \
+    ROW(nvfp4, NVFP4, 64, 36, 16, 16, 16, 16, 0, 63)
+/* The kinds that the last four columns make. */
+#define KERN_KINDS(KIND) \
+    KIND(32, 16, 0, 31) KIND(32, 16, 0, 255) KIND(16, 16, 1, 31) KIND(16, 16, 0, 63) KIND(32, 32, 1, 31) \
+    KIND(32, 32, 0, 255) KIND(16, 32, 0, 255)
+/* The same without bounds. */
+#define KERN_WIDE_KINDS(KIND) \
+    KIND(32, 16, 0, 255) KIND(16, 16, 1, 255) KIND(16, 16, 0, 255) KIND(32, 32, 1, 255) KIND(32, 32, 0, 255) \
+    KIND(16, 32, 0, 255)
 #define KERN_FLOAT_FORMATS(ROW) \
     ROW(f32, F32, 4)            \
     ROW(f16, F16, 2)            \

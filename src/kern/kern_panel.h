@@ -8,29 +8,6 @@
 
 /* ---- quantised types ----------------------------------------------------------------------------------- */
 
-KERN_INLINE void load_row(kern_rows *to, size_t r, const uint8_t *b, format f) {
-    chunk c = format_load(f, b);
-    for (size_t k = 0; k < 4; k++) vb_store(to->q[r] + 64 * k, c.q[k]);
-    vf_store(to->scale[r], c.scale);
-    if (f.has_min) vf_store(to->min[r], c.min);
-}
-
-KERN_INLINE void load_rows(kern_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, format f) {
-    size_t bytes = n_in * f.bytes / KERN_CHUNK;
-    for (size_t r = 0; r < n_rows; r++, b += row_bytes) {
-        uint8_t padded[KERN_CHUNK_BYTES_MAX];
-        const uint8_t *from = b;
-        if (n_in < KERN_CHUNK) {
-            memset(padded, 0, sizeof padded);
-            from = memcpy(padded, b, bytes);
-        }
-        load_row(to, r, from, f);
-    }
-    memset(to->q[n_rows], 0, (16 - n_rows) * sizeof to->q[0]);
-    memset(to->scale[n_rows], 0, (16 - n_rows) * sizeof to->scale[0]);
-    memset(to->min[n_rows], 0, (16 - n_rows) * sizeof to->min[0]);
-}
-
 /* Steps [from, from + n) of a block's 8, added to sum. */
 KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, size_t from, size_t n,
                              const kern_act8 *const *x, size_t n_tok, format f) {
@@ -51,9 +28,9 @@ KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const kern_panel *p, size_t sub
     }
 }
 
-/* sum = minus * zero: what the weights' zero point adds. */
-KERN_INLINE void panel_start(vi sum[VEC_SUBS], const int32_t *minus, format f) {
-    vi start = f.zero ? vi_shift_left(vi_load_1(minus), __builtin_ctz((unsigned)f.zero)) : vi_set(0);
+/* sum = minus * zero: what the weights' zero point adds. Narrow integers with offsets have none. */
+KERN_INLINE void panel_start(vi sum[VEC_SUBS], const kern_panel *p, const int32_t *minus, format f) {
+    vi start = f.has_min && f.top < 255 ? vi_set(0) : vi_shift_left(vi_load_1(minus), p->zero_shift);
     for (size_t s = 0; s < VEC_SUBS; s++) sum[s] = start;
 }
 
@@ -62,7 +39,7 @@ KERN_INLINE void panel_start(vi sum[VEC_SUBS], const int32_t *minus, format f) {
 KERN_INLINE void panel_unit(vf part[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, size_t u,
                             const kern_act8 *const *x, size_t n_tok, format f) {
     vi sum[VEC_TOKENS][VEC_SUBS];
-    for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], &x[t][block].minus[u], f);
+    for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], p, &x[t][block].minus[u], f);
     panel_steps(sum, p, sub, block, 4 * u, 4, x, n_tok, f);
     for (size_t s = 0; s < VEC_SUBS; s++) {
         vf scale = vf_load(p->scale[2 * block + u][sub + s]);
@@ -91,7 +68,7 @@ KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub
     vf part[VEC_TOKENS][VEC_SUBS];
     if (f.group == 32 && f.acts == 32) {
         vi sum[VEC_TOKENS][VEC_SUBS];
-        for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], &x[t][block].minus_both, f);
+        for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], p, &x[t][block].minus_both, f);
         panel_steps(sum, p, sub, block, 0, 8, x, n_tok, f);
         for (size_t t = 0; t < n_tok; t++)
             for (size_t s = 0; s < VEC_SUBS; s++) part[t][s] = vf_mul(vf_of_vi(sum[t][s]), vf_set(x[t][block].scale[0]));
@@ -140,34 +117,21 @@ KERN_OUTLINE void panel_multiply(const kern_panel *p, const kern_act8 *const *ac
 }
 _Static_assert(VEC_TOKENS <= KERN_PANEL_EXCESS, "sums in excess have a place");
 
-/* A multiplier per kind of type, of which there are fewer than types; a loader for each type with vector code, one for the
- * others. */
-#define TILER(name, n_tok, ...)                                                                                         \
+/* A multiplier per kind of type, of which there are fewer than types; a loader for each type. */
+#define TILER(name, n_tok, group, acts, has_min, top)                                                                   \
     static void name(const kern_panel *p, size_t sub, size_t n_blocks, const kern_act8 *const *x,                       \
                      float (*out)[KERN_PANEL_SUBS][16]) {                                                               \
-        panel_tile(p, sub, n_blocks, x, out, n_tok, (format){NULL, NULL, 0, __VA_ARGS__});                              \
+        panel_tile(p, sub, n_blocks, x, out, n_tok, (format){NULL, NULL, 0, group, acts, has_min, 0, top});             \
     }
-#define MULTIPLIER(group, acts, has_min, zero, top)                                                                     \
-    TILER(many_##group##_##acts##_##has_min##_##top, VEC_TOKENS, group, acts, has_min, zero, top)                       \
-    TILER(one_##group##_##acts##_##has_min##_##top, 1, group, acts, has_min, zero, top)                                 \
+#define MULTIPLIER(group, acts, has_min, top)                                                                           \
+    TILER(many_##group##_##acts##_##has_min##_##top, VEC_TOKENS, group, acts, has_min, top)                             \
+    TILER(one_##group##_##acts##_##has_min##_##top, 1, group, acts, has_min, top)                                       \
     static void multiply_##group##_##acts##_##has_min##_##top(const kern_panel *p, const kern_act8 *const *x, size_t n, \
                                                               size_t n_blocks, float (*sums)[KERN_PANEL_SUBS][16]) {    \
         panel_multiply(p, x, n, n_blocks, sums, many_##group##_##acts##_##has_min##_##top,                              \
                        one_##group##_##acts##_##has_min##_##top);                                                       \
     }
 VEC_KINDS(MULTIPLIER)
-VEC_OTHER_KINDS(MULTIPLIER)
-
-#define ROWS_VECTOR(type, id, len, bytes, group, acts, has_min, zero, top)                                           \
-    static void rows_##type(kern_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in,           \
-                            const quant_type *t) {                                                                   \
-        (void)t;                                                                                                     \
-        load_rows(to, b, row_bytes, n_rows, n_in, FORMAT_VECTOR(type, len, bytes, group, acts, has_min, zero, top)); \
-    }
-VEC_FORMATS(ROWS_VECTOR, KERN_NOTHING)
-static void rows_other(kern_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, const quant_type *t) {
-    load_rows(to, b, row_bytes, n_rows, n_in, format_other(t, 16, 32, true));
-}
 
 /* ---- float types --------------------------------------------------------------------------------------- */
 

@@ -43,6 +43,7 @@ static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, s
     const void *acts[KERN_PANEL_ACTS];
     bool floats = !k->load_rows[t->id];
     size_t depth_max = floats ? KERN_PANEL_FLOAT_DEPTH : KERN_PANEL_DEPTH;
+    p->zero_shift = k->zero_shift[t->id];
     memset(p->sums, 0, n * sizeof p->sums[0]);
     for (size_t at = 0; at < m->n_in; at += depth_max) {
         size_t depth = MIN(m->n_in - at, depth_max), act_at = floats ? at * sizeof(float) : at / KERN_ACT8_LEN * sizeof(kern_act8);

@@ -17,7 +17,8 @@
 #define VEC_SUBS 1
 #define VEC_TOKENS 3
 #define VEC_FLOAT_TOKENS 6
-#define VEC_ACTS 2
+#define VEC_ACTS 4
+#define VEC_ROWS 1
 #define VEC_AHEAD 2048
 #define VEC_QUERIES 4
 #define VEC_STRIP 1
@@ -37,14 +38,7 @@ typedef struct vf { __m256 a, b; } vf;
 #define VI(x, y) ((vi){x, y})
 #define VF(x, y) ((vf){x, y})
 
-/* ---- the primitives of quant_unpack.h ----------------------------------------------------------------- */
-
 static inline float quant_half(const void *p) { return _cvtsh_ss(load_u16(p)); }
-static inline void quant_lookup(const int8_t table[16], const uint8_t nibbles[16], int8_t low[16], int8_t high[16]) {
-    __m128i t = _mm_loadu_si128((const void *)table), n = _mm_loadu_si128((const void *)nibbles), m = _mm_set1_epi8(15);
-    _mm_storeu_si128((void *)low, _mm_shuffle_epi8(t, _mm_and_si128(n, m)));
-    _mm_storeu_si128((void *)high, _mm_shuffle_epi8(t, _mm_and_si128(_mm_srli_epi16(n, 4), m)));
-}
 
 /* ---- bytes ------------------------------------------------------------------------------------------ */
 
@@ -72,6 +66,10 @@ static inline void vb_load_split(const void *p, vb *even, vb *odd) {
     *even = vb_load_lanes(p, 32);
     *odd = vb_load_lanes((const char *)p + 16, 32);
 }
+static inline vb vb_add(vb x, vb y) { return VB(_mm256_add_epi8(x.a, y.a), _mm256_add_epi8(x.b, y.b)); }
+static inline vb vb_load_each(const void *p0, const void *p1, const void *p2, const void *p3) {
+    return VB(join(load_16(p0, 0), load_16(p1, 0)), join(load_16(p2, 0), load_16(p3, 0)));
+}
 static inline vb vb_load_16(const void *p) {
     __m256i x = _mm256_broadcastsi128_si256(load_16(p, 0));
     return VB(x, x);
@@ -79,6 +77,8 @@ static inline vb vb_load_16(const void *p) {
 static inline vb vb_load_2(const void *p, const void *q) {
     return VB(_mm256_broadcastsi128_si256(load_16(p, 0)), _mm256_broadcastsi128_si256(load_16(q, 0)));
 }
+static inline __m256i spread_8(const void *p) { return _mm256_permute4x64_epi64(_mm256_castsi128_si256(load_16(p, 0)), 0x50); }
+static inline vb vb_load_8(const void *p, const void *q) { return VB(spread_8(p), spread_8(q)); }
 static inline vb vb_load_4(const void *p) {
     __m256i x = _mm256_set1_epi32((int)load_u32(p));
     return VB(x, x);
@@ -91,6 +91,50 @@ static inline __m256i shift_lanes(__m256i x, int s0, int s1) {
 static inline vb vb_shift(vb x, int s0, int s1, int s2, int s3) {
     return VB(shift_lanes(x.a, s0, s1), shift_lanes(x.b, s2, s3));
 }
+
+static inline vb vb_set_4(uint32_t x) { return VB(_mm256_set1_epi32((int)x), _mm256_set1_epi32((int)x)); }
+static inline vb vb_widen(const void *p) { return VB(_mm256_cvtepu8_epi16(load_16(p, 0)), _mm256_cvtepu8_epi16(load_16(p, 16))); }
+static inline vb vb_lookup(vb x, vb y) { return VB(_mm256_shuffle_epi8(x.a, y.a), _mm256_shuffle_epi8(x.b, y.b)); }
+static inline vb vb_zip_low(vb x, vb y) { return VB(_mm256_unpacklo_epi8(x.a, y.a), _mm256_unpacklo_epi8(x.b, y.b)); }
+static inline vb vb_zip_high(vb x, vb y) { return VB(_mm256_unpackhi_epi8(x.a, y.a), _mm256_unpackhi_epi8(x.b, y.b)); }
+static inline vb vb_join_low(vb x, vb y) { return VB(_mm256_unpacklo_epi64(x.a, y.a), _mm256_unpacklo_epi64(x.b, y.b)); }
+static inline vb vb_join_high(vb x, vb y) { return VB(_mm256_unpackhi_epi64(x.a, y.a), _mm256_unpackhi_epi64(x.b, y.b)); }
+static inline vb vb_mul_2(vb x, vb y) { return VB(_mm256_mullo_epi16(x.a, y.a), _mm256_mullo_epi16(x.b, y.b)); }
+static inline __m256i bits_of(__m256i x, size_t from) {
+    __m128i at = _mm_set_epi64x((long long)((from + 1) * 0x0101010101010101), (long long)(from * 0x0101010101010101));
+    __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201);
+    return _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(at)), bit), bit);
+}
+static inline vb vb_or_bits(vb x, vb bits, size_t from, uint8_t value) {
+    return vb_or_and(x, VB(bits_of(bits.a, from), bits_of(bits.b, from)), vb_set(value));
+}
+static inline __m256i plus_minus(__m256i x, __m256i y, __m256i minus) {
+    return _mm256_add_epi8(x, _mm256_sub_epi8(_mm256_xor_si256(y, minus), minus));
+}
+static inline vb vb_plus_minus(vb x, vb y, vb bits, size_t from) {
+    return VB(plus_minus(x.a, y.a, bits_of(bits.a, from)), plus_minus(x.b, y.b, bits_of(bits.b, from)));
+}
+static inline __m256i digits(__m256i x, __m256i power) {
+    __m256i three = _mm256_set1_epi16(3), even = _mm256_mullo_epi16(_mm256_slli_epi16(x, 8), power);
+    __m256i odd = _mm256_mullo_epi16(_mm256_and_si256(x, _mm256_set1_epi16((short)0xff00)), power);
+    return _mm256_or_si256(_mm256_mulhi_epu16(even, three), _mm256_slli_epi16(_mm256_mulhi_epu16(odd, three), 8));
+}
+static inline vb vb_digits(vb x, vb power) { return VB(digits(x.a, power.a), digits(x.b, power.b)); }
+static inline __m128i codes_8(const uint16_t *t, const uint16_t *at) {
+    return _mm_setr_epi16((short)t[at[0]], (short)t[at[1]], (short)t[at[2]], (short)t[at[3]], (short)t[at[4]],
+                          (short)t[at[5]], (short)t[at[6]], (short)t[at[7]]);
+}
+static inline vb vb_codes_far(const uint16_t *table, const uint16_t at[32]) {
+    return VB(join(codes_8(table, at), codes_8(table, at + 8)), join(codes_8(table, at + 16), codes_8(table, at + 24)));
+}
+static inline vb vb_codes(const uint16_t *table, size_t n, vb x) {
+    uint16_t at[32];
+    (void)n;
+    vb_store(at, x);
+    return vb_codes_far(table, at);
+}
+static inline uint64_t u64_deposit(uint64_t x, uint64_t mask) { return _pdep_u64(x, mask); }
+static inline uint64_t u64_extract(uint64_t x, uint64_t mask) { return _pext_u64(x, mask); }
 
 /* ---- int32 ------------------------------------------------------------------------------------------ */
 
@@ -276,13 +320,40 @@ static inline vf twice(__m256 x) {
     return VF(_mm256_permutevar8x32_ps(x, _mm256_set_epi32(3, 3, 2, 2, 1, 1, 0, 0)),
               _mm256_permutevar8x32_ps(x, _mm256_set_epi32(7, 7, 6, 6, 5, 5, 4, 4)));
 }
-static inline vf vf_halves(const void *p, size_t stride) {
+static inline vf vf_halves(const void *p, size_t stride, size_t units) {
     const char *b = p;
-    __m128i h = _mm_setr_epi16((short)load_u16(b), (short)load_u16(b + stride), (short)load_u16(b + 2 * stride),
-                               (short)load_u16(b + 3 * stride), (short)load_u16(b + 4 * stride),
-                               (short)load_u16(b + 5 * stride), (short)load_u16(b + 6 * stride),
-                               (short)load_u16(b + 7 * stride));
+#define HALF(i) (short)load_u16(b + 2 * (i) / units * stride)
+    __m128i h = _mm_setr_epi16(HALF(0), HALF(1), HALF(2), HALF(3), HALF(4), HALF(5), HALF(6), HALF(7));
+#undef HALF
     return twice(_mm256_cvtph_ps(h));
+}
+static inline vf of_bytes(__m128i x) {
+    return VF(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(x)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(x, 8))));
+}
+static inline vf vf_of_bytes(uint64_t low, uint64_t high) { return of_bytes(_mm_set_epi64x((long long)high, (long long)low)); }
+static inline vf vf_of_pairs(uint64_t bytes) {
+    __m128i x = _mm_cvtsi64_si128((long long)bytes);
+    return of_bytes(_mm_unpacklo_epi8(x, x));
+}
+static inline vf vf_of_top_4(vb x) {
+    return VF(_mm256_cvtepi32_ps(_mm256_srli_epi32(x.a, 28)), _mm256_cvtepi32_ps(_mm256_srli_epi32(x.b, 28)));
+}
+static inline vf vf_exponents(const void *p, size_t stride) {
+    const uint8_t *b = p;
+    __m256i e = _mm256_setr_epi32(b[0], b[stride], b[2 * stride], b[3 * stride], b[4 * stride], b[5 * stride], b[6 * stride],
+                                  b[7 * stride]);
+    __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    __m256i small = _mm256_sllv_epi32(_mm256_set1_epi32(0x200000), e);
+    return twice(_mm256_castsi256_ps(_mm256_blendv_epi8(normal, small, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e))));
+}
+static inline __m256 of_e4m3(__m128i x) {
+    return _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu8_epi32(x), 20)), _mm256_set1_ps(0x1p119f));
+}
+static inline vf vf_of_e4m3(const void *p, size_t stride) {
+    const char *b = p;
+    __m128i x = _mm_setr_epi32((int)load_u32(b), (int)load_u32(b + stride), (int)load_u32(b + 2 * stride), (int)load_u32(b + 3 * stride));
+    x = _mm_andnot_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)), _mm_and_si128(x, _mm_set1_epi8(0x7f)));
+    return VF(of_e4m3(x), of_e4m3(_mm_srli_si128(x, 8)));
 }
 static inline vf times(uint64_t bytes, const void *half) {
     return vf_mul(twice(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes)))), vf_set(quant_half(half)));

@@ -15,6 +15,7 @@
 #define VEC_TOKENS 6
 #define VEC_FLOAT_TOKENS 12
 #define VEC_ACTS 4
+#define VEC_ROWS 2
 #define VEC_AHEAD 8192
 #define VEC_QUERIES 4
 #define VEC_STRIP 4
@@ -50,15 +51,83 @@ static inline void vb_load_split(const void *p, vb *even, vb *odd) {
     *even = _mm512_shuffle_i32x4(a, b, 0x88);
     *odd = _mm512_shuffle_i32x4(a, b, 0xDD);
 }
+static inline vb vb_add(vb a, vb b) { return _mm512_add_epi8(a, b); }
+static inline vb vb_load_each(const void *p0, const void *p1, const void *p2, const void *p3) {
+    vb r = _mm512_inserti32x4(_mm512_castsi128_si512(load_16(p0, 0)), load_16(p1, 0), 1);
+    return _mm512_inserti32x4(_mm512_inserti32x4(r, load_16(p2, 0), 2), load_16(p3, 0), 3);
+}
 static inline vb vb_load_16(const void *p) { return _mm512_broadcast_i32x4(load_16(p, 0)); }
 static inline vb vb_load_2(const void *p, const void *q) {
     return _mm512_mask_broadcast_i32x4(vb_load_16(p), 0xFF00, load_16(q, 0));
+}
+/* 16 bytes at p, 16 at q: each 8 of them twice in a lane. */
+static inline vb vb_load_8(const void *p, const void *q) {
+    __m256i x = _mm256_inserti128_si256(_mm256_castsi128_si256(load_16(p, 0)), load_16(q, 0), 1);
+    return _mm512_permutexvar_epi64(_mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0), _mm512_castsi256_si512(x));
 }
 static inline vb vb_load_4(const void *p) { return _mm512_set1_epi32((int)load_u32(p)); }
 /* A rotation does for a shift both ways. */
 static inline vb vb_shift(vb a, int s0, int s1, int s2, int s3) {
     return _mm512_rolv_epi32(a, _mm512_set_epi32(s3, s3, s3, s3, s2, s2, s2, s2, s1, s1, s1, s1, s0, s0, s0, s0));
 }
+
+static inline vb vb_set_4(uint32_t x) { return _mm512_set1_epi32((int)x); }
+/* 32 bytes to as many words. */
+static inline vb vb_widen(const void *p) { return _mm512_cvtepu8_epi16(_mm256_loadu_si256(p)); }
+/* Byte at[i] of the lane of table for byte i; 0 where at[i] is above 127. */
+static inline vb vb_lookup(vb table, vb at) { return _mm512_shuffle_epi8(table, at); }
+/* The first 8 bytes of each lane of a and b in turns; the last 8. Then the same with all 8 of a before those of b. */
+static inline vb vb_zip_low(vb a, vb b) { return _mm512_unpacklo_epi8(a, b); }
+static inline vb vb_zip_high(vb a, vb b) { return _mm512_unpackhi_epi8(a, b); }
+static inline vb vb_join_low(vb a, vb b) { return _mm512_unpacklo_epi64(a, b); }
+static inline vb vb_join_high(vb a, vb b) { return _mm512_unpackhi_epi64(a, b); }
+/* Words of 16 bits. */
+static inline vb vb_mul_2(vb a, vb b) { return _mm512_mullo_epi16(a, b); }
+/* Bit i of the 16 that bytes from and from + 1 of each lane hold is for byte i of the lane. */
+static inline __mmask64 bits_of(vb bits, size_t from) {
+    __m128i at = _mm_set_epi64x((long long)((from + 1) * 0x0101010101010101), (long long)(from * 0x0101010101010101));
+    return _mm512_test_epi8_mask(_mm512_shuffle_epi8(bits, _mm512_broadcast_i32x4(at)), _mm512_set1_epi64((long long)0x8040201008040201));
+}
+/* a, with value (of which a has no bit) where the bit is set. */
+static inline vb vb_or_bits(vb a, vb bits, size_t from, uint8_t value) {
+    return _mm512_mask_add_epi8(a, bits_of(bits, from), a, vb_set(value));
+}
+/* a + b, or a - b where the bit is set. */
+static inline vb vb_plus_minus(vb a, vb b, vb bits, size_t from) {
+    return _mm512_mask_sub_epi8(_mm512_add_epi8(a, b), bits_of(bits, from), a, b);
+}
+/* The digit in base 3 that (byte * power mod 256) * 3 / 256 is; power in words. */
+static inline vb vb_digits(vb a, vb power) {
+    __m512i three = _mm512_set1_epi16(3), even = _mm512_mullo_epi16(_mm512_slli_epi16(a, 8), power);
+    __m512i odd = _mm512_mullo_epi16(_mm512_and_si512(a, _mm512_set1_epi16((short)0xff00)), power);
+    return _mm512_or_si512(_mm512_mulhi_epu16(even, three), _mm512_slli_epi16(_mm512_mulhi_epu16(odd, three), 8));
+}
+/* table[at] for 32 indices below n, a constant of 64 to 1024: two vectors of the table at a time, then the right ones. */
+static inline __attribute__((always_inline)) vb vb_codes(const uint16_t *table, size_t n, vb at) {
+    vb r[16];
+#pragma GCC unroll 16
+    for (size_t i = 0; i < n / 64; i++)
+        r[i] = _mm512_permutex2var_epi16(vb_load(table + 64 * i), at, vb_load(table + 64 * i + 32));
+#pragma GCC unroll 4
+    for (size_t step = 1; step < n / 64; step *= 2) {
+        __mmask32 odd = _mm512_test_epi16_mask(at, _mm512_set1_epi16((short)(64 * step)));
+#pragma GCC unroll 8
+        for (size_t i = 0; i < n / 64; i += 2 * step) r[i] = _mm512_mask_mov_epi16(r[i], odd, r[i + step]);
+    }
+    return r[0];
+}
+/* The same for a table of any length. */
+static inline __m128i codes_8(const uint16_t *t, const uint16_t *at) {
+    return _mm_setr_epi16((short)t[at[0]], (short)t[at[1]], (short)t[at[2]], (short)t[at[3]], (short)t[at[4]],
+                          (short)t[at[5]], (short)t[at[6]], (short)t[at[7]]);
+}
+static inline vb vb_codes_far(const uint16_t *table, const uint16_t at[32]) {
+    vb r = _mm512_inserti32x4(_mm512_castsi128_si512(codes_8(table, at)), codes_8(table, at + 8), 1);
+    return _mm512_inserti32x4(_mm512_inserti32x4(r, codes_8(table, at + 16), 2), codes_8(table, at + 24), 3);
+}
+/* The low bits of x to the bits of mask, and back. */
+static inline uint64_t u64_deposit(uint64_t x, uint64_t mask) { return _pdep_u64(x, mask); }
+static inline uint64_t u64_extract(uint64_t x, uint64_t mask) { return _pext_u64(x, mask); }
 
 /* ---- int32 ------------------------------------------------------------------------------------------ */
 
@@ -187,20 +256,49 @@ static inline vf twice(vf a, int first) {
     __m512i at = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
     return _mm512_permutexvar_ps(_mm512_add_epi32(at, _mm512_set1_epi32(first)), a);
 }
-/* The halves of 8 blocks, stride bytes apart. */
-static inline vf vf_halves(const void *p, size_t stride) {
+/* The halves of blocks that lie stride bytes apart, each for `units` units. */
+static inline vf vf_halves(const void *p, size_t stride, size_t units) {
     const char *b = p;
-    if (stride == 18) { /* those of four blocks lie within 64 bytes */
-        __m512i at = _mm512_set_epi16(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 59, 59, 50, 50, 41, 41, 32, 32, 27, 27,
-                                      18, 18, 9, 9, 0, 0);
-        __m512i h = _mm512_permutex2var_epi16(_mm512_loadu_si512(b), at, _mm512_loadu_si512(b + 72));
+    if (units == 2 && stride % 2 == 0 && stride <= 20) { /* those of four blocks lie within 64 bytes */
+        short s = (short)(stride / 2);
+#define PAIR(i) (short)(i), (short)(i)
+        __m512i at = _mm512_set_epi16(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, PAIR(32 + 3 * s), PAIR(32 + 2 * s),
+                                      PAIR(32 + s), PAIR(32), PAIR(3 * s), PAIR(2 * s), PAIR(s), PAIR(0));
+#undef PAIR
+        __m512i h = _mm512_permutex2var_epi16(_mm512_loadu_si512(b), at, _mm512_loadu_si512(b + 4 * stride));
         return _mm512_cvtph_ps(_mm512_castsi512_si256(h));
     }
-    __m128i h = _mm_setr_epi16((short)load_u16(b), (short)load_u16(b + stride), (short)load_u16(b + 2 * stride),
-                               (short)load_u16(b + 3 * stride), (short)load_u16(b + 4 * stride),
-                               (short)load_u16(b + 5 * stride), (short)load_u16(b + 6 * stride),
-                               (short)load_u16(b + 7 * stride));
+#define HALF(i) (short)load_u16(b + 2 * (i) / units * stride)
+    __m128i h = _mm_setr_epi16(HALF(0), HALF(1), HALF(2), HALF(3), HALF(4), HALF(5), HALF(6), HALF(7));
+#undef HALF
     return twice(_mm512_castps256_ps512(_mm256_cvtph_ps(h)), 0);
+}
+/* 16 unsigned bytes; 8 of them twice; the upper four bits of each 32. */
+static inline vf vf_of_bytes(uint64_t low, uint64_t high) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_set_epi64x((long long)high, (long long)low)));
+}
+static inline vf vf_of_pairs(uint64_t bytes) {
+    __m128i x = _mm_cvtsi64_si128((long long)bytes);
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_unpacklo_epi8(x, x)));
+}
+static inline vf vf_of_top_4(vb x) { return _mm512_cvtepi32_ps(_mm512_srli_epi32(x, 28)); }
+/* The E8M0 of 8 blocks, halved: see quant_block_mxfp4. */
+static inline vf vf_exponents(const void *p, size_t stride) {
+    const uint8_t *b = p;
+    __m256i e = _mm256_setr_epi32(b[0], b[stride], b[2 * stride], b[3 * stride], b[4 * stride], b[5 * stride], b[6 * stride],
+                                  b[7 * stride]);
+    __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    __m256i small = _mm256_sllv_epi32(_mm256_set1_epi32(0x200000), e);
+    __m256i r = _mm256_blendv_epi8(normal, small, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e));
+    return twice(_mm512_castps256_ps512(_mm256_castsi256_ps(r)), 0);
+}
+/* The E4M3 of 16 groups, four at a time, halved: see quant_block_nvfp4. Shifted into place they are 2^119 too small. */
+static inline vf vf_of_e4m3(const void *p, size_t stride) {
+    const char *b = p;
+    __m128i x = _mm_setr_epi32((int)load_u32(b), (int)load_u32(b + stride), (int)load_u32(b + 2 * stride), (int)load_u32(b + 3 * stride));
+    x = _mm_andnot_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)), x);
+    __m512i bits = _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_and_si128(x, _mm_set1_epi8(0x7f))), 20);
+    return _mm512_mul_ps(_mm512_castsi512_ps(bits), _mm512_set1_ps(0x1p119f));
 }
 /* The 16 bytes at p that Q4_K and Q5_K begin with: two halves, then eight scales and eight offsets of six bits each. */
 static inline void vf_scales(const void *p, vf *scale, vf *min) {
