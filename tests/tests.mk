@@ -12,9 +12,9 @@ SUITE_FILES := $(B)/test
 include tests/tidy/tidy.mk
 -include tests/fuzz/fuzz.mk tests/kern/kern.mk tests/golden/golden.mk
 
-SUITES += tidy example cli size
+SUITES += tidy example cli quantize size
 SUITE_FILES += $(B)/complete $(B)/tiny-models
-LONG_SUITES += clang asan cli-asan tsan valgrind fuzzing
+LONG_SUITES += clang asan cli-asan tsan valgrind fuzzing readers
 
 LEAT_BYTES_MAX := 1000000 # of the stripped program: all of it, with chat, server and streaming still to come
 MODELS := $(B)/models
@@ -69,6 +69,9 @@ suite-example: $(B)/complete $(B)/leat $(MODELS)/done
 suite-cli: $(B)/leat $(MODELS)/done
 	@tests/cli/cli.sh $(B)/leat $(MODELS) $(B)/test-files/cli
 
+suite-quantize: $(B)/leat $(MODELS)/done
+	@tests/cli/quantize.sh $(B)/leat $(MODELS) $(B)/test-files/quantize
+
 suite-size: $(B)/leat
 	@strip -o $(B)/leat.stripped $<; bytes=$$(wc -c < $(B)/leat.stripped); \
 	echo "stripped: $$bytes bytes, at most $(strip $(LEAT_BYTES_MAX))"; \
@@ -86,14 +89,19 @@ suite-asan:
 suite-cli-asan: $(MODELS)/done
 	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san all
 	@tests/cli/cli.sh $(B)/san/leat $(MODELS) $(B)/san/test-files/cli
+	@tests/cli/quantize.sh $(B)/san/leat $(MODELS) $(B)/san/test-files/quantize
 
 # The parts where threads meet.
 suite-tsan:
 	@$(MAKE) $(JOBS) --no-print-directory SAN=thread B=$(B)/tsan $(B)/tsan/test
-	@LEAT_TEST_DIR=$(B)/tsan/test-files $(B)/tsan/test test_pool test_store test_plat with_wide_rows
+	@LEAT_TEST_DIR=$(B)/tsan/test-files $(B)/tsan/test test_pool test_store test_plat test_quantize with_wide_rows
 
 suite-valgrind: $(B)/leat $(MODELS)/done
 	@tests/cli/valgrind.sh $(B)/leat $(MODELS) $(B)/test-files/valgrind
+
+# What leat writes, read by others.
+suite-readers: $(B)/leat $(MODELS)/done
+	@tests/cli/readers.sh $(B)/leat $(MODELS) $(B)/test-files/readers
 
 # A short search; `make fuzz FUZZ_SECONDS=3600` is the long one.
 suite-fuzzing:

@@ -8,6 +8,7 @@
 
 #include "kern/kern.h"
 
+#define RAM_BYTES_MIN ((uint64_t)1 << 20)
 #define SHOWN(s) (int)MIN((s).len, (size_t)64), (s).ptr
 
 static void defaults(void *values) {
@@ -169,6 +170,7 @@ static int run(tools *t, const void *values) {
     }
     if (o.keep_split && o.part_bytes_max) return tools_usage(t, "--keep-split and --split-max-size: choose one");
     if (o.include.n && o.exclude.n) return tools_usage(t, "--include-weights and --exclude-weights: choose one");
+    if (o.ram_bytes < RAM_BYTES_MIN) return tools_usage(t, "--ram: less than 1M holds no header");
     mem_limit_set((size_t)o.ram_bytes);
     err_code code = work(t, &o, &e);
     mem_limit_set(0);

@@ -173,13 +173,13 @@ static err_code decide(decider *d, quantize_item *x, err *e) {
     x->bytes = t->bytes;
     if (x->to == t->type) return ERR_NONE;
     size_t bytes;
-    if (!x->to->encode && !d->o->dry_run)
-        return ERR(e, ERR_UNSUPPORTED, "tensor %.*s: %s cannot be written yet", SHOWN(t->name), x->to->name);
     if (t->type->unpack && !d->o->allow_requantize)
         return ERR(e, ERR_UNSUPPORTED,
                    "tensor %.*s is %s, so it was quantised before: begin with the original, or lose more "
                    "with --allow-requantize",
                    SHOWN(t->name), t->type->name);
+    if (!x->to->encode && !d->o->dry_run)
+        return ERR(e, ERR_UNSUPPORTED, "tensor %.*s: %s cannot be written yet", SHOWN(t->name), x->to->name);
     if (!quant_bytes(x->to, t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3], &bytes))
         return ERR(e, ERR_LIMIT, "tensor %.*s: as %s its size overflows", SHOWN(t->name), x->to->name);
     x->bytes = bytes;

@@ -313,7 +313,7 @@ static void show(stream *st, uint64_t n_done) {
     double speed = (double)done / MAX(seconds, 1e-3);
     uint64_t left = (uint64_t)((double)(total - MIN(done, total)) / MAX(speed, 1.0));
     str name = x->s.item->from->name;
-    tools_progress_show(&st->bar, done >> 20, total >> 20, "MiB, %.0f MB/s, %llu:%02llu left  %.*s", speed * 1e-6,
+    tools_progress_show(&st->bar, done >> 20, (total >> 20) + 1, "MiB, %.0f MB/s, %llu:%02llu left  %.*s", speed * 1e-6,
                         (unsigned long long)left / 60, (unsigned long long)left % 60, (int)MIN(name.len, (size_t)40),
                         name.ptr);
 }

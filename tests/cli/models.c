@@ -43,5 +43,11 @@ int main(int argc, char **argv) {
     parts.tok = TINY_TOK_SPM;
     parts.parts = 3;
     write_model(argv[1], "parts-00001-of-00003.gguf", &parts);
+
+    tiny_spec large = tiny_default("llama"); /* large enough to be interrupted while it is quantised */
+    large.n_layer = 1;
+    large.n_vocab = 24000;
+    large.type = QUANT_BF16;
+    write_model(argv[1], "large.gguf", &large);
     return 0;
 }

@@ -82,3 +82,38 @@ TEST(fault_tools_perplexity) {
 }
 TEST(fault_tools_tokenize) { try("tokenize -m %s -f %s", model(TINY_TOK_SPM), text_file("Once upon a time")); }
 TEST(fault_tools_inspect) { try("inspect -m %s --json --tensors --kv", model(TINY_TOK_SPM), NULL); }
+
+/* Whatever fails, what was at OUT stays or is replaced by the whole file, and nothing lies beside it. */
+static bool quantize(void) {
+    const char *path = test_path(2, "fault-tools-quantized.gguf");
+    char part[512];
+    FILE *f = fopen(path, "w");
+    CHECK(f && fputs("old", f) >= 0 && fclose(f) == 0);
+    bool worked = run();
+    f = fopen(path, "r");
+    char start[4] = "";
+    CHECK(f && fread(start, 1, 4, f) >= 3 && fclose(f) == 0);
+    CHECK_MSG(!memcmp(start, worked ? "GGUF" : "old", worked ? 4 : 3), "after %s: %.4s",
+              worked ? "success" : "failure", start);
+    snprintf(part, sizeof part, "%s.part", path);
+    CHECK_MSG(access(part, F_OK) != 0, "%s is left over", part);
+    return worked;
+}
+
+TEST(fault_tools_quantize) {
+    char line[1024];
+    snprintf(line, sizeof line, "quantize %s %s q8_0 -t 2", model(TINY_TOK_SPM),
+             test_path(2, "fault-tools-quantized.gguf"));
+    command(line);
+    every_call_fails_once(quantize);
+}
+
+TEST(fault_tools_quantize_reads) {
+    char line[1024];
+    int worked = 0;
+    snprintf(line, sizeof line, "quantize %s %s q8_0 -t 2 -q", model(TINY_TOK_SPM),
+             test_path(2, "fault-tools-quantized.gguf"));
+    command(line);
+    random_faults(quantize, &(fault_plan){.read_short = 0.02, .read_delay = 0.3, .write_error = 0.02}, 60, &worked);
+    CHECK_MSG(worked > 0 && worked < 60, "%d of 60 worked", worked);
+}

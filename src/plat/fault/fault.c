@@ -138,6 +138,12 @@ int __wrap_plat_out_close(plat_out *o, bool sync) {
     return error || !hit ? error : PLAT_IO_ERROR;
 }
 
+int __real_plat_file_rename(const char *from, const char *to);
+int __wrap_plat_file_rename(const char *from, const char *to);
+int __wrap_plat_file_rename(const char *from, const char *to) {
+    return strikes(&plan.write_error) ? PLAT_DENIED : __real_plat_file_rename(from, to);
+}
+
 /* ---- queued reads --------------------------------------------------------------------------------- */
 
 /* What shall become of a submitted read. Decided when it is submitted, because reads end in any order. */

@@ -12,7 +12,7 @@ typedef struct fault_plan {
     double read_short;    /* chance that it returns fewer bytes than asked            */
     double read_delay;    /* chance that a queued read stays unfinished for a while   */
     double memory_error;  /* chance that memory, a mapping, a thread, a queue is refused */
-    double write_error;   /* chance that creating, writing or closing a file fails    */
+    double write_error;   /* chance that creating, writing, closing or renaming fails */
     int64_t fail_at;      /* >= 0: exactly the call with this number (from 0) fails; -1 off */
     bool no_map;          /* hide PLAT_CAN_MAP                                        */
 } fault_plan;

@@ -30,6 +30,7 @@ void plat_posix_start(void) {
     sigaction(SIGTERM, &act, NULL);
     act.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &act, NULL);
+    sigaction(SIGXFSZ, &act, NULL); /* a file above the limit is a failed write, too */
     assert_hook = on_assert;
 }
 
