@@ -88,5 +88,7 @@ void kern_rope(const kern *k, float *x, const float *cos_sin, size_t n_rot, bool
 }
 void kern_f16_of_f32(const kern *k, const float *x, uint16_t *out, size_t n) { k->f16_of_f32(x, out, n); }
 void kern_f32_of_f16(const kern *k, const uint16_t *x, float *out, size_t n) { k->f32_of_f16(x, out, n); }
+void kern_f32_of_bf16(const kern *k, const uint16_t *x, float *out, size_t n) { k->f32_of_bf16(x, out, n); }
+bool kern_all_finite(const kern *k, const float *x, size_t n) { return k->all_finite(x, n); }
 uint64_t kern_read(const kern *k, const void *bytes, size_t n) { return k->read(bytes, n); }
 uint64_t kern_dot_peak(const kern *k, bool floats, uint64_t rounds) { return k->dot_peak(floats, rounds); }

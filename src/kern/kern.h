@@ -84,6 +84,8 @@ float kern_max(const kern *k, const float *x, size_t n);
 void kern_rope(const kern *k, float *x, const float *cos_sin, size_t n_rot, bool interleaved);
 void kern_f16_of_f32(const kern *k, const float *x, uint16_t *out, size_t n); /* round to nearest even */
 void kern_f32_of_f16(const kern *k, const uint16_t *x, float *out, size_t n);
+void kern_f32_of_bf16(const kern *k, const uint16_t *x, float *out, size_t n);
+bool kern_all_finite(const kern *k, const float *x, size_t n);
 
 /* ---- encoding --------------------------------------------------------------------------------------------- */
 

@@ -114,6 +114,8 @@ struct kern {
     void (*rope)(float *x, const float *cos_sin, size_t n_rot, bool interleaved);
     void (*f16_of_f32)(const float *x, uint16_t *out, size_t n);
     void (*f32_of_f16)(const uint16_t *x, float *out, size_t n);
+    void (*f32_of_bf16)(const uint16_t *x, float *out, size_t n);
+    bool (*all_finite)(const float *x, size_t n);
     quant_encode *const *encoders; /* by type; NULL: those of quant/ */
     uint64_t (*read)(const void *bytes, size_t n);
     uint64_t (*dot_peak)(bool floats, uint64_t rounds);

@@ -156,6 +156,25 @@ static void from_f16(const uint16_t *x, float *out, size_t n) {
     }
 }
 
+static void from_bf16(const uint16_t *x, float *out, size_t n) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) vf_store(out + i, vf_load_bf16(x + i));
+    for (; i < n; i++) out[i] = f32_of_bf16(x[i]);
+}
+
+/* What is not finite times zero is NaN, and stays it in a sum. */
+static bool all_finite(const float *x, size_t n) {
+    vf a = vf_set(0), b = a, zero = a;
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        a = vf_fma(vf_load(x + i), zero, a);
+        b = vf_fma(vf_load(x + i + 16), zero, b);
+    }
+    float sum = vf_sum(vf_add(a, b));
+    for (; i < n; i++) sum += x[i] * 0.0f;
+    return sum == 0.0f;
+}
+
 /* ---- for the bench --------------------------------------------------------------------------------------- */
 
 static uint64_t read_bytes(const void *bytes, size_t n) {

@@ -182,7 +182,9 @@ static void note(fault *f, uint64_t row, uint64_t column, float value) {
 
 static const float *floats_of_row(const stream *st, const gguf_tensor *t, const uint8_t *bytes, float *to) {
     if (t->type->id == QUANT_F32) return (const float *)(const void *)bytes;
-    if (t->type->id == QUANT_F16) kern_f32_of_f16(st->k, (const uint16_t *)(const void *)bytes, to, (size_t)t->dims[0]);
+    const uint16_t *halves = (const uint16_t *)(const void *)bytes;
+    if (t->type->id == QUANT_F16) kern_f32_of_f16(st->k, halves, to, (size_t)t->dims[0]);
+    else if (t->type->id == QUANT_BF16) kern_f32_of_bf16(st->k, halves, to, (size_t)t->dims[0]);
     else t->type->decode(bytes, to, (size_t)t->dims[0]);
     return to;
 }
@@ -202,7 +204,7 @@ static void encode_rows(void *arg, int worker, int n_workers) {
         if (first >= x->s.n) return;
         for (uint64_t r = first; r < MIN(first + st->grab, x->s.n); r++) {
             const float *row = floats_of_row(st, t, x->in + r * in_row, scratch);
-            size_t bad = quant_find_not_finite(row, n);
+            size_t bad = kern_all_finite(st->k, row, n) ? n : quant_find_not_finite(row, n);
             if (bad == n && limit < F32_INF) bad = find_large(row, n, limit);
             if (bad < n) note(&st->faults[worker], x->s.first + r, bad, row[bad]);
             else st->encode(row, item->columns ? x->columns : NULL, x->out + r * out_row, n);

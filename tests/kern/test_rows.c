@@ -137,6 +137,25 @@ TEST(rows_rope) {
             }
 }
 
+TEST(rows_all_finite) {
+    enum { N = 256 };
+    static const float bad[] = {F32_INF, -F32_INF, NAN, -NAN};
+    float *x = test_guard(N * sizeof *x);
+    EACH_LEVEL(k) EACH_LENGTH(n) {
+        size_t len = MIN(n, (size_t)N);
+        float *row = x + N - len;
+        for (size_t i = 0; i < len; i++) row[i] = i % 3 ? F32_MAX : -1e-45f * (float)i;
+        CHECK(kern_all_finite(k, row, len));
+        for (size_t i = 0; i < len; i++) {
+            float kept = row[i];
+            row[i] = bad[i % COUNT_OF(bad)];
+            CHECK_MSG(!kern_all_finite(k, row, len), "%s: %g at %zu of %zu", kern_name(k), (double)row[i], i, len);
+            row[i] = kept;
+        }
+    }
+    test_guard_free(x, N * sizeof *x);
+}
+
 TEST(rows_f16_both_ways) {
     enum { N = 65536 };
     uint16_t *h = test_guard(N * sizeof *h), *back = test_guard(N * sizeof *back);
@@ -157,6 +176,13 @@ TEST(rows_f16_both_ways) {
         for (size_t i = 0; i < N; i++)
             CHECK_MSG(back[i] == f16_of_f32(x[i]), "%s: %a gives %04x, wanted %04x", kern_name(k), (double)x[i], back[i],
                       f16_of_f32(x[i]));
+    }
+    EACH_LEVEL(k) {
+        for (size_t i = 0; i < N; i++) h[i] = (uint16_t)i;
+        kern_f32_of_bf16(k, h, x, N);
+        for (size_t i = 0; i < N; i++) CHECK(bits_of_f32(x[i]) == i << 16);
+        kern_f32_of_bf16(k, h + 5, x + N - 37, 37);
+        for (size_t i = 0; i < 37; i++) CHECK(bits_of_f32(x[N - 37 + i]) == (i + 5) << 16);
     }
     EACH_LEVEL(k) EACH_LENGTH(n) {
         kern_f16_of_f32(k, x + N - n, back + N - n, n);
