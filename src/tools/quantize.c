@@ -73,7 +73,7 @@ static void say_type(tools *t, const quantize_plan *p, const quant_type *type) {
 static void say_tensors(tools *t, const quantize_plan *p) {
     for (size_t i = 0; i < p->n_items && !tools_out_closed(t); i++) {
         const quantize_item *x = &p->items[i];
-        tools_out(t, "%-36.*s %-7s", SHOWN(x->from->name), x->from->type->name);
+        tools_out(t, "%-36.*s %s", SHOWN(x->from->name), x->from->type->name);
         tools_out(t, x->to == x->from->type ? "\n" : " -> %s\n", x->to->name);
     }
 }

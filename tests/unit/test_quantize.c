@@ -58,8 +58,8 @@ static void check_rows(const char *from_path, const char *made_path, const imatr
             a->type->decode(old + r * old_row, row, n);
             if (a->type == b->type) memcpy(wanted, old + r * old_row, new_row);
             else b->type->encode(row, entry ? columns : NULL, wanted, n);
-            CHECK_MSG(!memcmp(wanted, new + r * new_row, new_row), "%.*s, row %llu, as %s", (int)a->name.len, a->name.ptr,
-                      (unsigned long long)r, b->type->name);
+            CHECK_MSG(!memcmp(wanted, new + r *new_row, new_row), "%.*s, row %llu, as %s", (int)a->name.len,
+                      a->name.ptr, (unsigned long long)r, b->type->name);
         }
         free(old), free(new), free(row), free(columns), free(wanted);
     }
