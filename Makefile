@@ -49,8 +49,9 @@ ISA_O := $(if $(filter 0,$(SAN)),-O3,-O1)
 ISA_scalar := -Wno-psabi
 isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) $(ISA_O))$(if $(filter %_avx512.c,$(1)),$(ISA_avx512) $(ISA_O))$(if \
 	$(filter %_scalar.c,$(1)),$(ISA_scalar))
-# The commands wait for the engine or for the user: small matters more than fast.
-small_flags = $(if $(filter src/tools/%,$(1)),$(if $(filter 0,$(SAN)),-Os))
+# The commands wait for the engine or for the user: small matters more than fast. The encoders are written in vectors: -O3
+# makes them twice as large and no faster.
+small_flags = $(if $(filter 0,$(SAN)),$(if $(filter src/tools/%,$(1)),-Os)$(if $(filter src/kern/encode_%,$(1)),-O2))
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 CORE_O := $(call obj,$(CORE_C))

@@ -43,7 +43,7 @@ static inline void affine_sum_fits(fit_sums *s, const batch *b, size_t l, vf low
     *s = (fit_sums){0};
     for (size_t i = 0; i < b->len; i++) {
         vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
-        for (size_t k = 0; k < FITS_AT_ONCE; k++) {
+        EACH_OF(k, FITS_AT_ONCE) {
             vf q = vf_round(vf_min((x - low) * inverse[k], high)), wq = w * q;
             s->q[k] += wq;
             s->qq[k] += wq * q;
@@ -73,10 +73,10 @@ static void affine_fit(affine *a, const batch *b) {
         for (size_t at = 0; at < kind->n_fits; at += FITS_AT_ONCE) {
             vf inverse[FITS_AT_ONCE];
             fit_sums s;
-            for (size_t k = 0; k < FITS_AT_ONCE; k++)
+            EACH_OF(k, FITS_AT_ONCE)
                 inverse[k] = per_range * (kind->high + kind->from + kind->step * (float)(at + k));
             affine_sum_fits(&s, b, l, low, inverse, vf_all(kind->high));
-            for (size_t k = 0; k < FITS_AT_ONCE; k++) {
+            EACH_OF(k, FITS_AT_ONCE) {
                 vf det = sw * s.qq[k] - s.q[k] * s.q[k], per_det = vf_where(det > 0.0f, 1.0f / det);
                 vf scale = (sw * s.xq[k] - sx * s.q[k]) * per_det, offset = (s.q[k] * s.xq[k] - s.qq[k] * sx) * per_det;
                 vi below = offset < 0.0f;
@@ -102,15 +102,15 @@ static void affine_fit(affine *a, const batch *b) {
 /* The weighted squared errors of the groups with one scale, not 0, and three offsets rounded to. */
 static inline void affine_errors(vf error[3], const batch *b, size_t l, vf scale, const vf offset[3], vf high) {
     vf inverse = scale_inverse(scale), sums[3] = {{0}, {0}, {0}}, from[3];
-    for (size_t k = 0; k < 3; k++) from[k] = offset[k] * inverse;
+    EACH_OF(k, 3) from[k] = offset[k] * inverse;
     for (size_t i = 0; i < b->len; i++) {
         vf x = vf_load(&b->x[i][l]) * inverse, w = vf_load(&b->w[i][l]);
-        for (size_t k = 0; k < 3; k++) {
+        EACH_OF(k, 3) {
             vf v = x + from[k], r = v - vf_round(vf_max(vf_min(v, high), vf_all(0.0f)));
             sums[k] += w * r * r;
         }
     }
-    for (size_t k = 0; k < 3; k++) error[k] = sums[k] * scale * scale;
+    EACH_OF(k, 3) error[k] = sums[k] * scale * scale;
 }
 
 static void affine_try(affine *a, const batch *b, int reach) {
@@ -124,12 +124,12 @@ static void affine_try(affine *a, const batch *b, int reach) {
             vf new_ls = vf_max(vf_min(ls + (float)ds, top), vf_all(0.0f)), scale = d * new_ls;
             vf lm = vf_round(vf_max(vf_min((scale * mean_q - mean_x) * per_dm, top), vf_all(0.0f)));
             vf new_lm[3], offset[3], error[3];
-            for (size_t k = 0; k < 3; k++) {
+            EACH_OF(k, 3) {
                 new_lm[k] = vf_max(vf_min(lm + ((float)k - 1.0f), top), vf_all(0.0f));
                 offset[k] = dm * new_lm[k];
             }
             affine_errors(error, b, l, scale, offset, high);
-            for (size_t k = 0; k < 3; k++) {
+            EACH_OF(k, 3) {
                 vf flat = sum_xx + sum_w * offset[k] * (mean_x + mean_x + offset[k]); /* the error with a scale of 0 */
                 vf e = vf_pick(scale == 0.0f, flat, error[k]);
                 vi better = e < least;

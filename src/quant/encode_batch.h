@@ -12,6 +12,8 @@
 
 #define BATCH_GROUPS 16
 #define BATCH_LEN_MAX 32
+/* A short loop over vectors that should be registers, not an array in memory. */
+#define EACH_OF(k, n) _Pragma("GCC unroll 4") for (size_t k = 0; k < (n); k++)
 #define EACH_LANE(l) for (size_t l = 0; l < BATCH_GROUPS; l += ENCODE_LANES)
 
 typedef struct batch {
@@ -108,7 +110,7 @@ static inline void batch_load_w(batch *b, const float *importance, size_t n, siz
 }
 
 /* n <= 16 len weights, a multiple of a block; `shared` neighbouring groups are a block. */
-static inline void batch_load(batch *b, const float *x, const float *importance, size_t n, size_t len, size_t shared) {
+static __attribute__((noinline)) void batch_load(batch *b, const float *x, const float *importance, size_t n, size_t len, size_t shared) {
     b->len = len;
     batch_load_x(b, x, n, shared);
     batch_load_w(b, importance, n, shared);

@@ -33,22 +33,32 @@ typedef struct level {
 
 /* ---- the first fit ---------------------------------------------------------------------------------------- */
 
+#define LEVEL_FITS_AT_ONCE 4
+
 static inline void level_fit_side(level *a, const batch *b, size_t l, size_t side) {
     const level_kind *kind = a->kind;
     vf per_peak = scale_inverse(vf_load(&b->peak[l])), most = {0}, scale = {0};
-    for (size_t k = 0; k < kind->n_fits; k++) {
-        float to = kind->from + kind->step * (float)k;
-        vf inverse = per_peak * (side ? -1.0f - to : to), xq = {0}, qq = {0};
+    vf low = vf_all(kind->low), high = vf_all(kind->high);
+    for (size_t at = 0; at < kind->n_fits; at += LEVEL_FITS_AT_ONCE) {
+        vf inverse[LEVEL_FITS_AT_ONCE], xq[LEVEL_FITS_AT_ONCE] = {{0}}, qq[LEVEL_FITS_AT_ONCE] = {{0}};
+        EACH_OF(k, LEVEL_FITS_AT_ONCE) {
+            float to = kind->from + kind->step * (float)(at + k);
+            inverse[k] = per_peak * (side ? -1.0f - to : to);
+        }
         for (size_t i = 0; i < b->len; i++) {
             vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
-            vf q = vf_round(vf_max(vf_min(x * inverse, vf_all(kind->high)), vf_all(kind->low))), wq = w * q;
-            xq += wq * x;
-            qq += wq * q;
+            EACH_OF(k, LEVEL_FITS_AT_ONCE) {
+                vf q = vf_round(vf_max(vf_min(x * inverse[k], high), low)), wq = w * q;
+                xq[k] += wq * x;
+                qq[k] += wq * q;
+            }
         }
-        vf s = vf_where(qq > 0.0f, xq / qq), gain = s * xq;
-        vi better = gain > most;
-        most = vf_pick(better, gain, most);
-        scale = vf_pick(better, s, scale);
+        EACH_OF(k, LEVEL_FITS_AT_ONCE) {
+            vf s = vf_where(qq[k] > 0.0f, xq[k] / qq[k]), gain = s * xq[k];
+            vi better = gain > most;
+            most = vf_pick(better, gain, most);
+            scale = vf_pick(better, s, scale);
+        }
     }
     vf_store(&a->scale[side][l], scale);
     vf_store(&a->gain[side][l], most);
@@ -61,15 +71,15 @@ static inline void level_fit_side(level *a, const batch *b, size_t l, size_t sid
 /* The weighted squared errors of the groups with scales, not 0, rounded to. */
 static inline void level_errors(vf error[], const level_kind *kind, const batch *b, size_t l, const vf scale[]) {
     vf inverse[LEVELS_AT_ONCE], sums[LEVELS_AT_ONCE] = {{0}}, low = vf_all(kind->low), high = vf_all(kind->high);
-    for (size_t k = 0; k < LEVELS_AT_ONCE; k++) inverse[k] = scale_inverse(scale[k]);
+    EACH_OF(k, LEVELS_AT_ONCE) inverse[k] = scale_inverse(scale[k]);
     for (size_t i = 0; i < b->len; i++) {
         vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
-        for (size_t k = 0; k < LEVELS_AT_ONCE; k++) {
+        EACH_OF(k, LEVELS_AT_ONCE) {
             vf v = x * inverse[k], r = v - vf_round(vf_max(vf_min(v, high), low));
             sums[k] += w * r * r;
         }
     }
-    for (size_t k = 0; k < LEVELS_AT_ONCE; k++) error[k] = sums[k] * scale[k] * scale[k];
+    EACH_OF(k, LEVELS_AT_ONCE) error[k] = sums[k] * scale[k] * scale[k];
 }
 
 /* Tries the levels from `reach` below `from` to as many above, or to one or two more. */
@@ -78,12 +88,12 @@ static inline void level_try(level *a, const batch *b, size_t l, vf from, int re
     vf d = vf_load(&a->d[l]), ls = vf_load(&a->ls[l]), least = vf_load(&a->error[l]);
     for (int ds = -reach; ds <= reach; ds += LEVELS_AT_ONCE) {
         vf new_ls[LEVELS_AT_ONCE], scale[LEVELS_AT_ONCE], error[LEVELS_AT_ONCE];
-        for (size_t k = 0; k < LEVELS_AT_ONCE; k++) {
+        EACH_OF(k, LEVELS_AT_ONCE) {
             new_ls[k] = vf_max(vf_min(from + (float)(ds + (int)k), high), low);
             scale[k] = d * new_ls[k];
         }
         level_errors(error, a->kind, b, l, scale);
-        for (size_t k = 0; k < LEVELS_AT_ONCE; k++) {
+        EACH_OF(k, LEVELS_AT_ONCE) {
             vf e = vf_pick(scale[k] == 0.0f, vf_load(&a->none[l]), error[k]);
             vi better = e < least;
             least = vf_pick(better, e, least);

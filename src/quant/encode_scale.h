@@ -23,19 +23,19 @@ static void search_q8(const batch *b, int32_t scales[BATCH_GROUPS]) {
         for (size_t k = 0; k < Q8_TRIES; k += Q8_AT_ONCE) {
             vi half[Q8_AT_ONCE];
             vf d[Q8_AT_ONCE], inverse[Q8_AT_ONCE], sum[Q8_AT_ONCE] = {{0}};
-            for (size_t t = 0; t < Q8_AT_ONCE; t++) {
+            EACH_OF(t, Q8_AT_ONCE) {
                 half[t] = scale_half(peak * (1.0f / (127.4f - 0.7f * (float)(k + t))) * unit);
                 d[t] = vf_of_half(half[t]) / unit;
                 inverse[t] = scale_inverse(d[t]);
             }
             for (size_t i = 0; i < 32; i++) {
                 vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
-                for (size_t t = 0; t < Q8_AT_ONCE; t++) {
+                EACH_OF(t, Q8_AT_ONCE) {
                     vf v = x * inverse[t], r = v - vf_round(v);
                     sum[t] += w * r * r;
                 }
             }
-            for (size_t t = 0; t < Q8_AT_ONCE; t++) {
+            EACH_OF(t, Q8_AT_ONCE) {
                 vf error = d[t] * d[t] * sum[t];
                 vi better = (error < least) & (d[t] > 0.0f) & (peak * inverse[t] < 127.5f);
                 least = vf_pick(better, error, least);
