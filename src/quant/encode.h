@@ -12,6 +12,9 @@
 
 #include "quant/encode_affine_k.h"
 #include "quant/encode_batch.h"
+#include "quant/encode_iq1.h"
+#include "quant/encode_iq2.h"
+#include "quant/encode_iq3.h"
 #include "quant/encode_level_k.h"
 #include "quant/encode_scale.h"
 
@@ -54,13 +57,6 @@ static void encode_bf16(const float *x, const float *importance, void *blocks, s
 #define encode_q4_1 NULL
 #define encode_q5_0 NULL
 #define encode_q5_1 NULL
-#define encode_iq1_s NULL
-#define encode_iq1_m NULL
-#define encode_iq2_xxs NULL
-#define encode_iq2_xs NULL
-#define encode_iq2_s NULL
-#define encode_iq3_xxs NULL
-#define encode_iq3_s NULL
 #define encode_iq4_nl NULL
 #define encode_iq4_xs NULL
 #define encode_tq1_0 NULL
@@ -75,6 +71,13 @@ static void encode_bf16(const float *x, const float *importance, void *blocks, s
     ROW(f16, F16)           \
     ROW(bf16, BF16)         \
     ROW(f64, F64)           \
+    ROW(iq1_s, IQ1_S)       \
+    ROW(iq1_m, IQ1_M)       \
+    ROW(iq2_xxs, IQ2_XXS)   \
+    ROW(iq2_xs, IQ2_XS)     \
+    ROW(iq2_s, IQ2_S)       \
+    ROW(iq3_xxs, IQ3_XXS)   \
+    ROW(iq3_s, IQ3_S)       \
     ROW(q8_0, Q8_0)         \
     ROW(q4_0, Q4_0)         \
     ROW(q4_k, Q4_K)         \

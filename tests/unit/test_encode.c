@@ -52,7 +52,7 @@ static size_t bytes_of(const quant_type *t, size_t n) {
 TEST(encode_has_all_types) {
     size_t n = 0;
     EACH_ENCODER(t) n++;
-    CHECK_EQ(n, 11);
+    CHECK_EQ(n, 18);
     CHECK(quant_find(QUANT_IQ2_XXS)->needs_importance && quant_find(QUANT_IQ1_M)->needs_importance);
     CHECK(!quant_find(QUANT_Q4_K)->needs_importance && !quant_find(QUANT_IQ3_XXS)->needs_importance);
 }
