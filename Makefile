@@ -54,6 +54,8 @@ isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) $(ISA_O))$(if $(filter %_av
 small_flags = $(if $(filter 0,$(SAN)),$(if $(filter src/tools/%,$(1)),-Os)$(if $(filter src/kern/encode_%,$(1)),-O2))
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+# Asynchronous reads by io_uring, through liburing's static library; where there is none, by threads.
+URING_A := $(filter /%,$(shell $(CC) -print-file-name=liburing.a))
 CORE_O := $(call obj,$(CORE_C))
 POSIX_O := $(call obj,$(POSIX_C))
 TEST_O := $(call obj,$(TEST_C) $(FAULT_C))
@@ -67,7 +69,7 @@ $(CORE_O): $(B)/obj/%.o: %.c Makefile | $(B)/version.h
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(FREE) $(call isa_flags,$<) $(call small_flags,$<) -c $< -o $@
-$(call obj,$(POSIX_C) $(HOSTED_C) $(VALIDATE_C)): $(B)/obj/%.o: %.c Makefile
+$(call obj,$(filter-out %/uring.c,$(POSIX_C)) $(HOSTED_C) $(VALIDATE_C)): $(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -c $< -o $@
@@ -75,6 +77,13 @@ $(TEST_O) $(call obj,$(FUZZ_C)): $(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -Itests -c $< -o $@
+
+# What liburing gives becomes part of this object, so that nobody who links it needs to know of it.
+$(B)/obj/src/plat/posix/uring.o: src/plat/posix/uring.c Makefile
+	@mkdir -p $(@D)
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) $(if $(URING_A),,-DPOSIX_NO_URING) -c $< -o $(@:.o=.own.o)
+	$(Q)$(if $(URING_A),$(LD) -r -o $@ $(@:.o=.own.o) $(URING_A),cp $(@:.o=.own.o) $@)
 
 $(B)/libleat.a: $(CORE_O)
 	@rm -f $@

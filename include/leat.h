@@ -41,6 +41,10 @@ typedef struct leat_model leat_model;
 
 typedef struct leat_model_options {
     bool no_map; /* read the weights into memory instead of mapping the file */
+    bool map;    /* map the file even if it is larger than the memory: the system pages */
+    /* All memory that leat may hold, weights, context and all. Where the weights do not fit they are streamed: read
+     * again and again, within it. 0: what is free now, within the limits of the process. */
+    uint64_t ram_bytes;
 } leat_model_options;
 
 /* Opens a GGUF file (or all parts, given the first). options may be NULL. */
@@ -97,6 +101,20 @@ int32_t leat_session_length(const leat_session *session); /* tokens fed so far *
 const char *leat_session_isa(const leat_session *session);
 int32_t leat_session_threads(const leat_session *session);
 size_t leat_session_bytes(const leat_session *session);   /* KV cache and scratch */
+
+/* How the weights are held ("mapped: ...", "streaming: ..."): decided when the model's first session is opened. One
+ * line; at most cap bytes with the terminating zero; returns buf. */
+const char *leat_session_memory(const leat_session *session, char *buf, size_t cap);
+/* Since the model was opened. All 0 where the weights are mapped. */
+typedef struct leat_stats {
+    uint64_t reads, read_bytes;          /* of weights                                           */
+    uint64_t expert_hits, expert_misses; /* wanted experts that were in memory, and were not     */
+    uint64_t stall_ns;                   /* waited for reads with nothing to compute             */
+    uint64_t busy_ns;                    /* reads were under way                                 */
+    double disk_bytes_s;                 /* the disk's speed as probed; 0: it was not            */
+    uint64_t held_bytes, held_peak_bytes; /* all memory held, mapped files apart                  */
+} leat_stats;
+leat_stats leat_session_stats(const leat_session *session);
 
 /* Prompt tokens are computed many at a time; generated ones by the decode kernels (also several at a time, each as if
  * alone). The choice is part of the numbers: the same tokens in the same roles give the same bits. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh [all]: installs what is missing of what the build needs (a C compiler, make, binutils); with `all` also what
-# `make check-all` needs (clang, valgrind, the sanitizers). Does nothing, and needs no network, where all of it is there.
+# setup.sh [all]: installs what is missing of what the build needs (a C compiler, make, binutils, liburing); with `all` also
+# what `make check-all` needs (clang, valgrind, the sanitizers). Does nothing, and needs no network, where all of it is there.
 set -u
 missing=()
 want() { command -v "$1" > /dev/null || missing+=("$2"); }
@@ -8,6 +8,8 @@ want() { command -v "$1" > /dev/null || missing+=("$2"); }
 command -v "${CC:-gcc}" > /dev/null || command -v clang > /dev/null || missing+=(gcc libc6-dev)
 want make make
 want ar binutils
+# Asynchronous reads; without it leat is built too, and reads with threads.
+[ -e /usr/include/liburing.h ] || missing+=(liburing-dev)
 if [ "${1-}" = all ]; then
     want clang clang
     want valgrind valgrind

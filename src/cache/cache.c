@@ -140,7 +140,7 @@ static void sort_by_layer(cache *c) {
             c->units[c->by_layer[c->first_unit[l] + i]].local = (uint32_t)i;
 }
 
-/* What the tables need: counted first, so that no more address space is asked for. */
+/* Counted first, so that no more address space is asked for. */
 static size_t table_bytes(const cache_opts *o, size_t *most) {
     size_t bytes = sizeof(cache) + o->n_units * (sizeof(unit) + sizeof(slot) + sizeof(uint32_t)) +
                    (o->n_layers + 1) * (sizeof(uint32_t) + sizeof(float) + sizeof(pairs)) + 16 * 64;
@@ -152,6 +152,11 @@ static size_t table_bytes(const cache_opts *o, size_t *most) {
         *most = MAX(*most, n);
     }
     return bytes + *most * sizeof(float);
+}
+
+size_t cache_table_bytes(const cache_opts *o) {
+    size_t most;
+    return table_bytes(o, &most);
 }
 
 static bool open_tables(cache *c, const cache_opts *o, size_t most) {

@@ -29,6 +29,8 @@ typedef struct cache_opts {
     size_t slots_min;         /* of each size: ERR_MEMORY when bytes_max does not suffice for as many  */
 } cache_opts;
 
+/* Bytes of the cache's own tables, beside the slots. */
+size_t cache_table_bytes(const cache_opts *o);
 /* Slots come in classes by size (Q4_K_M has experts of two sizes); bytes_max is shared out by the classes' bytes. */
 err_code cache_open(cache **out, const cache_opts *o, err *e);
 void cache_close(cache *c); /* accepts NULL */

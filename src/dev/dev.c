@@ -21,8 +21,8 @@ static bool acts_open(dev *d, dev_acts *a, size_t rows, size_t n_in) {
 }
 
 static size_t routing_bytes(size_t slots, size_t n_experts) {
-    return slots * (sizeof(float) + sizeof(uint32_t) * 2 + sizeof(void *) * (1 + DEV_JOBS_MAX)) +
-           (2 * n_experts + 1) * sizeof(uint32_t) + 7 * 64;
+    return slots * (sizeof(float) + sizeof(uint32_t) * 3 + sizeof(void *) * (1 + DEV_JOBS_MAX)) +
+           (2 * n_experts + 1) * sizeof(uint32_t) + 8 * 64;
 }
 
 static bool routing_open(dev *d, size_t slots, size_t n_experts) {
@@ -32,9 +32,10 @@ static bool routing_open(dev *d, size_t slots, size_t n_experts) {
     r->order = arena_array(&d->memory, slots, sizeof *r->order);
     r->first = arena_array(&d->memory, n_experts + 1, sizeof *r->first);
     r->active = arena_array(&d->memory, n_experts, sizeof *r->active);
+    r->chosen_slots = arena_array(&d->memory, slots, sizeof *r->chosen_slots);
     r->acts = arena_array(&d->memory, slots, sizeof *r->acts);
     r->outs = arena_array(&d->memory, slots * DEV_JOBS_MAX, sizeof *r->outs);
-    return r->weights && r->experts && r->order && r->first && r->active && r->acts && r->outs;
+    return r->chosen_slots && r->weights && r->experts && r->order && r->first && r->active && r->acts && r->outs;
 }
 
 err_code dev_open(dev **out, const dev_opts *o, err *e) {

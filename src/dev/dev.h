@@ -49,6 +49,7 @@ typedef struct dev_matrix {
     size_t n_in, n_rows, row_bytes;
     size_t n_experts;    /* 1 for a plain matrix */
     const float *scales; /* one per expert (".scale" tensors), or NULL */
+    const void *const *experts_at; /* (n_experts): each expert's matrix, where they do not follow each other at data */
 } dev_matrix;
 
 /* ---- recording. Each call appends one op; all see the results of those before. ---------------------- */
@@ -105,6 +106,14 @@ void dev_route(dev *d, const dev_buf *logits, size_t n, size_t n_experts, size_t
 /* outs[j] row slot = matrices[j][expert of slot] x (set ROWS row of the slot's token, or set SLOTS row slot). */
 void dev_matmul_experts(dev *d, kern_role role, dev_set in, const dev_matrix *const *matrices,
                         const dev_buf *const *outs, size_t n_jobs);
+/* After a submit of dev_route: the experts with rows, in *experts until the next dev_route, and in counts (n_experts)
+ * how many rows each has. Returns their number. */
+size_t dev_routed(const dev *d, const uint32_t **experts, uint32_t *counts);
+/* The ops on experts recorded from here on work for these only, of those with rows; until the next dev_route. The list
+ * must live until submit. */
+void dev_choose_experts(dev *d, const uint32_t *experts, size_t n);
+/* dev_swiglu for the rows of the chosen experts: set SLOTS. */
+void dev_swiglu_chosen(dev *d, const dev_buf *gate, const dev_buf *up, uint32_t formats);
 /* out row = sum over its experts, in router order, of weight x slots row. */
 void dev_combine(dev *d, const dev_buf *slots, const dev_buf *out, size_t n);
 /* out row += sigmoid(gate row [0]) x add row; with gate NULL the factor is 1. */

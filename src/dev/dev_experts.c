@@ -52,6 +52,8 @@ static void run_group(dev *d, dev_op *op, int worker, int n_workers) {
     for (size_t s = 0; s < slots; s++) r->order[r->first[r->experts[s]]++] = (uint32_t)s;
     for (size_t x = op->n_experts; x > 0; x--) r->first[x] = r->first[x - 1];
     r->first[0] = 0;
+    r->chosen = r->active;
+    r->n_chosen = r->n_active;
 }
 
 void dev_route(dev *d, const dev_buf *logits, size_t n, size_t n_experts, size_t n_used, bool normalise, float scale) {
@@ -64,6 +66,27 @@ void dev_route(dev *d, const dev_buf *logits, size_t n, size_t n_experts, size_t
         op->normalise = normalise;
         op->scale = scale;
     }
+}
+
+size_t dev_routed(const dev *d, const uint32_t **experts, uint32_t *counts) {
+    const dev_routing *r = &d->routing;
+    *experts = r->active;
+    for (size_t i = 0; i < r->n_active; i++) counts[i] = r->first[r->active[i] + 1] - r->first[r->active[i]];
+    return r->n_active;
+}
+
+void dev_choose_experts(dev *d, const uint32_t *experts, size_t n) {
+    d->routing.chosen = experts;
+    d->routing.n_chosen = n;
+}
+
+void dev_swiglu_chosen(dev *d, const dev_buf *gate, const dev_buf *up, uint32_t formats) {
+    const dev_routing *r = &d->routing;
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_chosen; i++)
+        for (size_t k = r->first[r->chosen[i]]; k < r->first[r->chosen[i] + 1]; k++) r->chosen_slots[n++] = r->order[k];
+    dev_swiglu(d, DEV_SET_SLOTS, gate, up, NULL, NULL, n, formats);
+    d->ops[d->n_ops - 1].rows = r->chosen_slots;
 }
 
 /* Row pointers in sorted order, for each job and for the input. One worker. */
@@ -86,20 +109,22 @@ static void run_experts(dev *d, dev_op *op, int worker, int n_workers) {
     size_t rows_max = 0;
     for (size_t j = 0; j < op->n_jobs; j++) rows_max = MAX(rows_max, op->matrices[j]->n_rows);
     /* All experts together should give about 8 tasks a worker, and a task at least one row step. */
-    size_t rows = rows_max * r->n_active * op->n_jobs / ((size_t)n_workers * 8);
+    size_t rows = rows_max * r->n_chosen * op->n_jobs / ((size_t)n_workers * 8);
     rows = MAX(align_up(rows, step), step);
     size_t tasks_a_matrix = div_up(rows_max, rows);
     for (;;) {
         size_t task = dev_take(op);
         size_t x = task / (tasks_a_matrix * op->n_jobs), job = task / tasks_a_matrix % op->n_jobs;
-        if (x >= r->n_active) return;
+        if (x >= r->n_chosen) return;
         const dev_matrix *m = op->matrices[job];
-        size_t expert = r->active[x], first = task % tasks_a_matrix * rows, begin = r->first[expert];
+        size_t expert = r->chosen[x], first = task % tasks_a_matrix * rows, begin = r->first[expert];
         if (first >= m->n_rows) continue;
+        const char *matrix = m->experts_at ? m->experts_at[expert]
+                                           : (const char *)m->data + expert * m->n_rows * m->row_bytes;
         kern_matmul args = {
             .type = m->type,
             .role = op->role,
-            .weights = (const char *)m->data + (expert * m->n_rows + first) * m->row_bytes,
+            .weights = matrix + first * m->row_bytes,
             .row_bytes = m->row_bytes,
             .n_rows = MIN(rows, m->n_rows - first),
             .n_in = m->n_in,

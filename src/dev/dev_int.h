@@ -39,6 +39,9 @@ typedef struct dev_routing {
     uint32_t *order;     /* (slots): slots sorted by expert, stable */
     uint32_t *first;     /* (n_experts + 1): where an expert's slots start in order */
     uint32_t *active;    /* (n_active): experts with work */
+    const uint32_t *chosen; /* (n_chosen): those that ops are for: active, or a part of it */
+    size_t n_chosen;
+    uint32_t *chosen_slots; /* (slots): of a part */
     const void **acts;   /* (slots): in sorted order */
     float **outs;        /* (DEV_JOBS_MAX, slots): in sorted order */
 } dev_routing;

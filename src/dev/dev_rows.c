@@ -64,7 +64,8 @@ static void run_swiglu(dev *d, dev_op *op, int worker, int n_workers) {
     size_t from, to;
     pool_share(op->n, 1, worker, n_workers, &from, &to);
     const dev_buf *gate = op->bufs[0], *up = op->bufs[1];
-    for (size_t i = from; i < to; i++) {
+    for (size_t k = from; k < to; k++) {
+        size_t i = op->rows ? op->rows[k] : k;
         float *g = gate->rows[i], *u = up->rows[i];
         if (op->vectors[0]) kern_add(d->kern, g, op->vectors[0], gate->width);
         if (op->vectors[1]) kern_add(d->kern, u, op->vectors[1], gate->width);

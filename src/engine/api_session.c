@@ -52,7 +52,8 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     if ((code = pick_kern(&s->kern, o->isa, e)) || (code = pool_open(&s->pool, &workers, e))) goto fail;
     model_graph_opts graph = {.kern = s->kern, .pool = s->pool, .rows_max = s->rows_max};
     if ((code = model_graph_open(&s->graph, m->model, &graph, e)) ||
-        (code = kv_open(&s->cache, &shape, s->n_ctx, 1, e)) || (code = kv_seq_open(s->cache, &s->sequence, e)))
+        (code = kv_open(&s->cache, &shape, s->n_ctx, 1, e)) || (code = kv_seq_open(s->cache, &s->sequence, e)) ||
+        (code = engine_place_weights(s, e)))
         goto fail;
     *out = s;
     return LEAT_OK;

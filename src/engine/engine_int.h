@@ -13,6 +13,8 @@ struct leat_model {
     tok *tokens; /* NULL when the file carries no tokenizer */
     arena memory;
     const char *name, *chat_template;
+    uint64_t ram_bytes; /* 0: what is free */
+    bool map, placed;   /* only mapped; it is decided how the weights are held */
 };
 
 struct leat_session {
@@ -28,6 +30,9 @@ struct leat_session {
     float *logits; /* (n_vocab) of the last token */
     bool has_logits;
 };
+
+/* api_memory.c: at the first session of a model, when all that is not weights is known. */
+err_code engine_place_weights(leat_session *s, err *e);
 
 /* leat_error is err under its public name. */
 _Static_assert(sizeof(leat_error) == sizeof(err), "leat_error and err must have one layout");

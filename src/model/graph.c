@@ -22,7 +22,9 @@ struct model_graph {
     float *q_scale;                              /* (rows) */
     void *embedding_row;                         /* one row as stored */
     dev_matrix weights[W_COUNT];                 /* of the layer in work, leased */
-    store_lease leases[W_COUNT];
+    store_lease lease;                           /* its unit, while `leased` */
+    bool leased;
+    model_leases experts;
     dev_attn attention;
     const dev_buf *pending;                      /* what the next norm adds to x, or NULL */
     const float *pending_bias;
@@ -113,7 +115,8 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
         .head_dim_max = MAX(s->dim_k, s->dim_v),
         .buffers_bytes = plan_buffers(g, buffers),
     };
-    if ((code = dev_open(&g->dev, &device, e)) || (code = open_buffers(g, buffers, e))) {
+    if ((code = dev_open(&g->dev, &device, e)) || (code = open_buffers(g, buffers, e)) ||
+        (s->n_expert && (code = model_leases_open(&g->experts, m, e)))) {
         model_graph_close(g);
         return code;
     }
@@ -124,6 +127,7 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
 void model_graph_close(model_graph *g) {
     if (!g) return;
     dev_close(g->dev);
+    model_leases_close(&g->experts);
     arena memory = g->memory; /* the handle lies inside */
     arena_close(&memory);
 }
@@ -133,45 +137,44 @@ size_t model_graph_logits_max(const model_graph *g) { return g->logits_max; }
 
 /* ---- weights ------------------------------------------------------------------------------------------------ */
 
-static void want_layer(model_graph *g, size_t layer) {
-    uint32_t tensors[W_COUNT];
-    size_t n = 0;
-    if (layer >= g->model->shape.n_layer) return;
-    for (int w = 0; w < W_COUNT; w++)
-        if (g->model->layers[layer].weights[w].tensor != NO_TENSOR)
-            tensors[n++] = g->model->layers[layer].weights[w].tensor;
-    store_want(g->model->store, tensors, n);
+/* Layers that are read ahead; where they are in memory for good it costs nothing to want them. */
+#define LAYERS_AHEAD 2
+
+/* The layers after this one, and those of the next step. */
+static void want_ahead(model_graph *g, size_t layer) {
+    uint32_t units[LAYERS_AHEAD];
+    size_t n = g->model->shape.n_layer + 1; /* with the output matrix */
+    for (size_t i = 0; i < LAYERS_AHEAD; i++) units[i] = (uint32_t)((layer + 1 + i) % n);
+    store_want(g->model->store, units, LAYERS_AHEAD);
 }
 
 static void release_layer(model_graph *g) {
-    for (int w = 0; w < W_COUNT; w++)
-        if (g->leases[w].at) {
-            store_release(g->model->store, &g->leases[w]);
-            g->leases[w].at = NULL;
-        }
+    if (g->leased) store_release(g->model->store, &g->lease);
+    g->leased = false;
 }
 
-static err_code lease_matrix(model_graph *g, const bound_matrix *b, dev_matrix *out, store_lease *lease, err *e) {
-    err_code code = store_lease_now(g->model->store, b->tensor, lease, e);
-    if (code) {
-        lease->at = NULL;
-        return code;
-    }
-    *out = b->matrix;
-    out->data = (const char *)lease->at + b->row_first * b->matrix.row_bytes;
-    return ERR_NONE;
+/* Matrices of experts have their place when they are leased, unless all are in place already. */
+static void place_experts(model_graph *g, int role, const bound_matrix *b) {
+    dev_matrix *m = &g->weights[role];
+    *m = b->matrix;
+    m->data = store_tensor_at(g->model->store, b->tensor);
+    m->experts_at = m->data ? NULL : (const void *const *)g->experts.at[role - W_GATE_EXPS];
 }
 
 static err_code lease_layer(model_graph *g, size_t layer, err *e) {
+    err_code code = store_lease_now(g->model->store, model_unit_of_layer(g->model, layer), &g->lease, e);
+    if (code) return code;
+    g->leased = true;
     for (int w = 0; w < W_COUNT; w++) {
         const bound_matrix *b = &g->model->layers[layer].weights[w];
-        g->leases[w].at = NULL;
         if (b->tensor == NO_TENSOR) continue;
-        err_code code = lease_matrix(g, b, &g->weights[w], &g->leases[w], e);
-        if (code) {
-            release_layer(g);
-            return code;
+        if (w == W_GATE_EXPS || w == W_UP_EXPS || w == W_DOWN_EXPS) {
+            place_experts(g, w, b);
+            continue;
         }
+        g->weights[w] = b->matrix;
+        g->weights[w].data = (const char *)store_span_at(g->model->store, &g->lease, b->span) +
+                             b->row_first * b->matrix.row_bytes;
     }
     return ERR_NONE;
 }
@@ -230,7 +233,30 @@ static void record_dense(model_graph *g, const model_batch *b, size_t layer) {
     g->pending_bias = l->vectors[V_DOWN_BIAS];
 }
 
-static void record_experts(model_graph *g, const model_batch *b, size_t layer) {
+/* Rows of the experts that ops are for now; all of them where n_slots says how many. */
+static void record_routed(model_graph *g, kern_role role, size_t n_slots) {
+    const dev_matrix *gate_up[2] = {&g->weights[W_GATE_EXPS], &g->weights[W_UP_EXPS]}, *down = &g->weights[W_DOWN_EXPS];
+    const dev_buf *gate_up_out[2] = {&g->slot_gate, &g->slot_up}, *down_out = &g->slot_down;
+    uint32_t formats = dev_formats(g->dev, role, &down, 1);
+    dev_matmul_experts(g->dev, role, DEV_SET_ROWS, gate_up, gate_up_out, 2);
+    if (n_slots) dev_swiglu(g->dev, DEV_SET_SLOTS, &g->slot_gate, &g->slot_up, NULL, NULL, n_slots, formats);
+    else dev_swiglu_chosen(g->dev, &g->slot_gate, &g->slot_up, formats);
+    dev_matmul_experts(g->dev, role, DEV_SET_SLOTS, &down, &down_out, 1);
+}
+
+typedef struct leased_step {
+    model_graph *g;
+    kern_role role;
+} leased_step;
+
+static void compute_leased(void *user, const uint32_t *experts, size_t n) {
+    leased_step *step = user;
+    dev_choose_experts(step->g->dev, experts, n);
+    record_routed(step->g, step->role, 0);
+    dev_submit(step->g->dev);
+}
+
+static err_code record_experts(model_graph *g, const model_batch *b, size_t layer, err *e) {
     const bound_layer *l = &g->model->layers[layer];
     const model_shape *s = &g->model->shape;
     bool shared = s->n_ff_shared > 0;
@@ -238,16 +264,19 @@ static void record_experts(model_graph *g, const model_batch *b, size_t layer) {
     const dev_matrix *gate_up[2] = {&g->weights[W_GATE_EXPS], &g->weights[W_UP_EXPS]}, *down = &g->weights[W_DOWN_EXPS];
     const dev_matrix *inputs[6] = {
         router, gate_up[0], gate_up[1], shared_router, &g->weights[W_GATE_SHARED], &g->weights[W_UP_SHARED]};
-    const dev_buf *router_out = &g->router, *shared_gate = &g->shared_gate, *down_out = &g->slot_down;
-    const dev_buf *gate_up_out[2] = {&g->slot_gate, &g->slot_up};
+    const dev_buf *router_out = &g->router, *shared_gate = &g->shared_gate;
     record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, dev_formats(g->dev, b->role, inputs, shared ? 6 : 3));
     dev_matmul(g->dev, b->role, &router, &router_out, 1, b->n);
     dev_route(g->dev, &g->router, b->n, s->n_expert, s->n_expert_used,
               (g->model->family->blocks & FAMILY_ROUTER_NORMALISED) != 0, 1.0f);
-    dev_matmul_experts(g->dev, b->role, DEV_SET_ROWS, gate_up, gate_up_out, 2);
-    dev_swiglu(g->dev, DEV_SET_SLOTS, &g->slot_gate, &g->slot_up, NULL, NULL, b->n * s->n_expert_used,
-               dev_formats(g->dev, b->role, &down, 1));
-    dev_matmul_experts(g->dev, b->role, DEV_SET_SLOTS, &down, &down_out, 1);
+    if (down->experts_at) {
+        leased_step step = {g, b->role};
+        dev_submit(g->dev);
+        err_code code = model_leases_run(&g->experts, g->model, g->dev, layer, b->n, compute_leased, &step, e);
+        if (code) return code;
+    } else {
+        record_routed(g, b->role, b->n * s->n_expert_used);
+    }
     dev_combine(g->dev, &g->slot_down, &g->proj, b->n);
     if (shared) {
         dev_matmul(g->dev, b->role, &shared_router, &shared_gate, 1, b->n);
@@ -255,6 +284,7 @@ static void record_experts(model_graph *g, const model_batch *b, size_t layer) {
         dev_add_gated(g->dev, &g->proj, &g->shared, &g->shared_gate, b->n);
     }
     g->pending = &g->proj;
+    return ERR_NONE;
 }
 
 /* ---- a step --------------------------------------------------------------------------------------------------- */
@@ -313,20 +343,24 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
     };
     g->pending = NULL;
     g->pending_bias = NULL;
-    want_layer(g, 0);
     for (size_t layer = 0; layer < s->n_layer; layer++) {
         if (b->yield && b->yield(b->user))
-            return ERR(e, ERR_CANCELLED, "cancelled at layer %zu of %zu", layer, s->n_layer);
-        want_layer(g, layer + 1);
-        if ((code = lease_layer(g, layer, e))) return code;
+            code = ERR(e, ERR_CANCELLED, "cancelled at layer %zu of %zu", layer, s->n_layer);
+        if (code || (code = lease_layer(g, layer, e))) break;
+        want_ahead(g, layer);
         record_attention(g, b, layer);
-        if (s->n_expert) record_experts(g, b, layer);
+        if (s->n_expert) code = record_experts(g, b, layer, e);
         else record_dense(g, b, layer);
+        if (code) break;
         if (layer + 1 == s->n_layer) record_norm(g, NULL, b->n, NULL, 0); /* the last sum */
         dev_submit(g->dev);
         release_layer(g);
     }
-    return ERR_NONE;
+    if (code) { /* the layers ahead are wanted by nobody now */
+        release_layer(g);
+        store_forget_wants(g->model->store);
+    }
+    return code;
 }
 
 err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows, size_t n,
@@ -334,8 +368,10 @@ err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows
     ASSERT(n > 0 && n <= g->logits_max);
     dev_matrix output;
     store_lease lease;
-    err_code code = lease_matrix(g, &g->model->output, &output, &lease, e);
+    err_code code = store_lease_now(g->model->store, model_unit_of_output(g->model), &lease, e);
     if (code) return code;
+    output = g->model->output.matrix;
+    output.data = lease.at;
     const dev_matrix *matrix = &output;
     const dev_buf *out = &g->logits;
     record_norm(g, g->model->output_norm, n, rows, dev_formats(g->dev, role, &matrix, 1));

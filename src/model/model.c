@@ -17,7 +17,7 @@ err_code model_open(model **out, const gguf *g, store *s, err *e) {
     m->memory = memory;
     m->file = g;
     m->store = s;
-    if ((code = model_read_shape(m, e)) || (code = model_bind(m, e))) {
+    if ((code = model_read_shape(m, e)) || (code = model_bind(m, e)) || (code = model_set_units(m, e))) {
         model_close(m);
         return code;
     }

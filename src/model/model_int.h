@@ -48,6 +48,7 @@ typedef enum {
 /* A matrix in the file; data is filled in while it is leased. */
 typedef struct bound_matrix {
     uint32_t tensor;   /* NO_TENSOR: this layer has none */
+    size_t span;       /* which part of its layer's unit it is; not for experts */
     size_t row_first;  /* where it starts inside a fused tensor (attn_qkv) */
     dev_matrix matrix; /* data NULL */
 } bound_matrix;
@@ -72,6 +73,28 @@ struct model {
 
 err_code model_read_shape(model *m, err *e);
 err_code model_bind(model *m, err *e);
+
+/* ---- what is read and held as a whole ------------------------------------------------------------------- */
+
+err_code model_set_units(model *m, err *e);
+uint32_t model_unit_of_layer(const model *m, size_t layer);
+uint32_t model_unit_of_output(const model *m);
+uint32_t model_unit_of_expert(const model *m, size_t layer, size_t expert);
+
+/* The leases of one layer's experts, where these are not all in place for good. */
+typedef struct model_leases {
+    arena memory;
+    const void **at[3];     /* (n_expert) each: gate, up, down of those leased */
+    uint32_t *units, *counts, *pending, *ready; /* (n_expert) each             */
+    store_lease *leases;    /* (n_expert): of those ready                      */
+    size_t n_pending, n_ready;
+} model_leases;
+err_code model_leases_open(model_leases *x, const model *m, err *e);
+void model_leases_close(model_leases *x); /* accepts a zeroed one */
+/* After dev_route was submitted: calls compute with experts that are leased, their matrices in x->at, until all that
+ * were chosen for n_tokens rows have been computed. compute submits what it records. */
+err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer, size_t n_tokens,
+                          void (*compute)(void *user, const uint32_t *experts, size_t n), void *user, err *e);
 
 /* ---- rotation ------------------------------------------------------------------------------------------- */
 

@@ -68,6 +68,11 @@ void plat_entropy(void *out, size_t bytes);
 
 typedef struct plat_file plat_file;
 int plat_file_open(plat_file **out, const char *path); /* for reading */
+/* The same for reads past the page cache: PLAT_UNSUPPORTED where the file system refuses them (tried by a read).
+ * Offsets, lengths and buffers must then be multiples of plat_file_align; the file's last bytes come as a short read.
+ * */
+int plat_file_open_direct(plat_file **out, const char *path);
+size_t plat_file_align(const plat_file *f);            /* 1 without direct reads */
 void plat_file_close(plat_file *f);                    /* accepts NULL */
 uint64_t plat_file_bytes(const plat_file *f);
 /* Synchronous read of exactly `bytes` at `offset` unless the file ends: returns bytes read, or a plat_error. */
@@ -93,6 +98,7 @@ typedef struct plat_read {
 } plat_read;
 int plat_queue_open(plat_queue **out, uint32_t depth);
 void plat_queue_close(plat_queue *q);
+const char *plat_queue_kind(const plat_queue *q); /* how it reads, for messages: "io_uring", "4 threads" */
 int plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n); /* takes all or none: PLAT_NO_SPACE */
 /* Up to max finished reads; waits at most timeout_ns for the first. */
 size_t plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t timeout_ns);

@@ -1,41 +1,10 @@
-/* store.c: leases on tensors, from a mapping of the files or from memory that they were read into.
+/* store.c: modes, units and leases. read.c gets the bytes, stream.c decides whose memory is whose.
  *
- * RESIDENT: a wanted tensor gets a block of its own and stands in a line; the tensor at the head of the line sends
- * pieces of at most PIECE_BYTES into the queue while it has room. A piece that fails or comes short fails its tensor,
- * whose other pieces are then awaited (the queue writes to the block until they are back) before the block is freed.
- * The state of a tensor is DISK -> READING -> RAM, or FAILED, from where a later want starts anew.
- * It refuses nothing that gguf_open let through, and never blocks but in lease_now, gather and poll. One thread calls.
+ * The state of a unit is DISK -> READING -> RAM, or FAILED, from where a later want starts anew; in STREAMING it may go
+ * back to DISK whenever nobody holds it. Refuses nothing that gguf_open let through, and never blocks but in lease_now,
+ * gather and poll. One thread calls.
  */
-#include "store/store.h"
-
-#define PIECE_BYTES ((size_t)8 << 20)
-#define DEPTH 8
-#define NOBODY UINT32_MAX
-
-typedef enum { ON_DISK, READING, IN_RAM, FAILED } place;
-
-typedef struct slot {
-    char *block;         /* mem_block, while READING or IN_RAM                                     */
-    uint64_t sent_bytes; /* of which pieces were submitted                                         */
-    uint64_t bad_offset; /* in the tensor: where the piece began that failed first                 */
-    uint64_t bad_bytes;  /* its length                                                             */
-    int64_t bad_result;  /* what came of it: a plat_error, or fewer bytes                          */
-    uint32_t in_flight;  /* pieces submitted and not reaped                                        */
-    uint32_t next;       /* behind it in the line, or NOBODY                                       */
-    uint32_t leases;     /* given out and not released                                             */
-    uint8_t place;
-    bool broken;         /* a piece failed: FAILED once no other one is under way                  */
-} slot;
-
-struct store {
-    const gguf *g;
-    store_mode mode;
-    const void **map; /* MAPPED: of each part */
-    plat_queue *queue; /* RESIDENT */
-    size_t in_flight;
-    uint32_t first, last; /* the line of tensors with pieces to submit; NOBODY: empty */
-    slot slots[];
-};
+#include "store/store_int.h"
 
 /* ---- open and close ------------------------------------------------------------------------------ */
 
@@ -55,190 +24,277 @@ static bool map_parts(store *s) {
     return s->map != NULL;
 }
 
+static err_code open_queue(store *s, err *e) {
+    if (s->queue) return ERR_NONE;
+    int error = plat_queue_open(&s->queue, STORE_DEPTH_MAX);
+    if (!error) return ERR_NONE;
+    return ERR(e, error == PLAT_NO_MEMORY ? ERR_MEMORY : ERR_IO, "%s: no queue for %d reads: %s",
+               gguf_part_path(s->g, 0), STORE_DEPTH_MAX, plat_error_name(error));
+}
+
+err_code store_begin_reads(store *s, err *e) {
+    err_code code = open_queue(s, e);
+    if (!code) unmap_parts(s);
+    return code;
+}
+
+/* Before a model says more: unit i is tensor i. */
+typedef struct whole_tensors {
+    const gguf *g;
+    store_span *span;
+} whole_tensors;
+
+static void describe_tensor(const void *user, size_t i, store_unit *out) {
+    const whole_tensors *w = user;
+    *w->span = (store_span){.tensor = (uint32_t)i, .bytes = gguf_tensor_at(w->g, i)->bytes};
+    *out = (store_unit){.spans = w->span, .n_spans = 1};
+}
+
 err_code store_open(store **out, const gguf *g, const store_opts *o, err *e) {
     *out = NULL;
-    size_t n = gguf_tensor_count(g); /* at most GGUF_TENSORS_MAX: no overflow below */
-    store *s = mem_block(MEM_ENGINE, sizeof *s + n * sizeof s->slots[0]);
-    if (!s) return ERR(e, ERR_MEMORY, "%s: no memory to keep track of %zu tensors", gguf_part_path(g, 0), n);
+    err_code code;
+    store *s = mem_block(MEM_ENGINE, sizeof *s);
+    if (!s) return ERR(e, ERR_MEMORY, "%s: no memory for a store", gguf_part_path(g, 0));
     s->g = g;
-    s->first = s->last = NOBODY;
+    s->align = 1;
+    s->depth = STORE_DEPTH;
+    store_span whole;
+    whole_tensors tensors = {g, &whole};
+    store_units units = {.describe = describe_tensor, .user = &tensors, .n_units = gguf_tensor_count(g), .n_layers = 1};
+    if ((code = store_set_units(s, &units, e))) goto fail;
     s->mode = STORE_MAPPED;
     if ((o && o->no_map) || !(plat_caps() & PLAT_CAN_MAP) || !map_parts(s)) {
         s->mode = STORE_RESIDENT; /* also where the machine can map, but not these files */
-        int error = plat_queue_open(&s->queue, DEPTH);
-        if (error) {
-            err_code code = ERR(e, error == PLAT_NO_MEMORY ? ERR_MEMORY : ERR_IO, "%s: no queue for %d reads: %s",
-                                gguf_part_path(g, 0), DEPTH, plat_error_name(error));
-            mem_block_free(s);
-            return code;
-        }
+        if ((code = open_queue(s, e))) goto fail;
     }
     *out = s;
     return ERR_NONE;
+fail:
+    store_close(s);
+    return code;
 }
 
 void store_close(store *s) {
     if (!s) return;
-    plat_queue_close(s->queue); /* waits for running reads: they write into the blocks */
-    for (size_t i = 0; i < gguf_tensor_count(s->g); i++) mem_block_free(s->slots[i].block);
+    plat_queue_close(s->queue); /* waits for running reads: they write into the units' memory */
+    for (size_t i = 0; i < s->n_units; i++)
+        if (s->units[i].home == HOME_BLOCK) mem_block_free(s->units[i].base);
+    store_close_stream(s);
     unmap_parts(s);
+    arena_close(&s->tables);
     mem_block_free(s);
 }
 
 store_mode store_mode_of(const store *s) { return s->mode; }
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+/* ---- units ----------------------------------------------------------------------------------------- */
 
-static void leave_line(store *s) {
-    s->first = s->slots[s->first].next;
-    if (s->first == NOBODY) s->last = NOBODY;
-}
-
-/* A piece came to nothing. Only the head of the line has pieces left to send. */
-static void fail(store *s, uint32_t tensor, uint64_t offset, uint64_t bytes, int64_t result) {
-    slot *t = &s->slots[tensor];
-    if (t->broken) return;
-    t->broken = true;
-    t->bad_offset = offset;
-    t->bad_bytes = bytes;
-    t->bad_result = result;
-    if (s->first == tensor) leave_line(s);
-}
-
-/* With no piece under way the tensor's fate may be decided. */
-static void settle(store *s, uint32_t tensor) {
-    slot *t = &s->slots[tensor];
-    if (t->in_flight) return;
-    if (t->broken) {
-        mem_block_free(t->block);
-        t->block = NULL;
-        t->place = FAILED;
-    } else if (t->sent_bytes == gguf_tensor_at(s->g, tensor)->bytes) {
-        t->place = IN_RAM;
+err_code store_set_units(store *s, const store_units *all, err *e) {
+    size_t n = all->n_units, n_spans = 0, bytes;
+    store_unit u;
+    for (size_t i = 0; i < n; i++) {
+        all->describe(all->user, i, &u);
+        n_spans += u.n_spans; /* at most GGUF_TENSORS_MAX tensors of DEV_EXPERTS_MAX experts */
     }
-}
-
-/* Keeps the queue full. */
-static void pump(store *s) {
-    while (s->in_flight < DEPTH && s->first != NOBODY) {
-        uint32_t tensor = s->first;
-        slot *t = &s->slots[tensor];
-        const gguf_tensor *info = gguf_tensor_at(s->g, tensor);
-        plat_read read = {.file = gguf_part_file(s->g, info->part),
-                          .offset = info->offset + t->sent_bytes,
-                          .to = t->block + t->sent_bytes,
-                          .bytes = (size_t)MIN(info->bytes - t->sent_bytes, PIECE_BYTES),
-                          .tag = tensor};
-        int error = plat_queue_submit(s->queue, &read, 1);
-        if (error) {
-            fail(s, tensor, t->sent_bytes, read.bytes, error);
-            settle(s, tensor);
-            continue;
+    arena tables;
+    err_code code = mul_size(n, sizeof(unit), &bytes) && n < STORE_NOBODY ? ERR_NONE : ERR_LIMIT;
+    if (!code) code = arena_open(&tables, MEM_ENGINE, bytes + n_spans * sizeof(span) + 4096, e);
+    if (code) return code;
+    unit *units = arena_array(&tables, n, sizeof *units);
+    span *spans = arena_array(&tables, n_spans, sizeof *spans), *next = spans;
+    if (!units || !spans) {
+        arena_close(&tables);
+        return ERR(e, ERR_MEMORY, "%s: no memory to keep track of %zu units", gguf_part_path(s->g, 0), n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        all->describe(all->user, i, &u);
+        ASSERT(u.n_spans >= 1 && u.n_spans <= STORE_SPANS_MAX && u.layer < all->n_layers);
+        units[i] = (unit){.first_span = (uint32_t)(next - spans), .n_spans = (uint32_t)u.n_spans, .layer = u.layer,
+                          .expert = u.expert, .next = STORE_NOBODY};
+        for (size_t k = 0; k < u.n_spans; k++, next++) {
+            const gguf_tensor *t = gguf_tensor_at(s->g, u.spans[k].tensor);
+            ASSERT(u.spans[k].offset <= t->bytes && u.spans[k].bytes <= t->bytes - u.spans[k].offset);
+            *next = (span){.offset = t->offset + u.spans[k].offset, .bytes = u.spans[k].bytes, .part = t->part,
+                           .tensor = u.spans[k].tensor};
         }
-        t->sent_bytes += read.bytes;
-        t->in_flight++;
-        s->in_flight++;
-        if (t->sent_bytes == info->bytes) leave_line(s);
     }
+    arena_close(&s->tables);
+    s->tables = tables;
+    s->units = units;
+    s->spans = spans;
+    s->n_units = n;
+    s->n_spans = n_spans;
+    s->n_layers = all->n_layers;
+    s->n_used = all->n_used;
+    s->first = s->last = STORE_NOBODY;
+    s->gathered_tensor = 0;
+    store_lay_out(s);
+    return ERR_NONE;
 }
 
-static void want(store *s, uint32_t tensor) {
-    slot *t = &s->slots[tensor];
-    const gguf_tensor *info = gguf_tensor_at(s->g, tensor);
-    if (t->place == READING || t->place == IN_RAM) return;
-    *t = (slot){.next = NOBODY, .place = FAILED};
-    t->block = info->bytes <= SIZE_MAX ? mem_block(MEM_WEIGHTS, (size_t)info->bytes) : NULL;
-    if (!t->block) return; /* a failure without a broken piece: no memory */
-    t->place = info->bytes ? READING : IN_RAM;
-    if (!info->bytes) return;
-    if (s->first == NOBODY) s->first = tensor;
-    else s->slots[s->last].next = tensor;
-    s->last = tensor;
+uint64_t store_units_bytes(const store *s) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < s->n_spans; i++) bytes += s->spans[i].bytes;
+    return bytes;
 }
 
-void store_want(store *s, const uint32_t *tensors, size_t n) {
+/* ---- wants ----------------------------------------------------------------------------------------- */
+
+static void want(store *s, uint32_t id) {
+    unit *u = &s->units[id];
+    if (u->wanted) return;
+    if (u->place == ON_DISK || u->place == FAILED) {
+        u->broken = false;
+        if (!store_take_home(s, id)) {
+            if (u->home == HOME_BLOCK) u->place = FAILED; /* a failure without a broken piece: no memory */
+            return;
+        }
+        s->stats.misses += u->expert;
+        if (!store_start(s, id)) u->place = IN_RAM; /* it has no bytes */
+    } else {
+        s->stats.hits += u->expert;
+    }
+    u->wanted = true;
+    store_hold(s, id);
+}
+
+void store_want(store *s, const uint32_t *units, size_t n) {
     if (s->mode == STORE_MAPPED) return;
+    /* Those here first, lest they be thrown out for the others. */
+    for (int here = 1; here >= 0; here--)
+        for (size_t i = 0; i < n; i++) {
+            ASSERT(units[i] < s->n_units);
+            store_place place = s->units[units[i]].place;
+            if ((place == IN_RAM || place == READING) == (here == 1)) want(s, units[i]);
+        }
+    store_pump(s);
+}
+
+static void forget(store *s, uint32_t id) {
+    if (!s->units[id].wanted) return;
+    s->units[id].wanted = false;
+    store_let_go(s, id);
+}
+
+void store_forget_wants(store *s) {
+    for (size_t i = 0; i < s->n_units; i++) forget(s, (uint32_t)i);
+}
+
+void store_visit(store *s, uint32_t layer, const uint32_t *units, const uint32_t *counts, size_t n, size_t n_tokens) {
+    if (!s->experts) return;
     for (size_t i = 0; i < n; i++) {
-        ASSERT(tensors[i] < gguf_tensor_count(s->g));
-        want(s, tensors[i]);
+        ASSERT(units[i] < s->n_units && s->units[units[i]].home == HOME_CACHE);
+        s->visited[i] = s->units[units[i]].cache_id;
     }
-    pump(s);
+    cache_visit(s->experts, layer, s->visited, counts, n, n_tokens);
 }
 
-void store_poll(store *s, uint64_t timeout_ns) {
-    if (s->mode == STORE_MAPPED || !s->in_flight) return;
-    plat_read done[DEPTH];
-    size_t n = plat_queue_reap(s->queue, done, DEPTH, timeout_ns);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t tensor = (uint32_t)done[i].tag;
-        s->slots[tensor].in_flight--;
-        s->in_flight--;
-        if (done[i].result != (int64_t)done[i].bytes)
-            fail(s, tensor, done[i].offset - gguf_tensor_at(s->g, tensor)->offset, done[i].bytes, done[i].result);
-        settle(s, tensor);
-    }
-    pump(s);
+/* ---- leases ---------------------------------------------------------------------------------------- */
+
+static const char *span_at(const store *s, const span *p, const unit *u) {
+    return s->map ? (const char *)s->map[p->part] + p->offset : u->base + p->at;
 }
 
-/* ---- leases -------------------------------------------------------------------------------------- */
-
-/* Fills *e: which bytes of which file, and what came instead of them. */
-static err_code read_error(const store *s, const gguf_tensor *info, uint64_t offset, uint64_t bytes, int64_t result,
-                           err *e) {
-    const char *path = gguf_part_path(s->g, info->part);
-    uint64_t at = info->offset + offset;
-    if (result >= 0)
-        return err_set(e, ERR_IO, "store", "tensor %.*s: %s ends early: %lld of %llu bytes at offset %llu",
-                       (int)info->name.len, info->name.ptr, path, (long long)result, (unsigned long long)bytes,
-                       (unsigned long long)at);
-    return err_set(e, ERR_IO, "store", "tensor %.*s: %s, %llu bytes at offset %llu: %s", (int)info->name.len,
-                   info->name.ptr, path, (unsigned long long)bytes, (unsigned long long)at,
-                   plat_error_name((int)result));
-}
-
-/* The tensor's bytes where they can be had at once, or NULL. */
-static const char *bytes_of(const store *s, uint32_t tensor) {
-    const gguf_tensor *info = gguf_tensor_at(s->g, tensor);
-    if (s->mode == STORE_MAPPED) return (const char *)s->map[info->part] + info->offset;
-    return s->slots[tensor].place == IN_RAM ? s->slots[tensor].block : NULL;
-}
-
-store_state store_try_lease(store *s, uint32_t tensor, store_lease *out, err *e) {
-    ASSERT(tensor < gguf_tensor_count(s->g));
-    const gguf_tensor *info = gguf_tensor_at(s->g, tensor);
-    slot *t = &s->slots[tensor];
-    const char *at = bytes_of(s, tensor);
-    if (at) {
-        t->leases++;
-        *out = (store_lease){at, (size_t)info->bytes, tensor};
+store_state store_try_lease(store *s, uint32_t id, store_lease *out, err *e) {
+    ASSERT(id < s->n_units);
+    unit *u = &s->units[id];
+    const span *first = &s->spans[u->first_span];
+    const gguf_tensor *t = gguf_tensor_at(s->g, first->tensor);
+    if (s->mode == STORE_MAPPED || u->place == IN_RAM) {
+        *out = (store_lease){span_at(s, first, u), (size_t)first->bytes, id};
+        u->leases++;
+        store_hold(s, id);
+        forget(s, id);
+        if (!u->expert) s->layer = u->layer;
         return STORE_READY;
     }
-    if (t->place == FAILED) {
-        if (t->broken) read_error(s, info, t->bad_offset, t->bad_bytes, t->bad_result, e);
+    if (u->place == FAILED) {
+        if (u->broken) store_read_error(s, u->bad_tensor, u->bad_offset, u->bad_bytes, u->bad_result, e);
         else err_set(e, ERR_MEMORY, "store", "tensor %.*s: no memory for its %llu bytes (%zu are held)",
-                     (int)info->name.len, info->name.ptr, (unsigned long long)info->bytes, mem_bytes_total());
+                     (int)t->name.len, t->name.ptr, (unsigned long long)u->bytes, mem_bytes_total());
         return STORE_FAILED;
     }
-    store_want(s, &tensor, 1);
+    store_want(s, &id, 1);
     return STORE_PENDING;
 }
 
-void store_release(store *s, const store_lease *lease) {
-    ASSERT(lease->tensor < gguf_tensor_count(s->g) && s->slots[lease->tensor].leases > 0);
-    s->slots[lease->tensor].leases--;
+const void *store_span_at(const store *s, const store_lease *lease, size_t i) {
+    const unit *u = &s->units[lease->unit];
+    ASSERT(i < u->n_spans);
+    return span_at(s, &s->spans[u->first_span + i], u);
 }
 
-err_code store_lease_now(store *s, uint32_t tensor, store_lease *out, err *e) {
+void store_release(store *s, const store_lease *lease) {
+    ASSERT(lease->unit < s->n_units && s->units[lease->unit].leases > 0);
+    s->units[lease->unit].leases--;
+    store_let_go(s, lease->unit);
+}
+
+err_code store_lease_now(store *s, uint32_t id, store_lease *out, err *e) {
     err why = {0};
-    store_want(s, &tensor, 1);
+    bool forgot = false;
+    store_want(s, &id, 1);
     for (;;) {
-        store_state state = store_try_lease(s, tensor, out, &why);
+        store_state state = store_try_lease(s, id, out, &why);
         if (state == STORE_READY) return ERR_NONE;
         if (state == STORE_FAILED) break;
-        store_poll(s, UINT64_MAX);
+        uint64_t from = plat_time_ns();
+        bool reading = store_poll(s, UINT64_MAX);
+        store_count_stall(s, plat_time_ns() - from);
+        if (reading || s->units[id].place != ON_DISK) continue;
+        if (forgot) { /* no room, and no read that will end */
+            ERR(&why, ERR_MEMORY, "all memory for weights is held: none for layer %u", s->units[id].layer);
+            break;
+        }
+        store_forget_wants(s); /* of steps that ended early */
+        forgot = true;
     }
     if (e) *e = why;
     return why.code;
+}
+
+const void *store_tensor_at(const store *s, uint32_t tensor) {
+    ASSERT(tensor < gguf_tensor_count(s->g));
+    const gguf_tensor *t = gguf_tensor_at(s->g, tensor);
+    return s->map ? (const char *)s->map[t->part] + t->offset : NULL;
+}
+
+/* ---- gathering --------------------------------------------------------------------------------------- */
+
+/* The dense unit that begins with the tensor; looked for once while the same tensor is asked for. */
+static uint32_t find_unit(store *s, uint32_t tensor) {
+    if (s->gathered_tensor == tensor + 1) return s->gathered_unit;
+    s->gathered_tensor = tensor + 1;
+    s->gathered_unit = STORE_NOBODY;
+    for (size_t i = 0; i < s->n_units && s->gathered_unit == STORE_NOBODY; i++)
+        if (!s->units[i].expert && s->spans[s->units[i].first_span].tensor == tensor) s->gathered_unit = (uint32_t)i;
+    return s->gathered_unit;
+}
+
+/* Bytes of a tensor that are in memory now, or NULL. */
+static const char *find_bytes(store *s, uint32_t tensor, uint64_t offset, size_t bytes) {
+    if (s->map) return (const char *)store_tensor_at(s, tensor) + offset;
+    uint32_t id = find_unit(s, tensor);
+    if (id == STORE_NOBODY || s->units[id].place != IN_RAM) return NULL;
+    const span *p = &s->spans[s->units[id].first_span];
+    uint64_t from = gguf_tensor_at(s->g, tensor)->offset + offset;
+    if (from < p->offset || from + bytes > p->offset + p->bytes) return NULL;
+    return s->units[id].base + p->at + (from - p->offset);
+}
+
+/* Through the bounce buffer, in pieces. */
+static err_code gather_direct(store *s, uint32_t tensor, uint64_t from, char *to, size_t bytes, err *e) {
+    uint32_t part = gguf_tensor_at(s->g, tensor)->part;
+    for (size_t done = 0; done < bytes;) {
+        uint64_t window = (from + done) / s->align * s->align;
+        size_t skip = (size_t)(from + done - window), n = MIN(bytes - done, s->bounce_bytes - skip);
+        int64_t got = plat_file_read(s->direct[part], window, s->bounce, align_up(skip + n, s->align));
+        if (got < (int64_t)(skip + n))
+            return store_read_error(s, tensor, from + done, n, got < 0 ? got : MAX(got - (int64_t)skip, 0), e);
+        memcpy(to + done, s->bounce + skip, n);
+        done += n;
+    }
+    return ERR_NONE;
 }
 
 err_code store_gather(store *s, uint32_t tensor, uint64_t offset, void *to, size_t bytes, err *e) {
@@ -248,11 +304,17 @@ err_code store_gather(store *s, uint32_t tensor, uint64_t offset, void *to, size
         return ERR(e, ERR_ARGUMENT, "tensor %.*s has %llu bytes: %zu at offset %llu are not in it",
                    (int)info->name.len, info->name.ptr, (unsigned long long)info->bytes, bytes,
                    (unsigned long long)offset);
-    const char *at = bytes_of(s, tensor);
+    const char *at = find_bytes(s, tensor, offset, bytes);
     if (at) {
-        memcpy(to, at + offset, bytes);
+        memcpy(to, at, bytes);
         return ERR_NONE;
     }
+    if (s->direct) return gather_direct(s, tensor, info->offset + offset, to, bytes, e);
     int64_t got = plat_file_read(gguf_part_file(s->g, info->part), info->offset + offset, to, bytes);
-    return got == (int64_t)bytes ? ERR_NONE : read_error(s, info, offset, bytes, got, e);
+    return got == (int64_t)bytes ? ERR_NONE : store_read_error(s, tensor, info->offset + offset, bytes, got, e);
 }
+
+/* ---- what happened ----------------------------------------------------------------------------------- */
+
+store_stats store_stats_of(const store *s) { return s->stats; }
+void store_count_stall(store *s, uint64_t ns) { s->stats.stall_ns += ns; }

@@ -1,17 +1,27 @@
-/* store.h: where weights live. The engine asks for a tensor's bytes; the store has them mapped, resident, or reads
- * them. Asynchronous from the start: say what you will want, then lease it when it is there.
+/* store.h: where weights live. The engine asks for units of weights; the store has them mapped, holds all it ever read,
+ * or holds what fits and reads the rest again and again. Asynchronous: say what you will want, then lease it when it is
+ * there.
  *
- * Modes now: MAPPED (the home can map files: a lease is a pointer into the mapping) and RESIDENT (it cannot: a
- * tensor is read once, on first want, into memory that stays). Streaming will come behind these calls.
- * One thread calls; what is leased may be read by all.
+ * A unit is what is read, held and leased as a whole: parts of one or several tensors. After open every tensor is a
+ * unit of its own; a model then says what belongs together (one layer's dense tensors; gate, up and down of one
+ * expert).
+ *
+ * MAPPED     the home can map files: a lease is a pointer into the mapping
+ * RESIDENT   it cannot: a unit is read once, on first want, into memory that stays
+ * STREAMING  within a given number of bytes: dense units pinned as far as they fit, the others through a ring of slots;
+ *            experts in the slots of a cache (cache/cache.h). Nothing is ever copied: reads past the page cache go to
+ *            where the kernels find them.
+ * One thread calls; what is leased may be read by all. docs/STREAMING.md tells how it is used.
  */
 #ifndef LEAT_STORE_H
 #define LEAT_STORE_H
 
 #include "gguf/gguf.h"
 
+#define STORE_SPANS_MAX 16 /* parts of a unit */
+
 typedef struct store store;
-typedef enum { STORE_MAPPED, STORE_RESIDENT } store_mode;
+typedef enum { STORE_MAPPED, STORE_RESIDENT, STORE_STREAMING } store_mode;
 
 typedef struct store_opts {
     bool no_map; /* RESIDENT even where mapping works */
@@ -24,24 +34,79 @@ typedef enum {
 } store_state;
 
 typedef struct store_lease {
-    const void *at; /* the tensor's bytes; valid until released */
+    const void *at; /* the bytes of the unit's first part; valid until released */
     size_t bytes;
-    uint32_t tensor;
+    uint32_t unit;
 } store_lease;
 
 err_code store_open(store **out, const gguf *g, const store_opts *o, err *e);
 void store_close(store *s);
 store_mode store_mode_of(const store *s);
 
-/* Tensors are named by their index in the gguf. Starts reads where needed; never blocks. */
-void store_want(store *s, const uint32_t *tensors, size_t n);
-/* Takes finished reads in; waits at most timeout_ns for one. */
-void store_poll(store *s, uint64_t timeout_ns);
-store_state store_try_lease(store *s, uint32_t tensor, store_lease *out, err *e);
+/* ---- units -------------------------------------------------------------------------------------- */
+
+typedef struct store_span {
+    uint32_t tensor;        /* its index in the gguf */
+    uint64_t offset, bytes; /* in the tensor         */
+} store_span;
+
+typedef struct store_unit {
+    const store_span *spans; /* (n_spans), at most STORE_SPANS_MAX */
+    size_t n_spans;
+    uint32_t layer; /* units are wanted in the order of layers, again and again; experts only by the router's choice */
+    bool expert;
+} store_unit;
+
+typedef struct store_units {
+    /* Fills *out for unit number i; spans need live until the next call only. */
+    void (*describe)(const void *user, size_t i, store_unit *out);
+    const void *user;
+    size_t n_units, n_layers;
+    size_t n_used; /* experts of a layer that one token uses */
+} store_units;
+/* Replaces the units; nothing may be leased or wanted. Refuses nothing but for lack of memory: spans lie in their
+ * tensors. */
+err_code store_set_units(store *s, const store_units *units, err *e);
+uint64_t store_units_bytes(const store *s); /* of all units */
+
+/* From now on STREAMING within bytes_max, slack and tables of the store included. Nothing may be leased or wanted.
+ * ERR_MEMORY where that is too little; the text says how much would do, and the mode stays. */
+err_code store_stream(store *s, size_t bytes_max, err *e);
+
+/* ---- leases ------------------------------------------------------------------------------------- */
+
+/* Starts reads where needed; never blocks. In STREAMING a wanted unit keeps its place until it is leased or the want is
+ * forgotten; one for which there is no room now is not noted, so want it again. */
+void store_want(store *s, const uint32_t *units, size_t n);
+void store_forget_wants(store *s);
+/* The pass is at `layer`, where these experts are used, units[i] by counts[i] of n_tokens tokens. Before wanting them.
+ * */
+void store_visit(store *s, uint32_t layer, const uint32_t *units, const uint32_t *counts, size_t n, size_t n_tokens);
+/* Takes finished reads in; waits at most timeout_ns for one. False when no read is under way. */
+bool store_poll(store *s, uint64_t timeout_ns);
+store_state store_try_lease(store *s, uint32_t unit, store_lease *out, err *e);
+/* The bytes of the i-th part of what is leased. */
+const void *store_span_at(const store *s, const store_lease *lease, size_t i);
 void store_release(store *s, const store_lease *lease);
-/* want, poll until there, lease. The simple way for what is held for the model's whole life. */
-err_code store_lease_now(store *s, uint32_t tensor, store_lease *out, err *e);
+/* want, poll until there, lease. */
+err_code store_lease_now(store *s, uint32_t unit, store_lease *out, err *e);
+/* A tensor's bytes where they lie in one piece as long as the store is open (MAPPED), else NULL. */
+const void *store_tensor_at(const store *s, uint32_t tensor);
 /* Copies part of a tensor (embedding rows are gathered, not leased). */
 err_code store_gather(store *s, uint32_t tensor, uint64_t offset, void *to, size_t bytes, err *e);
+
+/* ---- what happened ------------------------------------------------------------------------------- */
+
+typedef struct store_stats {
+    uint64_t reads, read_bytes; /* finished                                             */
+    uint64_t hits, misses;      /* wanted experts that were in memory, and that were not */
+    uint64_t stall_ns;          /* waited for reads with nothing to compute              */
+    uint64_t busy_ns;           /* reads were under way                                 */
+    double disk_bytes_s;        /* as probed; 0 where it was not                         */
+} store_stats;
+store_stats store_stats_of(const store *s);
+void store_count_stall(store *s, uint64_t ns);
+/* One line on the mode and where things are, without a newline. */
+size_t store_describe(const store *s, char *buf, size_t cap);
 
 #endif

@@ -11,7 +11,7 @@ typedef struct bench_values {
     const char *model, *isa, *format;
     tools_ints n_prompt, n_gen, n_depth, n_threads;
     int32_t n_reps;
-    bool no_map;
+    load_memory memory;
 } bench_values;
 
 static void defaults(void *values) {
@@ -226,7 +226,7 @@ static size_t largest(const tools_ints *list) {
 static int open_all(bench *b) {
     const bench_values *o = b->o;
     err e;
-    load_options options = {.path = o->model, .no_map = o->no_map};
+    load_options options = {.path = o->model, .memory = o->memory};
     double others = plat_load();
     if (others > LOAD_BUSY)
         tools_err(b->t, "leat bench: warning: %.1f other tasks want the cores; the figures will be too low\n", others);
@@ -273,7 +273,7 @@ static const tools_option options[] = {
     TOOLS_INT(T, n_reps, 'r', "repetitions", "N", 1, 1000, "of each test ({})"),
     TOOLS_CHOICE(T, format, 'o', "output", "md|json|csv", "format ({})"),
     TOOLS_ISA(T, isa),
-    TOOLS_FLAG(T, no_map, 0, "no-mmap", "read the weights into memory instead of mapping the file"),
+    LOAD_MEMORY(T, memory),
 };
 #undef T
 

@@ -3,7 +3,8 @@
 
 int load_model(tools *t, loaded *out, const load_options *o) {
     leat_error e;
-    leat_model_options options = {.no_map = o->no_map};
+    leat_model_options options = {.no_map = o->memory.no_map, .map = o->memory.map, .ram_bytes = o->memory.ram};
+    if (o->memory.map && o->memory.no_map) return tools_usage(t, "--mmap and --no-mmap contradict each other");
     if (leat_model_open(&out->model, o->path, &options, &e)) return tools_fail(t, "%s", e.text);
     return TOOLS_OK;
 }
@@ -24,6 +25,12 @@ int load_session(tools *t, loaded *out, const load_options *o) {
         tools_err(t, "leat %s: warning: a context of %d is above the %d that the model was trained for\n",
                   tools_name(t), n_ctx, trained);
     return TOOLS_OK;
+}
+
+void load_say_memory(tools *t, const loaded *l, bool always) {
+    char line[256];
+    leat_session_memory(l->session, line, sizeof line);
+    if (always || str_starts(str_of(line), STR("streaming"))) tools_err(t, "leat %s: %s\n", tools_name(t), line);
 }
 
 void load_close(loaded *l) {

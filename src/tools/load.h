@@ -4,9 +4,21 @@
 
 #include "tools/tools.h"
 
+/* How the weights are held. */
+typedef struct load_memory {
+    uint64_t ram;
+    bool map, no_map;
+} load_memory;
+/* Three rows of an option table. */
+#define LOAD_MEMORY(T, field)                                                                                        \
+    TOOLS_SIZE(T, field.ram, 0, "ram", "SIZE",                                                                       \
+               "all memory to use; weights that do not fit are streamed from disk (default: what is free)"),         \
+    TOOLS_FLAG(T, field.map, 0, "mmap", "let the system page the weights, even if they do not fit"),                 \
+    TOOLS_FLAG(T, field.no_map, 0, "no-mmap", "read the weights into memory instead of mapping the file")
+
 typedef struct load_options {
     const char *path;
-    bool no_map;
+    load_memory memory;
     int32_t n_ctx, n_threads; /* 0: the default */
     const char *isa;
     bool quiet; /* no warnings */
@@ -17,6 +29,8 @@ typedef struct loaded {
     leat_session *session;
 } loaded;
 
+/* "leat run: streaming: ..." on standard error, where the weights are neither mapped nor asked to be. */
+void load_say_memory(tools *t, const loaded *l, bool always);
 /* Both report on standard error and return TOOLS_FAILED when it did not work; TOOLS_OK otherwise. */
 int load_model(tools *t, loaded *out, const load_options *o);
 /* Stops at Ctrl-C; warns of a context above the model's. */

@@ -9,6 +9,7 @@
 typedef struct perplexity_values {
     const char *model, *file, *isa;
     int32_t n_ctx, n_chunks, n_threads;
+    load_memory memory;
 } perplexity_values;
 
 static void defaults(void *values) {
@@ -88,7 +89,8 @@ static int encode(tools *t, const leat_model *model, const char *path, tools_ids
 
 static int run(tools *t, const void *values) {
     const perplexity_values *o = values;
-    load_options options = {.path = o->model, .n_ctx = o->n_ctx, .n_threads = o->n_threads, .isa = o->isa};
+    load_options options = {
+        .path = o->model, .memory = o->memory, .n_ctx = o->n_ctx, .n_threads = o->n_threads, .isa = o->isa};
     loaded l = {0};
     tools_ids ids = {0};
     scorer s = {0};
@@ -106,6 +108,7 @@ static int run(tools *t, const void *values) {
         goto done;
     }
     if ((status = load_session(t, &l, &options))) goto done;
+    load_say_memory(t, &l, false);
     size_t n_chunks = ids.n / n_ctx;
     if (o->n_chunks) n_chunks = MIN(n_chunks, (size_t)o->n_chunks);
     s.n_vocab = leat_model_n_vocab(l.model);
@@ -127,6 +130,7 @@ static const tools_option options[] = {
     TOOLS_INT(T, n_chunks, 0, "chunks", "N", 1, INT32_MAX, "stop after N chunks (default: the whole text)"),
     TOOLS_THREADS(T, n_threads),
     TOOLS_ISA(T, isa),
+    LOAD_MEMORY(T, memory),
 };
 #undef T
 

@@ -14,7 +14,8 @@ typedef struct run_values {
     int32_t n_predict, n_ctx, n_threads;
     leat_sampler_options sampler;
     tools_strs stops;
-    bool ignore_eos, quiet, verbose, no_map;
+    bool ignore_eos, quiet, verbose, stats;
+    load_memory memory;
 } run_values;
 
 #define SEED_RANDOM UINT64_MAX
@@ -43,6 +44,7 @@ typedef struct runner {
     char last;     /* byte written to standard output */
     size_t n_generated, n_decoded;
     uint64_t prompt_ns, decode_ns;
+    leat_stats before; /* the first token was generated */
 } runner;
 
 /* ---- the prompt ------------------------------------------------------------------------------------- */
@@ -152,6 +154,7 @@ static bool show(runner *r, int32_t id) {
 static int generate(runner *r, ending *why) {
     leat_error e;
     int32_t n_ctx = leat_session_n_ctx(r->l.session);
+    r->before = leat_session_stats(r->l.session);
     for (;;) {
         if (r->o->n_predict >= 0 && r->n_generated >= (size_t)r->o->n_predict) return *why = END_LENGTH, TOOLS_OK;
         int32_t id = next_token(r);
@@ -200,6 +203,30 @@ static void say_memory(runner *r) {
     tools_err(r->t, "\n");
 }
 
+/* Of the generated tokens. */
+static void say_stats(runner *r) {
+    const leat_stats *a = &r->before;
+    leat_stats b = leat_session_stats(r->l.session);
+    char memory[32];
+    double tokens = (double)MAX(r->n_decoded, 1), wanted, busy_s = (double)(b.busy_ns - a->busy_ns) / 1e9;
+    double bytes = (double)(b.read_bytes - a->read_bytes);
+    uint64_t hits = b.expert_hits - a->expert_hits;
+    wanted = (double)(hits + b.expert_misses - a->expert_misses);
+    tools_err(r->t, "stats: generation %.2f tok/s", per_second(r->n_decoded, r->decode_ns));
+    if (wanted > 0) tools_err(r->t, "; experts in memory %.1f %%", 100.0 * (double)hits / wanted);
+    tools_err(r->t, "; read %.2f MB a token in %.0f reads", bytes / 1e6 / tokens,
+              (double)(b.reads - a->reads) / tokens);
+    if (busy_s > 0) tools_err(r->t, ", %.2f GB/s while reading", bytes / 1e9 / busy_s);
+    if (b.disk_bytes_s > 0) {
+        double bound_s = bytes / b.disk_bytes_s;
+        tools_err(r->t, " of the disk's %.2f; %.0f %% of the disk's bound", b.disk_bytes_s / 1e9,
+                  r->decode_ns ? 100.0 * bound_s * 1e9 / (double)r->decode_ns : 0);
+    }
+    tools_err(r->t, "; stalled %.0f %% of the time; memory %s at its peak\n",
+              r->decode_ns ? 100.0 * (double)(b.stall_ns - a->stall_ns) / (double)r->decode_ns : 0,
+              fmt_bytes(memory, sizeof memory, b.held_peak_bytes));
+}
+
 static void say_end(runner *r, ending why) {
     if (why == END_CONTEXT)
         tools_err(r->t, "leat run: stopped: the context of %d tokens is full (-c sets it)\n",
@@ -208,6 +235,7 @@ static void say_end(runner *r, ending why) {
         if (why != END_CONTEXT) tools_err(r->t, "leat run: stopped: %s\n", ending_text[why]);
         say_memory(r);
     }
+    if (r->o->stats) say_stats(r);
     tools_err(r->t, "prompt %.1f tok/s, generation %.1f tok/s (%zu and %zu tokens)\n",
               per_second(r->prompt.n, r->prompt_ns), per_second(r->n_decoded, r->decode_ns), r->prompt.n,
               r->n_generated);
@@ -220,13 +248,14 @@ static int open_all(runner *r) {
     err failed;
     const run_values *o = r->o;
     load_options options = {
-        .path = o->model, .no_map = o->no_map, .n_ctx = o->n_ctx, .n_threads = o->n_threads, .isa = o->isa,
+        .path = o->model, .memory = o->memory, .n_ctx = o->n_ctx, .n_threads = o->n_threads, .isa = o->isa,
         .quiet = o->quiet};
     uint64_t start = plat_time_ns();
     int status = load_model(r->t, &r->l, &options);
     if (!status) status = load_session(r->t, &r->l, &options);
     if (status) return status;
     if (!o->quiet) say_loaded(r, plat_time_ns() - start);
+    if (!o->quiet) load_say_memory(r->t, &r->l, o->verbose);
     leat_sampler_options sampler = o->sampler;
     if (sampler.seed == SEED_RANDOM) plat_entropy(&sampler.seed, sizeof sampler.seed);
     if (o->verbose) tools_err(r->t, "leat run: seed %llu\n", (unsigned long long)sampler.seed);
@@ -313,7 +342,8 @@ static const tools_option options[] = {
               "length that costs nothing ({})"),
     TOOLS_INT(T, sampler.dry_penalty_last_n, 0, "dry-penalty-last-n", "N", -1, INT32_MAX,
               "tokens looked back on; -1: the whole context ({})"),
-    TOOLS_FLAG(T, no_map, 0, "no-mmap", "read the weights into memory instead of mapping the file"),
+    LOAD_MEMORY(T, memory),
+    TOOLS_FLAG(T, stats, 0, "stats", "also what was read from disk while generating, and how fast"),
     TOOLS_FLAG(T, quiet, 'q', "quiet", "only the completion, and errors"),
     TOOLS_FLAG(T, verbose, 'v', "verbose", "also the seed, why it stopped, and memory by use"),
 };

@@ -155,6 +155,24 @@ ids_error eval-empty 'has no token ids' ' \n'
 check eval-no-folder 1 '' 'no such file' "$leat" eval "$bare" --ids "$work/ids39" --logits "$work/no/such"
 check eval-full-disk 1 '' 'no space left' "$leat" eval "$bare" --ids "$work/ids39" --logits /dev/full
 
+# ---- memory ---------------------------------------------------------------------------------------------
+
+printf '1 2 3' > "$work/ids3"
+small=("$leat" run "$bare" --ids "$work/ids3" -n 8 --temp 0 -c 64 -t 2)
+check ram-mapped 0 '.' '*' "${small[@]}"
+mv "$out" "$work/ram-mapped"
+for ram in 21M 23M; do
+    check "ram-$ram" 0 '.' 'streaming: [0-9.]+ MiB of 10.6 MiB of weights in memory, .* of 8 experts' "${small[@]}" --ram $ram
+    mv "$out" "$work/ram-$ram"
+done
+same ram-text "$work/ram-mapped" "$work/ram-21M" "$work/ram-23M"
+check ram-stats 0 '.' 'stats: generation .* experts in memory .* MB a token' "${small[@]}" --ram 23M --stats
+check ram-verbose 0 '.' 'mapped: the system pages 10.6 MiB' "${small[@]}" --ram 1G -v
+check ram-little 1 '' '^leat run: 1 MiB are too little: context \(64 tokens\), activations and tables take' "${small[@]}" --ram 1M
+check ram-none 2 '' "'x' is not a size" "${small[@]}" --ram x
+check ram-contradiction 2 '' 'contradict each other' "${small[@]}" --mmap --no-mmap
+check ram-mmap 0 '.' 'mapped' "${small[@]}" --ram 21M --mmap -v
+
 # ---- perplexity ---------------------------------------------------------------------------------------
 
 for i in $(seq 40); do echo "Once upon a time there was a little test, number $i."; done > "$work/story"

@@ -222,7 +222,8 @@ TEST(plat_files_refused) {
     CHECK_STR(plat_error_name(1), "unknown error");
 }
 
-TEST(plat_queue_reads) {
+/* With or without io_uring. */
+static void check_queue(bool uring) {
     enum { BYTES = 1 << 20, PIECE = 10007, DEPTH = 16 };
     static unsigned char text[BYTES], back[BYTES];
     for (size_t i = 0; i < BYTES; i++) text[i] = (unsigned char)(i * 31 >> 3);
@@ -234,8 +235,11 @@ TEST(plat_queue_reads) {
     plat_file *f;
     CHECK_EQ(plat_file_open(&f, path), PLAT_OK);
     plat_queue *q;
+    posix_uring_allow(uring);
     CHECK_EQ(plat_queue_open(&q, 0), PLAT_INVALID);
     CHECK_EQ(plat_queue_open(&q, DEPTH), PLAT_OK);
+    posix_uring_allow(true);
+    if (!uring) CHECK_STR(plat_queue_kind(q), "8 threads");
     plat_read done[DEPTH];
     CHECK_EQ(plat_queue_reap(q, done, DEPTH, UINT64_MAX), 0); /* nothing under way: returns */
     size_t at = 0, in_flight = 0, got = 0;
@@ -269,6 +273,51 @@ TEST(plat_queue_reads) {
     plat_queue_close(q); /* with reads under way */
     plat_queue_close(NULL);
     plat_file_close(f);
+}
+
+TEST(plat_queue_reads) {
+    check_queue(true);
+    check_queue(false);
+}
+
+/* Past the page cache: aligned windows; the end of the file comes as a short read. */
+TEST(plat_direct_reads) {
+    enum { BYTES = 70001 };
+    static _Alignas(4096) unsigned char back[81920];
+    const char *path = test_path(0, "direct");
+    unsigned char *text = malloc(BYTES);
+    for (size_t i = 0; i < BYTES; i++) text[i] = (unsigned char)(i * 17 >> 2);
+    plat_out *o;
+    CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
+    CHECK_EQ(plat_out_write(o, text, BYTES), PLAT_OK);
+    CHECK_EQ(plat_out_close(o, true), PLAT_OK);
+    plat_file *f;
+    CHECK_EQ(plat_file_open_direct(&f, "/no/such"), PLAT_NOT_FOUND);
+    int error = plat_file_open_direct(&f, path);
+    if (error == PLAT_UNSUPPORTED) {
+        free(text);
+        test_skip("this file system has no direct reads");
+    }
+    CHECK_EQ(error, PLAT_OK);
+    size_t align = plat_file_align(f);
+    CHECK(align > 1 && align <= 4096);
+    for (int uring = 0; uring < 2; uring++) {
+        plat_queue *q;
+        posix_uring_allow(uring);
+        CHECK_EQ(plat_queue_open(&q, 2), PLAT_OK);
+        posix_uring_allow(true);
+        memset(back, 0, sizeof back);
+        plat_read r = {.file = f, .offset = 4096, .to = back, .bytes = sizeof back - 8192}, done;
+        CHECK_EQ(plat_queue_submit(q, &r, 1), PLAT_OK);
+        CHECK_EQ(plat_queue_reap(q, &done, 1, UINT64_MAX), 1);
+        CHECK_EQ(done.result, BYTES - 4096);
+        CHECK(memcmp(back, text + 4096, BYTES - 4096) == 0);
+        plat_queue_close(q);
+    }
+    CHECK_EQ(plat_file_read(f, 8192, back, 4096), 4096);
+    CHECK(memcmp(back, text + 8192, 4096) == 0);
+    plat_file_close(f);
+    free(text);
 }
 
 /* ---- process ------------------------------------------------------------------------------------- */

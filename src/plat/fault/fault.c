@@ -102,6 +102,13 @@ int64_t __wrap_plat_file_read(plat_file *f, uint64_t offset, void *to, size_t by
     return fate < 0 ? fate : __real_plat_file_read(f, offset, to, (size_t)fate);
 }
 
+int __real_plat_file_open_direct(plat_file **out, const char *path);
+int __wrap_plat_file_open_direct(plat_file **out, const char *path);
+int __wrap_plat_file_open_direct(plat_file **out, const char *path) {
+    *out = NULL;
+    return strikes(&plan.read_error) ? PLAT_UNSUPPORTED : __real_plat_file_open_direct(out, path);
+}
+
 int __real_plat_file_map(plat_file *f, const void **at);
 int __wrap_plat_file_map(plat_file *f, const void **at);
 int __wrap_plat_file_map(plat_file *f, const void **at) {

@@ -47,15 +47,19 @@ const char *plat_error_name(int error) {
     return error <= 0 && (size_t)-error < COUNT_OF(names) ? names[-error] : "unknown error";
 }
 
+/* What direct reads are multiples of: the block size of every disk and file system we know, or a multiple of it. */
+#define DIRECT_ALIGN 4096
+
 struct plat_file {
     int fd;
+    uint32_t align; /* 1, or DIRECT_ALIGN */
     uint64_t bytes;
 };
 
-int plat_file_open(plat_file **out, const char *path) {
+static int open_file(plat_file **out, const char *path, int flags) {
     *out = NULL;
     /* Without O_NONBLOCK a pipe of that name would keep us waiting for a writer. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
     if (fd < 0) return posix_error(errno);
     struct stat st;
     off_t bytes = -1;
@@ -66,10 +70,34 @@ int plat_file_open(plat_file **out, const char *path) {
         close(fd);
         return bytes >= 0 ? PLAT_NO_MEMORY : PLAT_INVALID;
     }
-    *f = (plat_file){fd, (uint64_t)bytes};
+    *f = (plat_file){fd, flags & O_DIRECT ? DIRECT_ALIGN : 1, (uint64_t)bytes};
     *out = f;
     return PLAT_OK;
 }
+
+int plat_file_open(plat_file **out, const char *path) { return open_file(out, path, 0); }
+
+/* Some file systems take O_DIRECT at open and refuse the read, some fall short of what was asked: one read tells. */
+static bool reads_direct(plat_file *f) {
+    void *block = NULL;
+    size_t want = MIN(f->bytes, (uint64_t)DIRECT_ALIGN);
+    if (posix_memalign(&block, DIRECT_ALIGN, DIRECT_ALIGN)) return false;
+    bool reads = posix_read(f, 0, block, DIRECT_ALIGN) == (int64_t)want;
+    free(block);
+    return reads;
+}
+
+int plat_file_open_direct(plat_file **out, const char *path) {
+    int error = open_file(out, path, O_DIRECT);
+    if (error) return error == PLAT_INVALID ? PLAT_UNSUPPORTED : error;
+    if (reads_direct(*out)) return PLAT_OK;
+    plat_file_close(*out);
+    *out = NULL;
+    return PLAT_UNSUPPORTED;
+}
+
+size_t plat_file_align(const plat_file *f) { return f->align; }
+int posix_file_fd(const plat_file *f) { return f->fd; }
 
 void plat_file_close(plat_file *f) {
     if (!f) return;
@@ -88,6 +116,7 @@ int64_t posix_read(plat_file *f, uint64_t offset, void *to, size_t bytes) {
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return posix_error(errno);
         done += (size_t)n;
+        if ((size_t)n % f->align) break; /* the end of the file; from here on no direct read is possible */
     }
     return (int64_t)done;
 }

@@ -12,6 +12,16 @@ int posix_error(int error_number); /* errno to plat_error */
 bool posix_can_pin(void);
 /* plat_file_read under a name of its own, for the threads of a queue. */
 int64_t posix_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
+int posix_file_fd(const plat_file *f);
+
+/* io_uring behind plat_queue, see uring.c. NULL where the kernel or a sandbox forbids it, or leat was built without. */
+typedef struct posix_uring posix_uring;
+posix_uring *posix_uring_open(uint32_t depth);
+void posix_uring_close(posix_uring *u);
+int posix_uring_submit(posix_uring *u, const plat_read *reads, size_t n);
+size_t posix_uring_reap(posix_uring *u, plat_read *done, size_t max, uint64_t timeout_ns);
+/* For tests: queues opened from now on may use io_uring or not. */
+void posix_uring_allow(bool allow);
 
 /* What the control groups grant, all ancestors included; UINT64_MAX where they set no limit. `root` is put before
  * every path: "" but in tests. */

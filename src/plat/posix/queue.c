@@ -1,5 +1,5 @@
-/* queue.c: asynchronous reads: a few threads behind submit and reap. Every read is a slot that moves from waiting to
- * running to done; depth slots exist, so that nothing here grows.
+/* queue.c: asynchronous reads: io_uring (uring.c), or where that is forbidden a few threads behind submit and reap.
+ * Every read is a slot that moves from waiting to running to done; depth slots exist, so that nothing here grows.
  */
 #include "plat/posix/posix.h"
 
@@ -21,6 +21,8 @@ struct plat_queue {
     ring work, done;
     size_t depth, taken; /* taken: submitted and not yet reaped */
     bool closing;
+    posix_uring *uring; /* NULL: threads */
+    char kind[16];
     int n_threads;
     plat_thread *thread[THREADS_MAX];
 };
@@ -54,6 +56,11 @@ int plat_queue_open(plat_queue **out, uint32_t depth) {
     *out = NULL;
     if (!depth) return PLAT_INVALID;
     plat_queue *q = calloc(1, sizeof *q);
+    if (q && (q->uring = posix_uring_open(depth))) {
+        fmt(q->kind, sizeof q->kind, "io_uring");
+        *out = q;
+        return PLAT_OK;
+    }
     plat_read *slots = calloc(2 * (size_t)depth, sizeof *slots);
     if (!q || !slots) {
         free(slots);
@@ -80,12 +87,20 @@ int plat_queue_open(plat_queue **out, uint32_t depth) {
         plat_queue_close(q);
         return error;
     }
+    fmt(q->kind, sizeof q->kind, "%d thread%s", q->n_threads, q->n_threads == 1 ? "" : "s");
     *out = q;
     return PLAT_OK;
 }
 
+const char *plat_queue_kind(const plat_queue *q) { return q->kind; }
+
 void plat_queue_close(plat_queue *q) {
     if (!q) return;
+    if (q->uring) {
+        posix_uring_close(q->uring);
+        free(q);
+        return;
+    }
     pthread_mutex_lock(&q->lock);
     q->closing = true; /* waiting reads are dropped, running ones finish: afterwards nobody writes to their buffers */
     pthread_cond_broadcast(&q->has_work);
@@ -99,6 +114,7 @@ void plat_queue_close(plat_queue *q) {
 }
 
 int plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n) {
+    if (q->uring) return posix_uring_submit(q->uring, reads, n);
     pthread_mutex_lock(&q->lock);
     bool fits = n <= q->depth - q->taken;
     for (size_t i = 0; fits && i < n; i++) ring_put(&q->work, q->depth, &reads[i]);
@@ -110,6 +126,7 @@ int plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n) {
 }
 
 size_t plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t timeout_ns) {
+    if (q->uring) return posix_uring_reap(q->uring, done, max, timeout_ns);
     struct timespec until;
     uint64_t now = plat_time_ns(), end = now > UINT64_MAX - timeout_ns ? UINT64_MAX : now + timeout_ns;
     end = MIN(end, (uint64_t)INT64_MAX); /* 292 years: for ever */

@@ -1,0 +1,84 @@
+/* experts.c: the experts that a router chose, leased one by one: all that are missing are wanted at once, those in
+ * memory are computed while the others are read, and these as their bytes land. In which order that happens never shows
+ * in the bits: every choice has a row of its own, and rows are summed in router order.
+ */
+#include "model/model_int.h"
+
+err_code model_leases_open(model_leases *x, const model *m, err *e) {
+    size_t n = m->shape.n_expert;
+    size_t bytes = n * (3 * sizeof(void *) + 4 * sizeof(uint32_t) + sizeof(store_lease)) + 4096;
+    err_code code = arena_open(&x->memory, MEM_SCRATCH, bytes, e);
+    if (code) return code;
+    for (int i = 0; i < 3; i++) x->at[i] = arena_array(&x->memory, n, sizeof *x->at[i]);
+    x->units = arena_array(&x->memory, n, sizeof *x->units);
+    x->counts = arena_array(&x->memory, n, sizeof *x->counts);
+    x->pending = arena_array(&x->memory, n, sizeof *x->pending);
+    x->ready = arena_array(&x->memory, n, sizeof *x->ready);
+    x->leases = arena_array(&x->memory, n, sizeof *x->leases);
+    bool ok = x->at[0] && x->at[1] && x->at[2] && x->units && x->counts && x->pending && x->ready && x->leases;
+    if (ok) return ERR_NONE;
+    return ERR(e, ERR_MEMORY, "no memory for the leases of %zu experts", n);
+}
+
+void model_leases_close(model_leases *x) { arena_close(&x->memory); }
+
+/* Leases what is in memory of the pending units; these leave the list. */
+static err_code take_ready(model_leases *x, store *s, uint32_t first, err *e) {
+    size_t left = 0;
+    err_code code = ERR_NONE;
+    x->n_ready = 0;
+    for (size_t i = 0; i < x->n_pending; i++) {
+        uint32_t id = x->pending[i];
+        store_lease *lease = &x->leases[x->n_ready];
+        err why = {0};
+        store_state state = code ? STORE_PENDING : store_try_lease(s, id, lease, &why);
+        if (state == STORE_READY) {
+            x->ready[x->n_ready++] = id - first;
+            for (size_t k = 0; k < 3; k++) x->at[k][id - first] = store_span_at(s, lease, k);
+            continue;
+        }
+        x->pending[left++] = id;
+        if (state != STORE_FAILED) continue;
+        code = why.code;
+        if (e) *e = why;
+    }
+    x->n_pending = left;
+    return code;
+}
+
+static void release_ready(model_leases *x, store *s) {
+    for (size_t i = 0; i < x->n_ready; i++) store_release(s, &x->leases[i]);
+    x->n_ready = 0;
+}
+
+err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer, size_t n_tokens,
+                          void (*compute)(void *user, const uint32_t *experts, size_t n), void *user, err *e) {
+    store *s = m->store;
+    uint32_t first = model_unit_of_expert(m, layer, 0);
+    const uint32_t *active;
+    size_t n = x->n_pending = dev_routed(d, &active, x->counts);
+    for (size_t i = 0; i < n; i++) x->pending[i] = x->units[i] = first + active[i];
+    store_visit(s, (uint32_t)layer, x->units, x->counts, n, n_tokens);
+    bool forgot = false;
+    while (x->n_pending) {
+        store_want(s, x->pending, x->n_pending);
+        err_code code = take_ready(x, s, first, e);
+        if (!code && x->n_ready) compute(user, x->ready, x->n_ready);
+        bool waits = !x->n_ready;
+        release_ready(x, s);
+        if (code) return code;
+        if (!waits || !x->n_pending) {
+            store_poll(s, 0);
+            continue;
+        }
+        uint64_t from = plat_time_ns();
+        bool reading = store_poll(s, UINT64_MAX);
+        store_count_stall(s, plat_time_ns() - from);
+        if (reading) continue;
+        /* No room and no read that will end: wants of steps that ended early may be what is in the way. */
+        if (forgot) return ERR(e, ERR_MEMORY, "all memory for experts is held: none for layer %zu", layer);
+        store_forget_wants(s);
+        forgot = true;
+    }
+    return ERR_NONE;
+}

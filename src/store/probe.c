@@ -1,0 +1,58 @@
+/* probe.c: how fast the disk is when read as the store reads it, and how many reads it wants at once: the fewest that
+ * give 95 % of the best. Each number of reads is tried for a tenth of a second at most.
+ */
+#include "store/store_int.h"
+
+#define PROBE_READ_BYTES ((size_t)1 << 20)
+#define PROBE_READS 48
+#define PROBE_NS 100000000u
+
+/* Bytes a second with `depth` reads at a time, at random places; 0 where a read failed. */
+static double measure(store *s, rng *dice, char *to, size_t depth) {
+    size_t sent = 0, back = 0, in_flight = 0, part = gguf_part_count(s->g) - 1;
+    uint64_t places = plat_file_bytes(store_file_of(s, (uint32_t)part)) / PROBE_READ_BYTES, start = plat_time_ns();
+    bool failed = !places;
+    double bytes_s = 0;
+    while (!failed && (back < sent || sent < PROBE_READS)) {
+        bool over = sent == PROBE_READS || plat_time_ns() - start > PROBE_NS;
+        while (!over && !failed && in_flight < depth && sent < PROBE_READS) {
+            plat_read r = {.file = store_file_of(s, (uint32_t)part),
+                           .offset = rng_u64(dice) % places * PROBE_READ_BYTES,
+                           .to = to + sent % depth * PROBE_READ_BYTES,
+                           .bytes = PROBE_READ_BYTES};
+            failed = plat_queue_submit(s->queue, &r, 1) != PLAT_OK;
+            sent += !failed;
+            in_flight += !failed;
+        }
+        if (!in_flight) break;
+        plat_read done[STORE_DEPTH_MAX];
+        size_t n = plat_queue_reap(s->queue, done, STORE_DEPTH_MAX, UINT64_MAX);
+        for (size_t i = 0; i < n; i++) failed |= done[i].result != (int64_t)done[i].bytes;
+        back += n;
+        in_flight -= n;
+    }
+    bytes_s = (double)back * (double)PROBE_READ_BYTES * 1e9 / (double)MAX(plat_time_ns() - start, 1);
+    plat_read done[STORE_DEPTH_MAX];
+    while (in_flight) in_flight -= plat_queue_reap(s->queue, done, STORE_DEPTH_MAX, UINT64_MAX);
+    return failed ? 0 : bytes_s;
+}
+
+void store_probe(store *s, char *to, size_t bytes) {
+    static const size_t depths[] = {1, 2, 4, 8, 16};
+    double speed[COUNT_OF(depths)] = {0}, best = 0;
+    rng dice;
+    rng_seed(&dice, 1);
+    if (bytes < 2 * PROBE_READ_BYTES) return;
+    measure(s, &dice, to, 1); /* wakes the disk, touches the memory */
+    for (size_t i = 0; i < COUNT_OF(depths) && depths[i] * PROBE_READ_BYTES <= bytes; i++) {
+        speed[i] = measure(s, &dice, to, depths[i]);
+        best = MAX(best, speed[i]);
+    }
+    if (best <= 0) return;
+    s->stats.disk_bytes_s = best;
+    for (size_t i = 0; i < COUNT_OF(depths); i++)
+        if (speed[i] >= 0.95 * best) {
+            s->depth = MAX(depths[i], (size_t)2); /* while one is taken in, another should be under way */
+            return;
+        }
+}

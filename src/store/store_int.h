@@ -1,0 +1,96 @@
+/* store_int.h: units and their places, shared by store.c (modes, leases), read.c (the line of reads), stream.c (who has
+ * which memory) and probe.c (how fast the disk is).
+ */
+#ifndef LEAT_STORE_INT_H
+#define LEAT_STORE_INT_H
+
+#include "cache/cache.h"
+#include "store/store.h"
+
+#define STORE_PIECE_BYTES ((size_t)8 << 20)
+#define STORE_DEPTH 8      /* reads under way, until the probe knows better */
+#define STORE_DEPTH_MAX 32
+#define STORE_RING_MAX 3   /* one in use, two being read */
+#define STORE_NOBODY UINT32_MAX
+
+typedef enum { ON_DISK, READING, IN_RAM, FAILED } store_place;
+typedef enum { HOME_BLOCK, HOME_PINNED, HOME_RING, HOME_CACHE } store_home;
+
+/* A part of a unit: in its file, and in the unit's memory. Direct reads fetch the window around it that begins and ends
+ * on multiples of the alignment. */
+typedef struct span {
+    uint64_t offset, bytes; /* in the file               */
+    size_t at;              /* of its first byte in memory */
+    uint32_t part, tensor;
+} span;
+
+typedef struct unit {
+    char *base;          /* memory, while READING or IN_RAM                     */
+    size_t bytes;        /* of it, with all slack                               */
+    uint32_t first_span, n_spans;
+    uint32_t layer;
+    uint32_t slot;       /* HOME_RING, HOME_CACHE: while it has one             */
+    uint32_t cache_id;   /* HOME_CACHE                                          */
+    uint32_t next;       /* behind it in the line, or STORE_NOBODY              */
+    uint32_t sent_span;  /* pieces before this were submitted ...               */
+    uint64_t sent_bytes; /* ... and so much of its window                       */
+    uint32_t in_flight;  /* pieces submitted and not reaped                     */
+    uint32_t leases;     /* given out and not released                          */
+    uint32_t holds;      /* leases, a want and a read: its memory stays its own */
+    uint8_t place, home;
+    bool expert, wanted;
+    bool broken;         /* a piece failed: FAILED once no other one is under way */
+    uint32_t bad_tensor; /* of the piece that failed first                        */
+    uint64_t bad_offset, bad_bytes; /* in the file                                */
+    int64_t bad_result;  /* what came of it: a plat_error, or fewer bytes         */
+} unit;
+
+struct store {
+    const gguf *g;
+    arena tables; /* units, spans, and what stream.c needs */
+    store_mode mode;
+    const void **map;   /* MAPPED: of each part */
+    plat_queue *queue;  /* else */
+    plat_file **direct; /* of each part, for reads past the page cache; NULL: buffered */
+    size_t align;       /* of windows; 1: buffered */
+    size_t depth, in_flight;
+    unit *units;
+    span *spans;
+    size_t n_units, n_spans, n_layers, n_used;
+    uint32_t first, last; /* the line of units with pieces to submit; STORE_NOBODY: empty */
+    store_stats stats;
+    uint64_t busy_from_ns; /* since when reads are under way without a break */
+    /* STREAMING: one block of memory, in this order: pinned units, ring slots, the cache's slots, a bounce buffer. */
+    char *memory;
+    char *ring_memory, *cache_memory, *bounce;
+    size_t ring_slot_bytes, n_ring, n_pinned, n_dense;
+    size_t bounce_bytes;
+    uint32_t ring[STORE_RING_MAX]; /* who is there, or STORE_NOBODY */
+    cache *experts;                /* NULL: the model has none */
+    uint32_t *unit_of;             /* by cache_id */
+    uint32_t *visited;             /* scratch of store_visit */
+    uint32_t layer;                /* last leased */
+    uint32_t gathered_tensor, gathered_unit; /* the last that store_gather looked for */
+};
+
+/* read.c */
+bool store_start(store *s, uint32_t id); /* a unit with memory joins the line */
+void store_pump(store *s);               /* keeps the queue full */
+plat_file *store_file_of(const store *s, uint32_t part);
+err_code store_read_error(const store *s, uint32_t tensor, uint64_t offset, uint64_t bytes, int64_t result, err *e);
+
+/* stream.c */
+void store_lay_out(store *s); /* places of spans in memory, for the alignment */
+bool store_take_home(store *s, uint32_t id); /* memory for a unit; false: none now */
+void store_leave_home(store *s, uint32_t id); /* the unit is on disk again */
+void store_hold(store *s, uint32_t id);
+void store_let_go(store *s, uint32_t id);
+void store_close_stream(store *s);
+
+/* store.c: ends MAPPED, opens a queue. */
+err_code store_begin_reads(store *s, err *e);
+
+/* probe.c: fills depth and stats.disk_bytes_s by reading for a part of a second. */
+void store_probe(store *s, char *to, size_t bytes);
+
+#endif

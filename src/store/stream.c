@@ -1,0 +1,289 @@
+/* stream.c: STREAMING: which unit lies where within the bytes allowed.
+ *
+ * Filled in this order: dense units, all pinned where they fit; a cache of experts with the rest. Where the dense units
+ * do not fit either, as many as can stay pinned, and the others, evenly spread over the layers, pass through a ring of
+ * slots: every pass reads each of them once, which is the least there is, since a pass needs all of them in the same
+ * order.
+ */
+#include "store/store_int.h"
+
+#define BOUNCE_BYTES ((size_t)64 << 10)
+#define PROBE_FROM_BYTES ((uint64_t)256 << 20) /* smaller files are read before a probe is done */
+
+/* ---- layout of a unit ------------------------------------------------------------------------------- */
+
+/* Parts follow each other, each at its offset in the file modulo the alignment, so that direct reads land in place. */
+void store_lay_out(store *s) {
+    for (size_t i = 0; i < s->n_units; i++) {
+        unit *u = &s->units[i];
+        size_t at = 0;
+        for (size_t k = 0; k < u->n_spans; k++) {
+            span *p = &s->spans[u->first_span + k];
+            size_t skip = (size_t)(p->offset % s->align);
+            p->at = at + skip;
+            at = align_up(p->at + (size_t)p->bytes, MAX(s->align, 64));
+        }
+        u->bytes = s->align > 1 || u->n_spans > 1 ? at : (size_t)s->spans[u->first_span].bytes;
+    }
+}
+
+/* ---- homes -------------------------------------------------------------------------------------------- */
+
+/* Layers until this one is wanted again. */
+static size_t ahead(const store *s, uint32_t layer) {
+    return layer > s->layer ? layer - s->layer : layer + s->n_layers - s->layer;
+}
+
+/* A slot of the ring: an empty one, else that of the unit wanted last. */
+static bool take_ring(store *s, uint32_t id) {
+    size_t best = SIZE_MAX, distance = 0;
+    for (size_t i = 0; i < s->n_ring; i++) {
+        uint32_t who = s->ring[i];
+        if (who != STORE_NOBODY && s->units[who].holds) continue;
+        size_t at = who == STORE_NOBODY ? SIZE_MAX : ahead(s, s->units[who].layer);
+        if (best != SIZE_MAX && at <= distance) continue;
+        best = i;
+        distance = at;
+    }
+    if (best == SIZE_MAX) return false;
+    if (s->ring[best] != STORE_NOBODY) store_leave_home(s, s->ring[best]);
+    s->ring[best] = id;
+    s->units[id].slot = (uint32_t)best;
+    s->units[id].base = s->ring_memory + best * s->ring_slot_bytes;
+    return true;
+}
+
+static bool take_cached(store *s, uint32_t id) {
+    uint32_t evicted, slot = cache_place(s->experts, s->units[id].cache_id, false, &evicted);
+    if (slot == CACHE_NONE) return false;
+    if (evicted != CACHE_NONE) {
+        unit *loser = &s->units[s->unit_of[evicted]];
+        loser->place = ON_DISK;
+        loser->base = NULL;
+    }
+    s->units[id].slot = slot;
+    s->units[id].base = s->cache_memory + cache_slot_offset(s->experts, slot);
+    return true;
+}
+
+bool store_take_home(store *s, uint32_t id) {
+    unit *u = &s->units[id];
+    switch ((store_home)u->home) {
+    case HOME_BLOCK: return (u->base = mem_block(MEM_WEIGHTS, u->bytes)) != NULL;
+    case HOME_PINNED: return true;
+    case HOME_RING: return take_ring(s, id);
+    case HOME_CACHE: return take_cached(s, id);
+    }
+    return false;
+}
+
+void store_leave_home(store *s, uint32_t id) {
+    unit *u = &s->units[id];
+    ASSERT(u->holds == 0);
+    u->place = ON_DISK;
+    switch ((store_home)u->home) {
+    case HOME_BLOCK: mem_block_free(u->base); break;
+    case HOME_PINNED: return;
+    case HOME_RING: s->ring[u->slot] = STORE_NOBODY; break;
+    case HOME_CACHE: cache_drop(s->experts, u->cache_id); break;
+    }
+    u->base = NULL;
+}
+
+void store_hold(store *s, uint32_t id) {
+    unit *u = &s->units[id];
+    u->holds++;
+    if (u->home == HOME_CACHE) cache_hold(s->experts, u->slot);
+}
+
+void store_let_go(store *s, uint32_t id) {
+    unit *u = &s->units[id];
+    ASSERT(u->holds > 0);
+    u->holds--;
+    if (u->home == HOME_CACHE) cache_let_go(s->experts, u->slot);
+}
+
+/* ---- planning ------------------------------------------------------------------------------------------ */
+
+typedef struct plan {
+    size_t n_dense, n_experts;
+    size_t n_ring, n_ringed;           /* slots, and the units that share them */
+    size_t pinned_bytes, ring_slot_bytes;
+} plan;
+
+/* Of the dense units in order, m pass through the ring, evenly spread. The last one (the output matrix, which is large)
+ * only when all do. */
+static bool is_ringed(const plan *p, size_t i) {
+    size_t n = p->n_ringed == p->n_dense ? p->n_dense : p->n_dense - 1;
+    return i < n && (i + 1) * p->n_ringed / n > i * p->n_ringed / n;
+}
+
+static void measure(const store *s, plan *p) {
+    size_t dense = 0;
+    p->pinned_bytes = p->ring_slot_bytes = 0;
+    for (size_t i = 0; i < s->n_units; i++) {
+        const unit *u = &s->units[i];
+        if (u->expert) continue;
+        size_t bytes = align_up(u->bytes, 4096);
+        if (is_ringed(p, dense++)) p->ring_slot_bytes = MAX(p->ring_slot_bytes, bytes);
+        else p->pinned_bytes += bytes;
+    }
+}
+
+static err_code open_cache(store *s, const plan *p, size_t bytes_max, err *e) {
+    size_t n = 0, pairs = align_up(p->n_experts, 2);
+    uint32_t *layer_of = mem_block(MEM_ENGINE, pairs * (sizeof(uint32_t) + sizeof(size_t)));
+    if (!layer_of) return ERR(e, ERR_MEMORY, "no memory to plan for %zu experts", p->n_experts);
+    size_t *bytes_of = (size_t *)(void *)(layer_of + pairs);
+    for (size_t i = 0; i < s->n_units; i++) {
+        if (!s->units[i].expert) continue;
+        layer_of[n] = s->units[i].layer;
+        bytes_of[n++] = s->units[i].bytes;
+    }
+    cache_opts o = {.n_units = n, .n_layers = s->n_layers, .layer_of = layer_of, .bytes_of = bytes_of, .align = 4096,
+                    .slots_min = MAX(s->n_used, 1)};
+    size_t tables = cache_table_bytes(&o);
+    o.bytes_max = bytes_max - MIN(tables, bytes_max);
+    err_code code = cache_open(&s->experts, &o, e);
+    mem_block_free(layer_of);
+    return code;
+}
+
+/* The first plan that fits, from all dense units pinned to none. */
+static err_code choose(store *s, plan *p, size_t bytes_max, err *e) {
+    size_t least = SIZE_MAX;
+    err why = {0};
+    for (size_t i = 0; i < s->n_units; i++) {
+        if (s->units[i].expert) p->n_experts++;
+        else p->n_dense++;
+    }
+    for (p->n_ringed = 0; p->n_ringed <= p->n_dense; p->n_ringed++) {
+        for (p->n_ring = p->n_ringed ? STORE_RING_MAX : 0;; p->n_ring--) {
+            bool last = p->n_ringed == p->n_dense; /* only then fewer slots than let reads run ahead */
+            measure(s, p);
+            size_t fixed = p->pinned_bytes + p->n_ring * p->ring_slot_bytes + BOUNCE_BYTES;
+            least = MIN(least, fixed);
+            if (p->n_ringed && p->n_ringed <= p->n_ring) { /* no gain over pinning them */
+                if (last && p->n_ring > 1) continue;
+                break;
+            }
+            if (fixed <= bytes_max) {
+                err_code code = p->n_experts ? open_cache(s, p, bytes_max - fixed, &why) : ERR_NONE;
+                if (!code) return ERR_NONE;
+            }
+            if (!last || p->n_ring <= 1) break;
+        }
+    }
+    return ERR(e, ERR_MEMORY, "%zu MiB for weights are too little: the layers alone want %zu MiB%s%s", bytes_max >> 20,
+               (least + ((size_t)1 << 20) - 1) >> 20, why.code ? "; and for experts: " : "", why.text);
+}
+
+/* ---- beginning and end ---------------------------------------------------------------------------------- */
+
+static void close_direct(store *s) {
+    for (size_t i = 0; s->direct && i < gguf_part_count(s->g); i++) plat_file_close(s->direct[i]);
+    mem_block_free(s->direct);
+    s->direct = NULL;
+    s->align = 1;
+}
+
+/* All parts or none: then reads go through the page cache. */
+static void open_direct(store *s) {
+    size_t n = gguf_part_count(s->g);
+    s->direct = mem_block(MEM_ENGINE, n * sizeof *s->direct);
+    for (size_t i = 0; s->direct && i < n; i++) {
+        if (plat_file_open_direct(&s->direct[i], gguf_part_path(s->g, i)) == PLAT_OK) {
+            s->align = MAX(s->align, plat_file_align(s->direct[i]));
+            continue;
+        }
+        s->direct[i] = NULL;
+        close_direct(s);
+    }
+}
+
+static void settle_homes(store *s, const plan *p) {
+    size_t dense = 0;
+    uint32_t cached = 0;
+    char *pinned = s->memory;
+    for (size_t i = 0; i < s->n_units; i++) {
+        unit *u = &s->units[i];
+        if (u->expert) {
+            u->home = HOME_CACHE;
+            u->cache_id = cached;
+            s->unit_of[cached++] = (uint32_t)i;
+        } else if (is_ringed(p, dense++)) {
+            u->home = HOME_RING;
+        } else {
+            u->home = HOME_PINNED;
+            u->base = pinned;
+            pinned += align_up(u->bytes, 4096);
+        }
+    }
+    for (size_t i = 0; i < STORE_RING_MAX; i++) s->ring[i] = STORE_NOBODY;
+    s->n_ring = p->n_ring;
+    s->n_dense = p->n_dense;
+    s->n_pinned = p->n_dense - p->n_ringed;
+    s->ring_slot_bytes = p->ring_slot_bytes;
+    s->ring_memory = s->memory + p->pinned_bytes;
+    s->cache_memory = s->ring_memory + p->n_ring * p->ring_slot_bytes;
+    s->bounce = s->cache_memory + (s->experts ? cache_bytes(s->experts) : 0);
+    s->bounce_bytes = BOUNCE_BYTES;
+}
+
+err_code store_stream(store *s, size_t bytes_max, err *e) {
+    plan p = {0};
+    size_t taken = 0;
+    uint64_t file_bytes = gguf_total_bytes(s->g);
+    ASSERT(s->mode != STORE_STREAMING);
+    open_direct(s);
+    store_lay_out(s);
+    err_code code = choose(s, &p, bytes_max, e);
+    if (!code) {
+        taken = p.pinned_bytes + p.n_ring * p.ring_slot_bytes + BOUNCE_BYTES +
+                (s->experts ? cache_bytes(s->experts) : 0);
+        s->unit_of = mem_block(MEM_ENGINE, 2 * MAX(p.n_experts, 1) * sizeof *s->unit_of);
+        s->memory = mem_block(MEM_WEIGHTS, taken);
+        if (!s->unit_of || !s->memory)
+            code = ERR(e, ERR_MEMORY, "no memory for %zu MiB of weights", taken >> 20);
+        else code = store_begin_reads(s, e);
+    }
+    if (code) {
+        store_close_stream(s);
+        store_lay_out(s);
+        return code;
+    }
+    s->visited = s->unit_of + MAX(p.n_experts, 1);
+    settle_homes(s, &p);
+    s->mode = STORE_STREAMING;
+    if (s->direct && file_bytes >= PROBE_FROM_BYTES) store_probe(s, s->memory, taken);
+    return ERR_NONE;
+}
+
+void store_close_stream(store *s) {
+    cache_close(s->experts);
+    mem_block_free(s->memory);
+    mem_block_free(s->unit_of);
+    close_direct(s);
+    s->experts = NULL;
+    s->memory = NULL;
+    s->unit_of = NULL;
+}
+
+/* ---- saying so -------------------------------------------------------------------------------------------- */
+
+size_t store_describe(const store *s, char *buf, size_t cap) {
+    char all[32], held[32];
+    fmt_bytes(all, sizeof all, store_units_bytes(s));
+    if (s->mode == STORE_MAPPED) return fmt(buf, cap, "mapped: the system pages %s of weights", all);
+    if (s->mode == STORE_RESIDENT) return fmt(buf, cap, "resident: %s of weights are read into memory as needed", all);
+    size_t memory = (size_t)(s->bounce - s->memory), n = 0;
+    n += fmt(buf + n, cap - n, "streaming: %s of %s of weights in memory", fmt_bytes(held, sizeof held, memory), all);
+    if (s->n_pinned == s->n_dense) n += fmt(buf + n, cap - n, ", dense pinned");
+    else n += fmt(buf + n, cap - n, ", %zu of %zu dense parts pinned", s->n_pinned, s->n_dense);
+    if (s->experts)
+        n += fmt(buf + n, cap - n, ", %zu of %zu experts", cache_slots(s->experts), s->n_units - s->n_dense);
+    n += fmt(buf + n, cap - n, "; %s reads by %s", s->direct ? "direct" : "buffered", plat_queue_kind(s->queue));
+    if (s->stats.disk_bytes_s > 0)
+        n += fmt(buf + n, cap - n, ", %zu at a time, %.2f GB/s", s->depth, s->stats.disk_bytes_s / 1e9);
+    return n;
+}

@@ -1,0 +1,105 @@
+/* test_fault_stream.c: streaming on a machine that fails: reads that fail, come short or late, memory that is refused.
+ * Nothing hangs, nothing wrong is computed, and a step that failed can be taken again.
+ */
+#include "fault/scenario.h"
+#include "gen/tiny.h"
+#include "leat.h"
+
+#include <string.h>
+
+enum { N_PROMPT = 5, N_GENERATED = 2 };
+
+static const char *model_path;
+static uint64_t ram;
+static int tries;    /* for each step */
+static float *want;  /* logits of a run without faults, once known */
+
+static bool told(leat_code code, const leat_error *e) {
+    if (code == LEAT_OK) return false;
+    CHECK_MSG(e->code == code && e->text[0], "a failure with code %d without a text", (int)code);
+    CHECK_MSG(code == LEAT_IO || code == LEAT_MEMORY || code == LEAT_FORMAT, "a failing machine is called %s", e->text);
+    if (code == LEAT_IO) CHECK_MSG(strstr(e->text, ".gguf"), "no file is named: %s", e->text);
+    return true;
+}
+
+/* The session is as before a step that failed: it may be taken again. */
+static bool feed(leat_session *s, const int32_t *ids, size_t n, leat_role role) {
+    leat_error e = {0};
+    for (int i = 0; i < tries; i++) {
+        int32_t length = leat_session_length(s);
+        if (!told(leat_feed(s, ids, n, role, &e), &e)) return true;
+        size_t done = (size_t)(leat_session_length(s) - length); /* whole chunks */
+        ids += done;
+        n -= done;
+    }
+    return false;
+}
+
+static bool generate(leat_session *s, size_t n_vocab) {
+    int32_t ids[N_PROMPT + N_GENERATED];
+    for (int32_t i = 0; i < N_PROMPT + N_GENERATED; i++) ids[i] = (i * 29 + 3) % (int32_t)n_vocab;
+    if (!feed(s, ids, N_PROMPT, LEAT_PROMPT)) return false;
+    for (int i = 0; i < N_GENERATED; i++)
+        if (!feed(s, ids + N_PROMPT + i, 1, LEAT_GENERATED)) return false;
+    const float *logits = leat_logits(s);
+    if (!want) {
+        want = malloc(n_vocab * sizeof *want);
+        memcpy(want, logits, n_vocab * sizeof *want);
+    }
+    CHECK_MSG(memcmp(want, logits, n_vocab * sizeof *want) == 0, "logits differ from those of a sound machine");
+    return true;
+}
+
+/* What the session holds: empty where there is none. */
+static char how[256];
+
+static bool answer(void) {
+    leat_model *m;
+    leat_session *s;
+    leat_error e = {0};
+    how[0] = 0;
+    if (told(leat_model_open(&m, model_path, &(leat_model_options){.ram_bytes = ram}, &e), &e)) return false;
+    leat_session_options o = {.n_ctx = 32, .n_threads = 1, .n_chunk = 4};
+    bool ok = !told(leat_session_open(&s, m, &o, &e), &e);
+    if (ok) {
+        leat_session_memory(s, how, sizeof how);
+        ok = generate(s, (size_t)leat_model_n_vocab(m));
+        leat_session_close(s);
+    }
+    leat_model_close(m);
+    return ok;
+}
+
+static void check_model(const tiny_spec *spec, const char *name) {
+    model_path = test_path(2, name);
+    tiny_write(spec, model_path);
+    free(want);
+    want = NULL;
+    tries = 1;
+    ram = (uint64_t)12 << 20;
+    while (!answer()) ram += (uint64_t)256 << 10; /* the least that does */
+    CHECK(strncmp(how, "streaming", 9) == 0);
+    every_call_fails_once(answer);
+    tries = 20;
+    int worked = 0;
+    random_faults(answer, &(fault_plan){.read_delay = 0.7}, 5, &worked);
+    CHECK_EQ(worked, 5);
+    worked = 0;
+    random_faults(answer, &(fault_plan){.read_error = 0.02, .read_short = 0.02, .read_delay = 0.3}, 10, &worked);
+    CHECK_MSG(worked >= 3, "%d of 10 runs came through", worked);
+    random_faults(answer, &(fault_plan){.memory_error = 0.02}, 10, &worked);
+    free(want);
+    want = NULL;
+}
+
+TEST(fault_stream_experts) {
+    tiny_spec s = tiny_default("qwen3moe");
+    s.n_expert = 8, s.n_ff_expert = 256, s.type = QUANT_Q4_K;
+    check_model(&s, "fault-stream-experts.gguf");
+}
+
+TEST(fault_stream_dense) {
+    tiny_spec s = tiny_default("llama");
+    s.n_layer = 4, s.type = QUANT_Q8_0;
+    check_model(&s, "fault-stream-dense.gguf");
+}
