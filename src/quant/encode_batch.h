@@ -110,8 +110,8 @@ static inline void batch_load_w(batch *b, const float *importance, size_t n, siz
 }
 
 /* n <= 16 len weights, a multiple of a block; `shared` neighbouring groups are a block. */
-static __attribute__((noinline)) void batch_load(batch *b, const float *x, const float *importance, size_t n, size_t len,
-                                                 size_t shared) {
+static __attribute__((noinline)) void batch_load(batch *b, const float *x, const float *importance, size_t n,
+                                                 size_t len, size_t shared) {
     b->len = len;
     batch_load_x(b, x, n, shared);
     batch_load_w(b, importance, n, shared);
