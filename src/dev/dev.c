@@ -47,7 +47,7 @@ err_code dev_open(dev **out, const dev_opts *o, err *e) {
     /* The sum of everything, so that no address space is asked for in vain: limits on it and valgrind would refuse. */
     size_t bytes = sizeof(dev) + 2 * 4096 + workers * scratch + acts_bytes(o->kern, o->rows_max, o->n_in_max) +
                    acts_bytes(o->kern, o->slots_max, o->n_slot_in_max) + routing_bytes(o->slots_max, o->n_experts) +
-                   o->buffers_bytes;
+                   workers * DEV_OPS_MAX * sizeof *(*out)->taken + 64 + o->buffers_bytes;
     arena memory;
     err_code code = arena_open(&memory, MEM_SCRATCH, bytes, e);
     if (code) return code;
@@ -60,7 +60,8 @@ err_code dev_open(dev **out, const dev_opts *o, err *e) {
     d->head_dim_max = o->head_dim_max;
     d->worker_scratch_bytes = scratch;
     d->worker_scratch = arena_alloc(&d->memory, workers * scratch, 4096);
-    if (!d->worker_scratch || !acts_open(d, &d->acts[DEV_SET_ROWS], o->rows_max, o->n_in_max) ||
+    d->taken = arena_alloc(&d->memory, workers * DEV_OPS_MAX * sizeof *d->taken, 64);
+    if (!d->worker_scratch || !d->taken || !acts_open(d, &d->acts[DEV_SET_ROWS], o->rows_max, o->n_in_max) ||
         !acts_open(d, &d->acts[DEV_SET_SLOTS], o->slots_max, o->n_slot_in_max) ||
         (o->slots_max && !routing_open(d, o->slots_max, o->n_experts))) {
         memory = d->memory;
@@ -110,13 +111,18 @@ dev_op *dev_record(dev *d, void (*run)(dev *d, dev_op *op, int worker, int n_wor
 
 static void walk(void *arg, int worker, int n_workers) {
     dev *d = arg;
+    _Atomic uint32_t *taken = d->taken + worker * DEV_OPS_MAX;
     for (size_t i = 0; i < d->n_ops; i++) {
         if (i) pool_barrier(d->pool, worker);
+        /* Behind the barrier of the op before nobody takes from it, and nobody from the next one yet. */
+        atomic_store_explicit(&taken[(i + 1) % DEV_OPS_MAX], 0, memory_order_relaxed);
         d->ops[i].run(d, &d->ops[i], worker, n_workers);
     }
 }
 
 void dev_submit(dev *d) {
+    for (int w = 0; w < pool_workers(d->pool); w++)
+        atomic_store_explicit(&d->taken[w * DEV_OPS_MAX], 0, memory_order_relaxed);
     if (d->n_ops) pool_run(d->pool, walk, d);
     d->n_ops = 0;
 }

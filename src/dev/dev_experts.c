@@ -108,14 +108,12 @@ static void run_experts(dev *d, dev_op *op, int worker, int n_workers) {
     size_t slots = r->n_tokens * r->n_used, step = kern_row_step(d->kern);
     size_t rows_max = 0;
     for (size_t j = 0; j < op->n_jobs; j++) rows_max = MAX(rows_max, op->matrices[j]->n_rows);
-    /* All experts together should give about 8 tasks a worker, and a task at least one row step. */
-    size_t rows = rows_max * r->n_chosen * op->n_jobs / ((size_t)n_workers * 8);
+    /* All experts together should give about 32 tasks a worker, and a task at least one row step. */
+    size_t rows = rows_max * r->n_chosen * op->n_jobs / ((size_t)n_workers * 32);
     rows = MAX(align_up(rows, step), step);
-    size_t tasks_a_matrix = div_up(rows_max, rows);
-    for (;;) {
-        size_t task = dev_take(op);
+    size_t tasks_a_matrix = div_up(rows_max, rows), n = tasks_a_matrix * op->n_jobs * r->n_chosen, task;
+    for (int whose = worker, done = 0; (task = dev_take_near(d, op, n, n_workers, &whose, &done)) < n;) {
         size_t x = task / (tasks_a_matrix * op->n_jobs), job = task / tasks_a_matrix % op->n_jobs;
-        if (x >= r->n_chosen) return;
         const dev_matrix *m = op->matrices[job];
         size_t expert = r->chosen[x], first = task % tasks_a_matrix * rows, begin = r->first[expert];
         if (first >= m->n_rows) continue;

@@ -57,6 +57,7 @@ struct dev {
     size_t attn_rows_max, head_dim_max;
     dev_op ops[DEV_OPS_MAX];
     size_t n_ops;
+    _Atomic uint32_t *taken; /* (workers, DEV_OPS_MAX): tasks gone of each worker's own, see dev_take_near */
 };
 
 /* Appends an op, zeroed. */
@@ -68,6 +69,17 @@ static inline void *dev_scratch(dev *d, int worker) {
 void dev_prepare_row(dev *d, dev_set set, uint32_t formats, size_t row, const float *x, size_t n_in);
 /* The next task index of the op. */
 static inline uint32_t dev_take(dev_op *op) { return atomic_fetch_add_explicit(&op->next, 1, memory_order_relaxed); }
+/* Of an op's n tasks, the next for this worker, or n: each worker has a range of its own, in order, so that it reads on
+ * in memory where it stopped; when that is done it takes from the next worker's. *whose starts as the worker. */
+static inline size_t dev_take_near(dev *d, const dev_op *op, size_t n, int n_workers, int *whose, int *done) {
+    for (; *done < n_workers; (*done)++, *whose = (*whose + 1) % n_workers) {
+        size_t from = n * (size_t)*whose / (size_t)n_workers, to = n * ((size_t)*whose + 1) / (size_t)n_workers;
+        _Atomic uint32_t *taken = &d->taken[*whose * DEV_OPS_MAX + (op - d->ops)];
+        size_t task = from + atomic_fetch_add_explicit(taken, 1, memory_order_relaxed);
+        if (task < to) return task;
+    }
+    return n;
+}
 /* Bytes of scratch that an attention task needs. */
 size_t dev_attn_scratch_bytes(size_t rows, size_t head_dim);
 

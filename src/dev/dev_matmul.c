@@ -1,35 +1,32 @@
-/* dev_matmul.c: matrices times the prepared rows. Workers take tasks (a matrix and a block of its rows) from a
- * shared counter, so that a core taken away for a while delays one block, not the whole op. Which worker computes
- * a block never shows in the bits.
+/* dev_matmul.c: matrices times the prepared rows. Workers take tasks (a matrix and a block of its rows), each from a
+ * range of its own and then from others', so that a core taken away for a while delays one block, not the whole op.
+ * Which worker computes a block never shows in the bits.
  */
 #include "dev/dev_int.h"
 
-/* Rows a task: enough tasks for balance (8 a worker and matrix), each long enough for the prefetchers. */
-static size_t task_rows(const dev *d, size_t n_rows) {
-    size_t step = kern_row_step(d->kern);
-    size_t tasks = (size_t)pool_workers(d->pool) * 8;
+/* Rows a task. A worker reads on from task to task, so they are short: the last ones are what cores wait for. */
+static size_t task_rows(const dev *d, const dev_op *op, size_t n_rows) {
+    size_t step = kern_row_step(d->kern), tasks = (size_t)pool_workers(d->pool) * (op->role == KERN_DECODE ? 32 : 8);
     return MAX(align_up(div_up(n_rows, tasks), step), step);
 }
 
 static void run_matmul(dev *d, dev_op *op, int worker, int n_workers) {
-    (void)n_workers;
-    for (;;) {
-        size_t task = dev_take(op), job = 0, rows = 0;
-        for (; job < op->n_jobs; job++) {
-            rows = task_rows(d, op->matrices[job]->n_rows);
-            size_t tasks = div_up(op->matrices[job]->n_rows, rows);
-            if (task < tasks) break;
-            task -= tasks;
-        }
-        if (job == op->n_jobs) return;
+    size_t rows[DEV_JOBS_MAX], first_task[DEV_JOBS_MAX + 1] = {0}, task;
+    for (size_t j = 0; j < op->n_jobs; j++) {
+        rows[j] = task_rows(d, op, op->matrices[j]->n_rows);
+        first_task[j + 1] = first_task[j] + div_up(op->matrices[j]->n_rows, rows[j]);
+    }
+    size_t n = first_task[op->n_jobs], job;
+    for (int whose = worker, done = 0; (task = dev_take_near(d, op, n, n_workers, &whose, &done)) < n;) {
+        for (job = 0; task >= first_task[job + 1]; job++) {}
         const dev_matrix *m = op->matrices[job];
-        size_t first = task * rows;
+        size_t first = (task - first_task[job]) * rows[job];
         kern_matmul args = {
             .type = m->type,
             .role = op->role,
             .weights = (const char *)m->data + first * m->row_bytes,
             .row_bytes = m->row_bytes,
-            .n_rows = MIN(rows, m->n_rows - first),
+            .n_rows = MIN(rows[job], m->n_rows - first),
             .n_in = m->n_in,
             .acts = d->acts[DEV_SET_ROWS].rows[kern_act_of(d->kern, m->type, op->role)],
             .outs = op->bufs[job]->rows,
