@@ -87,6 +87,7 @@ typedef struct leat_session_options {
     int32_t n_chunk;   /* prompt tokens a pass; 0: 256. Logits do not depend on it. */
     const char *isa;   /* "scalar", "avx2", "avx512"; NULL: the best this CPU has */
     bool no_pin;       /* do not bind threads to cores */
+    bool importance;   /* sum up what goes into each weight matrix: see leat_importance_at */
     /* Called on the calling thread at least once a layer; return true to cancel. May be NULL. */
     bool (*yield)(void *user);
     void *user;
@@ -132,6 +133,20 @@ leat_code leat_feed_each(leat_session *session, const int32_t *tokens, size_t n,
 const float *leat_logits(const leat_session *session);
 /* Forgets all but the first n tokens. */
 leat_code leat_rewind(leat_session *session, int32_t n, leat_error *error);
+
+/* ---- importance ------------------------------------------------------------------------------------ */
+
+/* How much the columns of a weight matrix matter, which is what quantisers want to know. */
+typedef struct leat_importance {
+    const char *tensor;     /* its name in the file                                              */
+    size_t n_in, n_experts; /* columns; matrices in one tensor, 1 where there are no experts     */
+    const double *squares;  /* (n_experts, n_in): what each column was multiplied with, squared, summed over tokens */
+    const uint64_t *counts; /* (n_experts): the tokens                                           */
+} leat_importance;
+/* The matrices of a session opened with `importance`, one by one; false past the last one. Sums run from the session's
+ * opening (a rewind keeps them; a feed that failed spoils them); they are valid until the next feed. The output matrix,
+ * the last one, counts the tokens only whose logits were asked for. */
+bool leat_importance_at(const leat_session *session, size_t index, leat_importance *out);
 
 /* ---- sampling ------------------------------------------------------------------------------------- */
 

@@ -121,6 +121,18 @@ void dev_add_gated(dev *d, const dev_buf *out, const dev_buf *add, const dev_buf
 /* buf row += bias, (buf->width). */
 void dev_add_bias(dev *d, const dev_buf *buf, const float *bias, size_t n);
 
+/* Adds up what ops are fed with: for importance matrices. */
+typedef struct dev_squares {
+    size_t n_in, n_experts; /* n_experts: 1 for a plain matrix        */
+    double *sums;           /* (n_experts, n_in): of squares          */
+    uint64_t *counts;       /* (n_experts): of rows                   */
+} dev_squares;
+/* Adds the first n rows of set ROWS; they were prepared as KERN_ACT_F32, beside what else is wanted. A sum is added up
+ * by one worker in the order of rows, so that it never depends on how many there are. */
+void dev_add_squares(dev *d, size_t n, const dev_squares *to);
+/* The same for each chosen expert with the rows that dev_route sent to it: of set ROWS, or of set SLOTS. */
+void dev_add_squares_routed(dev *d, dev_set in, const dev_squares *to);
+
 /* Runs everything recorded and forgets it. */
 void dev_submit(dev *d);
 

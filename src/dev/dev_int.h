@@ -20,6 +20,7 @@ struct dev_op {
     const float *vectors[DEV_JOBS_MAX]; /* weights and biases of length width */
     const uint32_t *rows;
     const dev_attn *attn;
+    const dev_squares *squares;
     size_t n_experts, n_used;
     float eps, scale;
     bool normalise;

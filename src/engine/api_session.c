@@ -50,7 +50,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     pool_opts workers = {.n_workers = o->n_threads, .pin = !o->no_pin};
     kv_shape shape = model_kv_shape(m->model);
     if ((code = pick_kern(&s->kern, o->isa, e)) || (code = pool_open(&s->pool, &workers, e))) goto fail;
-    model_graph_opts graph = {.kern = s->kern, .pool = s->pool, .rows_max = s->rows_max};
+    model_graph_opts graph = {.kern = s->kern, .pool = s->pool, .rows_max = s->rows_max, .inputs = o->importance};
     if ((code = model_graph_open(&s->graph, m->model, &graph, e)) ||
         (code = kv_open(&s->cache, &shape, s->n_ctx, 1, e)) || (code = kv_seq_open(s->cache, &s->sequence, e)) ||
         (code = engine_place_weights(s, e)))
@@ -76,6 +76,14 @@ const char *leat_session_isa(const leat_session *s) { return kern_name(s->kern);
 int32_t leat_session_threads(const leat_session *s) { return pool_workers(s->pool); }
 size_t leat_session_bytes(const leat_session *s) { return kv_bytes(s->cache) + model_graph_bytes(s->graph); }
 const float *leat_logits(const leat_session *s) { return s->has_logits ? s->logits : NULL; }
+
+bool leat_importance_at(const leat_session *s, size_t index, leat_importance *out) {
+    model_input input;
+    if (!model_graph_input(s->graph, index, &input)) return false;
+    const dev_squares *q = input.squares;
+    *out = (leat_importance){input.tensor, q->n_in, q->n_experts, q->sums, q->counts};
+    return true;
+}
 
 leat_code leat_rewind(leat_session *s, int32_t n, leat_error *error) {
     if (n < 0 || (size_t)n > kv_seq_length(s->sequence))

@@ -28,6 +28,7 @@ struct model_graph {
     dev_attn attention;
     const dev_buf *pending;                      /* what the next norm adds to x, or NULL */
     const float *pending_bias;
+    model_inputs inputs;                         /* zeroed: nobody wants to know */
 };
 
 /* Output rows are computed this many bytes at a time: prompts ask for one row, eval for all. */
@@ -116,7 +117,8 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
         .buffers_bytes = plan_buffers(g, buffers),
     };
     if ((code = dev_open(&g->dev, &device, e)) || (code = open_buffers(g, buffers, e)) ||
-        (s->n_expert && (code = model_leases_open(&g->experts, m, e)))) {
+        (s->n_expert && (code = model_leases_open(&g->experts, m, e))) ||
+        (o->inputs && (code = model_inputs_open(&g->inputs, m, e)))) {
         model_graph_close(g);
         return code;
     }
@@ -128,12 +130,21 @@ void model_graph_close(model_graph *g) {
     if (!g) return;
     dev_close(g->dev);
     model_leases_close(&g->experts);
+    model_inputs_close(&g->inputs);
     arena memory = g->memory; /* the handle lies inside */
     arena_close(&memory);
 }
 
-size_t model_graph_bytes(const model_graph *g) { return dev_bytes(g->dev) + g->memory.used_bytes; }
+size_t model_graph_bytes(const model_graph *g) {
+    return dev_bytes(g->dev) + g->memory.used_bytes + g->inputs.memory.used_bytes;
+}
 size_t model_graph_logits_max(const model_graph *g) { return g->logits_max; }
+
+bool model_graph_input(const model_graph *g, size_t index, model_input *out) {
+    if (index >= g->inputs.n_matrices) return false;
+    *out = g->inputs.matrices[index];
+    return true;
+}
 
 /* ---- weights ------------------------------------------------------------------------------------------------ */
 
@@ -181,6 +192,19 @@ static err_code lease_layer(model_graph *g, size_t layer, err *e) {
 
 /* ---- blocks --------------------------------------------------------------------------------------------------- */
 
+/* What an input must be prepared as for these matrices; to be summed up, as floats too. */
+static uint32_t input_formats(const model_graph *g, kern_role role, const dev_matrix *const *matrices, size_t n) {
+    return dev_formats(g->dev, role, matrices, n) | (g->inputs.n_matrices ? 1u << KERN_ACT_F32 : 0);
+}
+
+/* Set ROWS is now this input of the layer. */
+static void record_input(model_graph *g, size_t layer, input_role input, size_t n) {
+    if (g->inputs.n_matrices) dev_add_squares(g->dev, n, &g->inputs.layers[layer][input]);
+}
+static void record_routed_input(model_graph *g, size_t layer, input_role input, dev_set set) {
+    if (g->inputs.n_matrices) dev_add_squares_routed(g->dev, set, &g->inputs.layers[layer][input]);
+}
+
 /* x += what the block before left; set ROWS = prepared(norm(x)). */
 static void record_norm(model_graph *g, const float *weight, size_t n, const uint32_t *rows, uint32_t formats) {
     dev_norm(g->dev, &g->x, g->pending, g->pending_bias, weight, g->model->shape.rms_eps, n, rows, formats);
@@ -202,57 +226,63 @@ static void record_attention(model_graph *g, const model_batch *b, size_t layer)
     a->k_norm = l->vectors[V_K_NORM];
     a->k_offset = kv_k_offset(b->cache, layer);
     a->v_offset = kv_v_offset(b->cache, layer);
-    record_norm(g, l->vectors[V_ATTN_NORM], b->n, NULL, dev_formats(g->dev, b->role, qkv, 3));
+    record_norm(g, l->vectors[V_ATTN_NORM], b->n, NULL, input_formats(g, b->role, qkv, 3));
+    record_input(g, layer, IN_ATTN, b->n);
     dev_matmul(g->dev, b->role, qkv, qkv_out, 3, b->n);
     dev_attn_store(g->dev, a);
     dev_attn_run(g->dev, a);
-    dev_prepare(g->dev, &g->attn, b->n, dev_formats(g->dev, b->role, &o, 1));
+    dev_prepare(g->dev, &g->attn, b->n, input_formats(g, b->role, &o, 1));
+    record_input(g, layer, IN_O, b->n);
     dev_matmul(g->dev, b->role, &o, &o_out, 1, b->n);
     g->pending = &g->proj;
     g->pending_bias = l->vectors[V_O_BIAS];
 }
 
 /* out = down(silu(gate x) * up x), from set ROWS. */
-static void record_gated(model_graph *g, const model_batch *b, weight_role gate, const dev_buf *out,
+static void record_gated(model_graph *g, const model_batch *b, size_t layer, weight_role gate, const dev_buf *out,
                          const float *gate_bias, const float *up_bias, size_t width) {
     const dev_matrix *gate_up[2] = {&g->weights[gate], &g->weights[gate + 1]}, *down = &g->weights[gate + 2];
     const dev_buf *gate_up_out[2] = {&g->gate, &g->up};
     g->gate.width = g->up.width = width;
     dev_matmul(g->dev, b->role, gate_up, gate_up_out, 2, b->n);
-    dev_swiglu(g->dev, DEV_SET_ROWS, &g->gate, &g->up, gate_bias, up_bias, b->n,
-               dev_formats(g->dev, b->role, &down, 1));
+    dev_swiglu(g->dev, DEV_SET_ROWS, &g->gate, &g->up, gate_bias, up_bias, b->n, input_formats(g, b->role, &down, 1));
+    record_input(g, layer, gate == W_GATE ? IN_DOWN : IN_DOWN_SHARED, b->n);
     dev_matmul(g->dev, b->role, &down, &out, 1, b->n);
 }
 
 static void record_dense(model_graph *g, const model_batch *b, size_t layer) {
     const bound_layer *l = &g->model->layers[layer];
     const dev_matrix *gate_up[2] = {&g->weights[W_GATE], &g->weights[W_UP]};
-    record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, dev_formats(g->dev, b->role, gate_up, 2));
-    record_gated(g, b, W_GATE, &g->proj, l->vectors[V_GATE_BIAS], l->vectors[V_UP_BIAS], g->model->shape.n_ff);
+    record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, input_formats(g, b->role, gate_up, 2));
+    record_input(g, layer, IN_FFN, b->n);
+    record_gated(g, b, layer, W_GATE, &g->proj, l->vectors[V_GATE_BIAS], l->vectors[V_UP_BIAS], g->model->shape.n_ff);
     g->pending = &g->proj;
     g->pending_bias = l->vectors[V_DOWN_BIAS];
 }
 
 /* Rows of the experts that ops are for now; all of them where n_slots says how many. */
-static void record_routed(model_graph *g, kern_role role, size_t n_slots) {
+static void record_routed(model_graph *g, kern_role role, size_t layer, size_t n_slots) {
     const dev_matrix *gate_up[2] = {&g->weights[W_GATE_EXPS], &g->weights[W_UP_EXPS]}, *down = &g->weights[W_DOWN_EXPS];
     const dev_buf *gate_up_out[2] = {&g->slot_gate, &g->slot_up}, *down_out = &g->slot_down;
-    uint32_t formats = dev_formats(g->dev, role, &down, 1);
+    uint32_t formats = input_formats(g, role, &down, 1);
+    record_routed_input(g, layer, IN_EXPERTS, DEV_SET_ROWS);
     dev_matmul_experts(g->dev, role, DEV_SET_ROWS, gate_up, gate_up_out, 2);
     if (n_slots) dev_swiglu(g->dev, DEV_SET_SLOTS, &g->slot_gate, &g->slot_up, NULL, NULL, n_slots, formats);
     else dev_swiglu_chosen(g->dev, &g->slot_gate, &g->slot_up, formats);
+    record_routed_input(g, layer, IN_DOWN_EXPS, DEV_SET_SLOTS);
     dev_matmul_experts(g->dev, role, DEV_SET_SLOTS, &down, &down_out, 1);
 }
 
 typedef struct leased_step {
     model_graph *g;
     kern_role role;
+    size_t layer;
 } leased_step;
 
 static void compute_leased(void *user, const uint32_t *experts, size_t n) {
     leased_step *step = user;
     dev_choose_experts(step->g->dev, experts, n);
-    record_routed(step->g, step->role, 0);
+    record_routed(step->g, step->role, step->layer, 0);
     dev_submit(step->g->dev);
 }
 
@@ -265,22 +295,23 @@ static err_code record_experts(model_graph *g, const model_batch *b, size_t laye
     const dev_matrix *inputs[6] = {
         router, gate_up[0], gate_up[1], shared_router, &g->weights[W_GATE_SHARED], &g->weights[W_UP_SHARED]};
     const dev_buf *router_out = &g->router, *shared_gate = &g->shared_gate;
-    record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, dev_formats(g->dev, b->role, inputs, shared ? 6 : 3));
+    record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, input_formats(g, b->role, inputs, shared ? 6 : 3));
+    record_input(g, layer, IN_FFN, b->n);
     dev_matmul(g->dev, b->role, &router, &router_out, 1, b->n);
     dev_route(g->dev, &g->router, b->n, s->n_expert, s->n_expert_used,
               (g->model->family->blocks & FAMILY_ROUTER_NORMALISED) != 0, 1.0f);
     if (down->experts_at) {
-        leased_step step = {g, b->role};
+        leased_step step = {g, b->role, layer};
         dev_submit(g->dev);
         err_code code = model_leases_run(&g->experts, g->model, g->dev, layer, b->n, compute_leased, &step, e);
         if (code) return code;
     } else {
-        record_routed(g, b->role, b->n * s->n_expert_used);
+        record_routed(g, b->role, layer, b->n * s->n_expert_used);
     }
     dev_combine(g->dev, &g->slot_down, &g->proj, b->n);
     if (shared) {
         dev_matmul(g->dev, b->role, &shared_router, &shared_gate, 1, b->n);
-        record_gated(g, b, W_GATE_SHARED, &g->shared, NULL, NULL, s->n_ff_shared);
+        record_gated(g, b, layer, W_GATE_SHARED, &g->shared, NULL, NULL, s->n_ff_shared);
         dev_add_gated(g->dev, &g->proj, &g->shared, &g->shared_gate, b->n);
     }
     g->pending = &g->proj;
@@ -374,7 +405,8 @@ err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows
     output.data = lease.at;
     const dev_matrix *matrix = &output;
     const dev_buf *out = &g->logits;
-    record_norm(g, g->model->output_norm, n, rows, dev_formats(g->dev, role, &matrix, 1));
+    record_norm(g, g->model->output_norm, n, rows, input_formats(g, role, &matrix, 1));
+    if (g->inputs.n_matrices) dev_add_squares(g->dev, n, &g->inputs.output);
     dev_matmul(g->dev, role, &matrix, &out, 1, n);
     if (g->model->output_bias) dev_add_bias(g->dev, &g->logits, g->model->output_bias, n);
     dev_submit(g->dev);

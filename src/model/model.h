@@ -50,6 +50,7 @@ typedef struct model_graph_opts {
     const kern *kern;
     pool *pool;        /* borrowed */
     size_t rows_max;   /* tokens a step */
+    bool inputs;       /* sum up what goes into each matrix: model_graph_input */
 } model_graph_opts;
 err_code model_graph_open(model_graph **out, const model *m, const model_graph_opts *o, err *e);
 void model_graph_close(model_graph *g); /* accepts NULL */
@@ -73,5 +74,13 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e);
 size_t model_graph_logits_max(const model_graph *g);
 err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows, size_t n,
                             const float *const **rows_out, err *e);
+
+/* What went into a weight matrix, over all steps of a graph opened with `inputs`; a failed step spoils it. */
+typedef struct model_input {
+    const char *tensor; /* name in the file */
+    const dev_squares *squares;
+} model_input;
+/* False past the last matrix. */
+bool model_graph_input(const model_graph *g, size_t index, model_input *out);
 
 #endif

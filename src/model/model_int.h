@@ -96,6 +96,22 @@ void model_leases_close(model_leases *x); /* accepts a zeroed one */
 err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer, size_t n_tokens,
                           void (*compute)(void *user, const uint32_t *experts, size_t n), void *user, err *e);
 
+/* ---- what goes into the matrices: for importance matrices ----------------------------------------------- */
+
+/* Several matrices of a layer share an input. */
+typedef enum { IN_ATTN, IN_O, IN_FFN, IN_DOWN, IN_EXPERTS, IN_DOWN_EXPS, IN_DOWN_SHARED, IN_COUNT } input_role;
+
+typedef struct model_inputs {
+    arena memory;
+    dev_squares (*layers)[IN_COUNT]; /* (n_layer); sums NULL: the layer has no such input */
+    dev_squares output;
+    model_input *matrices;           /* (n_matrices): by tensor, in the order of layers */
+    size_t n_matrices;
+} model_inputs;
+/* Everything is allocated here. */
+err_code model_inputs_open(model_inputs *in, const model *m, err *e);
+void model_inputs_close(model_inputs *in); /* accepts a zeroed one */
+
 /* ---- rotation ------------------------------------------------------------------------------------------- */
 
 /* (n_rot / 2) pairs cos, sin of one position. Source: RoFormer (Su 2021), linear scaling, YaRN (Peng 2023). */

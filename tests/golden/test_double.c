@@ -18,7 +18,12 @@ typedef struct reference {
     gguf *g;
     double x[TOKENS][256];                          /* the residual stream */
     double k[TOKENS][128], v[TOKENS][128];          /* of the layer at hand, rounded */
+    double attn[2][256], o[2][256], ffn[2][256], down[2][512], output[256]; /* squares of what goes in, by layer */
 } reference;
+
+static void add_squares(double *sums, const double *x, size_t n) {
+    for (size_t i = 0; i < n; i++) sums[i] += x[i] * x[i];
+}
 
 /* A tensor as doubles; freed by the caller. */
 static double *weights(const reference *r, const char *format, uint32_t layer) {
@@ -88,6 +93,7 @@ static void attention(reference *r, uint32_t layer) {
     double *wo = weights(r, "blk.%u.attn_output.weight", layer), h[256], q[256], mixed[256], out[256];
     for (size_t t = 0; t < TOKENS; t++) {
         normalise(r->x[t], norm, s->n_embd, h);
+        add_squares(r->attn[layer], h, s->n_embd);
         multiply(wq, h, s->n_embd, n_q, q);
         multiply(wk, h, s->n_embd, n_kv, r->k[t]);
         multiply(wv, h, s->n_embd, n_kv, r->v[t]);
@@ -97,6 +103,7 @@ static void attention(reference *r, uint32_t layer) {
         round_half(r->v[t], n_kv);
         for (size_t i = 0; i < s->n_head; i++)
             attend(r, q + i * s->head_dim, i * s->n_head_kv / s->n_head, t + 1, mixed + i * s->head_dim);
+        add_squares(r->o[layer], mixed, n_q);
         multiply(wo, mixed, n_q, s->n_embd, out);
         for (size_t i = 0; i < s->n_embd; i++) r->x[t][i] += out[i];
     }
@@ -110,19 +117,23 @@ static void feed_forward(reference *r, uint32_t layer) {
     double h[256], a[512], b[512], out[256];
     for (size_t t = 0; t < TOKENS; t++) {
         normalise(r->x[t], norm, s->n_embd, h);
+        add_squares(r->ffn[layer], h, s->n_embd);
         multiply(gate, h, s->n_embd, s->n_ff, a);
         multiply(up, h, s->n_embd, s->n_ff, b);
         for (size_t i = 0; i < s->n_ff; i++) a[i] = a[i] / (1 + exp(-a[i])) * b[i];
+        add_squares(r->down[layer], a, s->n_ff);
         multiply(down, a, s->n_ff, s->n_embd, out);
         for (size_t i = 0; i < s->n_embd; i++) r->x[t][i] += out[i];
     }
     free(norm), free(gate), free(up), free(down);
 }
 
-/* logits: (TOKENS, 128). */
-static void compute_reference(const tiny_spec *s, const char *path, const int32_t *ids, double *logits) {
+/* logits: (TOKENS, 128). Also what went into the matrices. */
+static const reference *compute_reference(const tiny_spec *s, const char *path, const int32_t *ids, double *logits) {
     static reference r;
     err e;
+    CHECK_EQ(s->n_layer, 2);
+    memset(&r, 0, sizeof r);
     r.s = s;
     CHECK_MSG(!gguf_open(&r.g, path, &e), "%s", e.text);
     double *embedding = weights(&r, "token_embd.weight", 0);
@@ -135,10 +146,12 @@ static void compute_reference(const tiny_spec *s, const char *path, const int32_
     double *norm = weights(&r, "output_norm.weight", 0), *output = weights(&r, "output.weight", 0), h[256];
     for (size_t t = 0; t < TOKENS; t++) {
         normalise(r.x[t], norm, s->n_embd, h);
+        add_squares(r.output, h, s->n_embd);
         multiply(output, h, s->n_embd, 128, logits + 128 * t);
     }
     free(embedding), free(norm), free(output);
     gguf_close(r.g);
+    return &r;
 }
 
 typedef struct distance {
@@ -177,6 +190,56 @@ TEST(logits_are_those_of_double_precision) {
         CHECK_MSG(!leat_feed_each(session, ids, TOKENS, role, add_row, &d, &e), "%s", e.text);
         CHECK_MSG(d.error <= 1e-8 * d.square, "%s: squared error %.3g of the square", levels[i / 2],
                   d.error / d.square);
+        leat_session_close(session);
+    }
+    leat_model_close(model);
+}
+
+static bool ignore(void *user, size_t index, const float *logits) {
+    (void)user, (void)index, (void)logits;
+    return true;
+}
+
+static void check_importance(const leat_session *session, const reference *r) {
+    static const char *const names[8] = {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
+    leat_importance x;
+    size_t n = 0;
+    for (; leat_importance_at(session, n, &x); n++) {
+        char name[64] = "output.weight";
+        size_t layer = n / 7, i = n % 7;
+        const double *want = r->output;
+        if (layer < 2) {
+            snprintf(name, sizeof name, "blk.%zu.%s.weight", layer, names[i]);
+            want = i < 3 ? r->attn[layer] : i == 3 ? r->o[layer] : i < 6 ? r->ffn[layer] : r->down[layer];
+        }
+        CHECK_STR(x.tensor, name);
+        CHECK(x.n_experts == 1 && x.counts[0] == TOKENS);
+        CHECK_EQ(x.n_in, i == 6 && layer < 2 ? r->s->n_ff : r->s->n_embd);
+        for (size_t k = 0; k < x.n_in; k++)
+            /* A value of V may round to the other neighbour among half floats: 5e-4 of it. */
+            CHECK_MSG(fabs(x.squares[k] - want[k]) <= 5e-4 * want[k], "%s column %zu: %.9g, wanted %.9g", name, k,
+                      x.squares[k], want[k]);
+    }
+    CHECK_EQ(n, 15);
+}
+
+TEST(importance_is_that_of_double_precision) {
+    static double exact[TOKENS * 128];
+    tiny_spec s = tiny_default("llama");
+    const char *path = test_path(0, "double.gguf");
+    int32_t ids[TOKENS];
+    leat_model *model;
+    leat_error e;
+    for (int32_t i = 0; i < TOKENS; i++) ids[i] = i * 53 % 128;
+    tiny_write(&s, path);
+    const reference *r = compute_reference(&s, path, ids, exact);
+    CHECK_MSG(!leat_model_open(&model, path, NULL, &e), "%s", e.text);
+    for (int role = LEAT_PROMPT; role <= LEAT_GENERATED; role++) {
+        leat_session_options options = {.n_ctx = TOKENS, .n_threads = 2, .importance = true};
+        leat_session *session;
+        CHECK_MSG(!leat_session_open(&session, model, &options, &e), "%s", e.text);
+        CHECK_MSG(!leat_feed_each(session, ids, TOKENS, (leat_role)role, ignore, NULL, &e), "%s", e.text);
+        check_importance(session, r);
         leat_session_close(session);
     }
     leat_model_close(model);
