@@ -160,6 +160,12 @@ double math_floor(double x);
 double math_sqrt(double x);
 static inline double math_abs(double x) { return x < 0 ? -x : x; }
 
+/* ---- order ------------------------------------------------------------------------------------------ */
+
+/* Sorts n items of `size` bytes in place. before: must a come before b? Equal items may change places. */
+typedef bool sort_before(const void *a, const void *b);
+void sort_items(void *items, size_t n, size_t size, sort_before *before);
+
 /* ---- hash, random numbers ------------------------------------------------------------------------ */
 
 /* Not cryptographic; seed it per process for hostile keys. */

@@ -44,10 +44,10 @@ err_code imatrix_check(const imatrix_entry *x, uint64_t n_in, uint64_t n_experts
  * threads may read at once. */
 err_code imatrix_importance(const imatrix *m, const imatrix_entry *x, uint64_t n_in, uint64_t n_experts,
                             uint64_t expert, float *out, err *e);
-/* What was summed up: sums (n_values / n_counts) and the tokens counted of matrix i of n_counts. A .dat file holds
- * means; they become sums over chunks of chunk_size tokens. */
-err_code imatrix_sums(const imatrix *m, const imatrix_entry *x, uint64_t i, uint32_t chunk_size, float *sums,
-                      double *count, err *e);
+/* What was summed up for matrix i of those with n_in columns each: sums (n_in), and the tokens counted. A .dat file
+ * holds means; they become sums over chunks of chunk_size tokens. */
+err_code imatrix_sums(const imatrix *m, const imatrix_entry *x, uint64_t n_in, uint64_t i, uint32_t chunk_size,
+                      float *sums, double *count, err *e);
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 

@@ -337,14 +337,13 @@ err_code imatrix_importance(const imatrix *m, const imatrix_entry *x, uint64_t n
     return ERR_NONE;
 }
 
-err_code imatrix_sums(const imatrix *m, const imatrix_entry *x, uint64_t i, uint32_t chunk_size, float *sums,
-                      double *count, err *e) {
-    uint64_t n = x->n_values / x->n_counts;
-    ASSERT(i < x->n_counts);
-    err_code code = read_count(m, x, i, count, e);
-    if (!code) code = read_floats(m, x, x->values_offset + i * n * sizeof(float), n, sums, e);
+err_code imatrix_sums(const imatrix *m, const imatrix_entry *x, uint64_t n_in, uint64_t i, uint32_t chunk_size,
+                      float *sums, double *count, err *e) {
+    ASSERT(n_in > 0 && i < x->n_values / n_in && (x->n_counts == 1 || i < x->n_counts));
+    err_code code = read_count(m, x, x->n_counts == 1 ? 0 : i, count, e);
+    if (!code) code = read_floats(m, x, x->values_offset + i * n_in * sizeof(float), n_in, sums, e);
     if (code || m->file) return code;
     *count *= (double)chunk_size;
-    for (uint64_t k = 0; k < n; k++) sums[k] *= (float)chunk_size;
+    for (uint64_t k = 0; k < n_in; k++) sums[k] *= (float)chunk_size;
     return ERR_NONE;
 }

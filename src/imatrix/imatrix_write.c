@@ -15,10 +15,11 @@ static err_code put_header(gguf_writer *w, const imatrix_write_opts *o, err *e) 
         if (x->name.len > sizeof name - 16)
             return ERR(e, ERR_LIMIT, "a tensor's name is %zu bytes long: too long for a file", x->name.len);
         uint64_t sums[2] = {x->n_in, x->n_matrices}, counts[2] = {1, x->n_matrices};
+        uint32_t n_dims = x->n_matrices > 1 ? 2 : 1; /* as others write it */
         fmt(name, sizeof name, "%.*s.in_sum2", (int)x->name.len, x->name.ptr);
-        gguf_put_tensor(w, name, f32, 2, sums);
+        gguf_put_tensor(w, name, f32, n_dims, sums);
         fmt(name, sizeof name, "%.*s.counts", (int)x->name.len, x->name.ptr);
-        gguf_put_tensor(w, name, f32, 2, counts);
+        gguf_put_tensor(w, name, f32, n_dims, counts);
     }
     return ERR_NONE;
 }

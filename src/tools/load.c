@@ -18,7 +18,8 @@ static bool interrupted(void *user) {
 int load_session(tools *t, loaded *out, const load_options *o) {
     leat_error e;
     leat_session_options options = {
-        .n_ctx = o->n_ctx, .n_threads = o->n_threads, .isa = o->isa, .yield = interrupted};
+        .n_ctx = o->n_ctx, .n_threads = o->n_threads, .n_chunk = o->n_chunk, .isa = o->isa,
+        .importance = o->importance, .yield = interrupted};
     if (leat_session_open(&out->session, out->model, &options, &e)) return tools_fail(t, "%s", e.text);
     int32_t trained = leat_model_n_ctx_train(out->model), n_ctx = leat_session_n_ctx(out->session);
     if (!o->quiet && trained > 0 && n_ctx > trained)

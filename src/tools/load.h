@@ -1,4 +1,4 @@
-/* load.h: a model and a session opened the same way by run, eval and perplexity. */
+/* load.h: a model and a session opened the same way by the commands that run it. */
 #ifndef LEAT_TOOLS_LOAD_H
 #define LEAT_TOOLS_LOAD_H
 
@@ -19,9 +19,10 @@ typedef struct load_memory {
 typedef struct load_options {
     const char *path;
     load_memory memory;
-    int32_t n_ctx, n_threads; /* 0: the default */
+    int32_t n_ctx, n_threads, n_chunk; /* 0: the default */
     const char *isa;
-    bool quiet; /* no warnings */
+    bool quiet;      /* no warnings */
+    bool importance; /* see leat_importance_at */
 } load_options;
 
 typedef struct loaded {

@@ -1,13 +1,14 @@
-/* perplexity.c: `leat perplexity`, how well a model predicts a text, as one figure.
+/* perplexity.c: `leat perplexity`, how well a model predicts a text, as one figure; or how far it is from another
+ * model, usually the one that it was quantised from.
  *
- * The text is cut as the field's common tool does, so that figures compare: chunks of the context's length, each
- * begun anew with BOS in place of its first token where the model asks for one, the second half of each scored. Next:
- * bench.c.
+ * The text is cut as chunks.h says; the second half of each chunk is scored. Next: bench.c.
  */
+#include "tools/chunks.h"
+#include "tools/compare.h"
 #include "tools/load.h"
 
 typedef struct perplexity_values {
-    const char *model, *file, *isa;
+    const char *model, *file, *base, *isa;
     int32_t n_ctx, n_chunks, n_threads;
     load_memory memory;
 } perplexity_values;
@@ -17,108 +18,141 @@ static void defaults(void *values) {
     o->n_ctx = 512;
 }
 
+/* Two models share what --ram allows. */
+static load_options options_of(const perplexity_values *o, const char *path) {
+    load_options options = {
+        .path = path, .memory = o->memory, .n_ctx = o->n_ctx, .n_threads = o->n_threads, .isa = o->isa};
+    if (o->base) options.memory.ram /= 2;
+    return options;
+}
+
+/* Rows of the base model that wait for those of the other. */
+#define WAITING_BYTES ((size_t)128 << 20)
+
 typedef struct scorer {
-    const int32_t *next; /* the token that truly follows row i of this chunk */
+    loaded model, base; /* base zeroed: no comparison */
+    const int32_t *next; /* the token that truly follows row i of this feed */
     int32_t n_vocab;
-    double sum, sum_squares; /* of the negative log-likelihoods */
-    uint64_t n;
+    score ppl;
+    compare to_base;
+    float *waiting; /* (n_waiting_max, n_vocab) */
+    size_t n_waiting_max;
 } scorer;
 
-/* -log softmax(logits)[next], summed in double from the largest logit down so that nothing overflows. */
-static bool score(void *user, size_t index, const float *logits) {
+static bool score_row(void *user, size_t index, const float *logits) {
     scorer *s = user;
-    float max = logits[0];
-    for (int32_t i = 1; i < s->n_vocab; i++) max = MAX(max, logits[i]);
-    double sum = 0;
-    for (int32_t i = 0; i < s->n_vocab; i++) sum += math_exp((double)(logits[i] - max));
-    double nll = math_log(sum) - (double)(logits[s->next[index]] - max);
-    s->sum += nll;
-    s->sum_squares += nll * nll;
-    s->n++;
+    score_add(&s->ppl, score_log_sum(logits, s->n_vocab) - (double)logits[s->next[index]]);
     return true;
 }
 
-static double estimate(const scorer *s) { return math_exp(s->sum / (double)s->n); }
-
-/* Of the estimate: from the deviation of the mean. */
-static double uncertainty(const scorer *s) {
-    double mean = s->sum / (double)s->n, variance = s->sum_squares / (double)s->n - mean * mean;
-    return s->n > 1 && variance > 0 ? math_sqrt(variance / (double)(s->n - 1)) * estimate(s) : 0;
+static bool keep_row(void *user, size_t index, const float *logits) {
+    scorer *s = user;
+    memcpy(s->waiting + index * (size_t)s->n_vocab, logits, (size_t)s->n_vocab * sizeof *logits);
+    return true;
 }
 
-static int score_chunks(tools *t, const loaded *l, tools_ids *ids, size_t n_ctx, size_t n_chunks, scorer *s) {
+static bool compare_row(void *user, size_t index, const float *logits) {
+    scorer *s = user;
+    compare_add(&s->to_base, logits, s->waiting + index * (size_t)s->n_vocab, s->next[index]);
+    return true;
+}
+
+/* The second half of a chunk, through both models in turn. */
+static leat_code compare_rows(scorer *s, const int32_t *tokens, size_t n, leat_error *e) {
+    leat_code code = LEAT_OK;
+    for (size_t at = 0, part; at < n && !code; at += part) {
+        part = MIN(n - at, s->n_waiting_max);
+        s->next = tokens + at + 1;
+        code = leat_feed_each(s->base.session, tokens + at, part, LEAT_PROMPT, keep_row, s, e);
+        if (!code) code = leat_feed_each(s->model.session, tokens + at, part, LEAT_PROMPT, compare_row, s, e);
+    }
+    return code;
+}
+
+static leat_code begin_chunk(leat_session *session, const int32_t *chunk, size_t n, leat_error *e) {
+    leat_code code = leat_rewind(session, 0, e);
+    return code ? code : leat_feed(session, chunk, n, LEAT_PROMPT, e);
+}
+
+static int score_chunks(tools *t, const chunks *text, scorer *s) {
     leat_error e;
-    size_t first = n_ctx / 2; /* what comes before it is context only */
-    bool bos = ids->at[0] == leat_bos(l->model) && leat_bos(l->model) >= 0;
+    size_t first = text->n_ctx / 2, n = text->n_ctx - 1 - first; /* what comes before is context only */
+    leat_code code = LEAT_OK;
     tools_progress bar;
     tools_progress_start(&bar, t, "perplexity");
-    leat_code code = LEAT_OK;
-    for (size_t c = 0; c < n_chunks && !code; c++) {
-        int32_t *chunk = ids->at + c * n_ctx;
-        int32_t begins = chunk[0];
-        if (bos) chunk[0] = leat_bos(l->model);
-        code = leat_rewind(l->session, 0, &e);
-        if (!code) code = leat_feed(l->session, chunk, first, LEAT_PROMPT, &e);
+    for (size_t i = 0; i < text->n && !code; i++) {
+        const int32_t *chunk = chunks_at(text, i);
+        code = begin_chunk(s->model.session, chunk, first, &e);
+        if (!code && s->base.session) code = begin_chunk(s->base.session, chunk, first, &e);
         s->next = chunk + first + 1;
-        if (!code) code = leat_feed_each(l->session, chunk + first, n_ctx - 1 - first, LEAT_PROMPT, score, s, &e);
-        chunk[0] = begins;
-        if (!code) tools_progress_show(&bar, c + 1, n_chunks, "chunks, PPL %.4f", estimate(s));
+        if (code) break;
+        if (s->base.session) code = compare_rows(s, chunk + first, n, &e);
+        else code = leat_feed_each(s->model.session, chunk + first, n, LEAT_PROMPT, score_row, s, &e);
+        if (code) break;
+        if (s->base.session) tools_progress_show(&bar, i + 1, text->n, "chunks, KLD %.6f", compare_mean(&s->to_base));
+        else tools_progress_show(&bar, i + 1, text->n, "chunks, PPL %.4f", score_perplexity(&s->ppl));
     }
     tools_progress_end(&bar);
     if (code == LEAT_CANCELLED && plat_interrupted()) return TOOLS_INTERRUPTED;
     return code ? tools_fail(t, "%s", e.text) : TOOLS_OK;
 }
 
-static int encode(tools *t, const leat_model *model, const char *path, tools_ids *ids) {
-    err e;
-    leat_error failed;
-    tools_text text;
-    if (tools_text_open(&text, path, &e)) return tools_fail(t, "%s", e.text);
-    if (text.bytes && text.data[text.bytes - 1] == '\n') text.bytes--; /* as the common tool reads it */
-    size_t cap = 4 * text.bytes + 16, count = 0;
-    int status = TOOLS_OK;
-    if (arena_open(&ids->memory, MEM_TOOLS, cap * sizeof(int32_t), &e)) status = tools_fail(t, "%s", e.text);
-    else if (!(ids->at = arena_array(&ids->memory, cap, sizeof(int32_t))))
-        status = tools_fail(t, "%s: no memory for the tokens of its %zu bytes", path, text.bytes);
-    else if (leat_tokenize(model, text.data, text.bytes, true, false, ids->at, cap, &count, &failed))
-        status = tools_fail(t, "%s", failed.text);
-    ids->n = count;
-    tools_text_close(&text);
+/* Divergence means something only where token i is the same token for both. */
+static int check_tokens(tools *t, const perplexity_values *o, const scorer *s, const chunks *text) {
+    chunks other = {0};
+    int32_t n = leat_model_n_vocab(s->base.model);
+    if (n != s->n_vocab)
+        return tools_fail(t, "%s has a vocabulary of %d tokens, %s one of %d: they cannot be compared", o->base, n,
+                          o->model, s->n_vocab);
+    if (!leat_has_tokenizer(s->base.model) || cstr_eq(o->file, "-")) return TOOLS_OK;
+    int status = chunks_open(t, &other, s->base.model, o->file, text->n_ctx, 0, (size_t)o->n_chunks, false);
+    size_t bytes = text->n * text->n_ctx * sizeof *text->ids.at;
+    if (!status && (other.n != text->n || memcmp(other.ids.at, text->ids.at, bytes) != 0))
+        status = tools_fail(t, "%s makes other tokens of the text than %s: they cannot be compared", o->base, o->model);
+    chunks_close(&other);
     return status;
+}
+
+static int open_base(tools *t, const perplexity_values *o, scorer *s, const chunks *text) {
+    load_options options = options_of(o, o->base);
+    err e;
+    options.quiet = true;
+    int status = load_model(t, &s->base, &options);
+    if (!status) status = check_tokens(t, o, s, text);
+    if (!status) status = load_session(t, &s->base, &options);
+    if (status) return status;
+    size_t row_bytes = (size_t)s->n_vocab * sizeof(float), n_scored = text->n_ctx - 1 - text->n_ctx / 2;
+    s->n_waiting_max = MIN(MAX(WAITING_BYTES / row_bytes, 1), n_scored);
+    s->waiting = mem_block(MEM_TOOLS, s->n_waiting_max * row_bytes);
+    if (!s->waiting) return tools_fail(t, "no memory for %zu rows of %d logits", s->n_waiting_max, s->n_vocab);
+    if (compare_open(&s->to_base, s->n_vocab, text->n * n_scored, &e)) return tools_fail(t, "%s", e.text);
+    return TOOLS_OK;
 }
 
 static int run(tools *t, const void *values) {
     const perplexity_values *o = values;
-    load_options options = {
-        .path = o->model, .memory = o->memory, .n_ctx = o->n_ctx, .n_threads = o->n_threads, .isa = o->isa};
-    loaded l = {0};
-    tools_ids ids = {0};
+    load_options options = options_of(o, o->model);
     scorer s = {0};
+    chunks text = {0};
     size_t n_ctx = (size_t)o->n_ctx;
-    int status = load_model(t, &l, &options);
+    int status = load_model(t, &s.model, &options);
+    if (!status) status = chunks_open(t, &text, s.model.model, o->file, n_ctx, 2, (size_t)o->n_chunks, false);
+    if (!status) status = load_session(t, &s.model, &options);
     if (status) goto done;
-    if (!leat_has_tokenizer(l.model)) {
-        status = tools_fail(t, "%s has no tokenizer", o->model);
-        goto done;
-    }
-    if ((status = encode(t, l.model, o->file, &ids))) goto done;
-    if (ids.n < 2 * n_ctx) {
-        status = tools_fail(t, "%s has %zu tokens; a context of %d wants %zu at least (-c sets it)", o->file, ids.n,
-                            o->n_ctx, 2 * n_ctx);
-        goto done;
-    }
-    if ((status = load_session(t, &l, &options))) goto done;
-    load_say_memory(t, &l, false);
-    size_t n_chunks = ids.n / n_ctx;
-    if (o->n_chunks) n_chunks = MIN(n_chunks, (size_t)o->n_chunks);
-    s.n_vocab = leat_model_n_vocab(l.model);
-    tools_err(t, "leat perplexity: %zu tokens, %zu chunks of %zu; %d threads, %s\n", ids.n, n_chunks, n_ctx,
-              leat_session_threads(l.session), leat_session_isa(l.session));
-    status = score_chunks(t, &l, &ids, n_ctx, n_chunks, &s);
-    if (!status) tools_out(t, "Final estimate: PPL = %.4f +/- %.5f\n", estimate(&s), uncertainty(&s));
+    load_say_memory(t, &s.model, false);
+    s.n_vocab = leat_model_n_vocab(s.model.model);
+    if (o->base && (status = open_base(t, o, &s, &text))) goto done;
+    tools_err(t, "leat perplexity: %zu tokens, %zu chunks of %zu; %d threads, %s\n", text.ids.n, text.n, n_ctx,
+              leat_session_threads(s.model.session), leat_session_isa(s.model.session));
+    if ((status = score_chunks(t, &text, &s))) goto done;
+    if (o->base) compare_report(t, &s.to_base);
+    else tools_out(t, "Final estimate: PPL = %.4f +/- %.5f\n", score_perplexity(&s.ppl), score_uncertainty(&s.ppl));
 done:
-    tools_ids_close(&ids);
-    load_close(&l);
+    compare_close(&s.to_base);
+    mem_block_free(s.waiting);
+    chunks_close(&text);
+    load_close(&s.base);
+    load_close(&s.model);
     return status;
 }
 
@@ -126,6 +160,7 @@ done:
 static const tools_option options[] = {
     TOOLS_MODEL(T, model),
     TOOLS_ROW(TOOLS_KIND_STR, T, file, const char *, 'f', "file", "TEXT", "the text to score", .required = true),
+    TOOLS_STR(T, base, 0, "kl-base", "FILE", "compare with this model, usually the one that FILE was quantised from"),
     TOOLS_INT(T, n_ctx, 'c', "ctx-size", "N", 4, 1 << 24, "tokens a chunk ({})"),
     TOOLS_INT(T, n_chunks, 0, "chunks", "N", 1, INT32_MAX, "stop after N chunks (default: the whole text)"),
     TOOLS_THREADS(T, n_threads),
@@ -136,10 +171,13 @@ static const tools_option options[] = {
 
 const tools_command tools_perplexity = {
     .name = "perplexity",
-    .summary = "Score how well a model predicts a text",
-    .usage = "-m FILE -f TEXT [-c N] [--chunks N] [options]",
+    .summary = "Score how well a model predicts a text, or how far it is from another model",
+    .usage = "-m FILE -f TEXT [--kl-base FILE] [-c N] [--chunks N] [options]",
     .notes = "The text is cut into chunks of N tokens; of each, the second half is scored with the first as its "
-             "context. One newline at the end of the text is dropped; special tokens in it are plain text.",
+             "context. One newline at the end of the text is dropped; special tokens in it are plain text. With "
+             "--kl-base both models run side by side: KLD is the Kullback-Leibler divergence of the predictions, base "
+             "to FILE, in nats a token; Δp the difference of the true token's probability; same top p how often both "
+             "find the same token likeliest.",
     .options = options,
     .n_options = COUNT_OF(options),
     .values_bytes = sizeof(perplexity_values),

@@ -8,6 +8,7 @@ static const tools_command *const commands[] = {
     &tools_inspect,
     &tools_tokenize,
     &tools_quantize,
+    &tools_imatrix,
     &tools_perplexity,
     &tools_eval,
     &tools_bench,

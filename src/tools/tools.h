@@ -165,6 +165,6 @@ void tools_ids_close(tools_ids *ids);
 
 extern const tools_command tools_run, tools_eval, tools_perplexity, tools_bench, tools_inspect, tools_tokenize,
     tools_cache_sim;
-extern const tools_command tools_quantize;
+extern const tools_command tools_quantize, tools_imatrix;
 
 #endif

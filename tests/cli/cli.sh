@@ -29,7 +29,7 @@ for c in $commands; do
     check "no-value-$c" 2 '' '-m wants a value: FILE' "$leat" "$c" -m
 done
 check help-full-disk 1 '*' 'standard output: no space left' sh -c '"$1" run --help > /dev/full' sh "$leat"
-for c in run eval perplexity bench; do
+for c in run eval perplexity imatrix bench; do
     check "isa-$c" 2 '' "'mmx' is none of scalar" "$leat" $c --isa=mmx x
     check "threads-$c" 2 '' "-t: '0' is not a whole number from 1 to 256" "$leat" $c -t 0 x
 done
@@ -45,7 +45,7 @@ check no-control-characters 1 '' '^leat run: \?\[31mred: no such file$' "$leat" 
 : > "$work/empty.gguf"
 head -c 2000 "$demo" > "$work/cut.gguf"
 echo "no model" > "$work/text.gguf"
-for c in "run -p x" "eval --ids $work/i --logits $work/l" "perplexity -f $work/text.gguf" bench; do
+for c in "run -p x" "eval --ids $work/i --logits $work/l" "perplexity -f $work/text.gguf" "imatrix -f $work/text.gguf" bench; do
     for f in missing.gguf empty.gguf cut.gguf text.gguf; do
         check "$f-${c%% *}" 1 '' "^leat ${c%% *}: .*$f" "$leat" $c -m "$work/$f"
     done
@@ -182,6 +182,42 @@ check perplexity-short 1 '' 'tokens; a context of 100000 wants' "$leat" perplexi
 check perplexity-bare 1 '' 'has no tokenizer' "$leat" perplexity "$bare" -f "$work/story"
 for t in 1 2; do "${ppl[@]}" -t $t --chunks 3 > "$work/ppl-$t" 2> "$err"; done
 same perplexity-threads "$work"/ppl-[12]
+check perplexity-base 0 '^Mean    KLD:   0\.000000 ±   0\.000000$' 'chunks of 64' "${ppl[@]}" --chunks 3 --kl-base "$demo"
+mv "$out" "$work/ppl-base"
+check perplexity-base-same-top 0 '^Same top p: 100\.000 ± +0\.000 %$' '' cat "$work/ppl-base"
+mean=$(sed -n 's/^Mean PPL(Q) *: *\([0-9.]*\) .*/\1/p' "$work/ppl-base") alone=$(sed -n 's/.*PPL = \([0-9.]*\) .*/\1/p' "$work/ppl-1")
+if awk "BEGIN { d = $mean - $alone; exit d > 1e-4 || d < -1e-4 }"; then pass; else fail perplexity-base-ppl "$mean, alone $alone"; fi
+check perplexity-base-other 1 '' 'has a vocabulary of [0-9]+ tokens' "${ppl[@]}" --kl-base "$bpe"
+check perplexity-base-missing 1 '' 'none.gguf: no such file' "${ppl[@]}" --kl-base "$work/none.gguf"
+"$leat" quantize -q "$parts" "$work/coarse.gguf" q4_0 2> "$err"
+check perplexity-base-coarse 0 '^Mean    KLD: +[0-9]*[1-9][0-9]*\.|^Mean    KLD: +0\.[0-9]*[1-9]' '*' \
+    "$leat" perplexity -m "$work/coarse.gguf" -f "$work/story" -c 64 --chunks 2 --kl-base "$parts"
+
+# ---- imatrix ------------------------------------------------------------------------------------------
+
+imatrix=("$leat" imatrix -m "$demo" -f "$work/story" -c 64)
+check imatrix 0 '^Final estimate: PPL = [0-9.]+ \+/- [0-9.]+$' '14 entries of 4 chunks in ' "${imatrix[@]}" --chunks 4 -o "$work/i4"
+mv "$out" "$work/imatrix-ppl"
+"${ppl[@]}" --chunks 4 > "$work/ppl-4" 2> "$err"
+same imatrix-ppl "$work/imatrix-ppl" "$work/ppl-4"
+check imatrix-no-ppl 0 '' '14 entries' "${imatrix[@]}" --chunks 4 --no-ppl -t 3 -b 7 -o "$work/i4-no-ppl"
+same imatrix-threads "$work/i4" "$work/i4-no-ppl"
+check imatrix-output 0 . '15 entries' "${imatrix[@]}" --chunks 2 --process-output -o "$work/i2-output"
+# Two runs added up are one, to the rounding of floats: the counts and names are the same, the bytes as many.
+check imatrix-first 0 . '2 chunks' "${imatrix[@]}" --chunks 2 -o "$work/i-first"
+check imatrix-rest 0 . '4 chunks' "${imatrix[@]}" --chunks 2 --from-chunk 2 --in-file "$work/i-first" -o "$work/i-sum"
+check imatrix-second 0 . '2 chunks' "${imatrix[@]}" --chunks 2 --from-chunk 2 -o "$work/i-second"
+check imatrix-add 0 '' '4 chunks' "$leat" imatrix -c 64 --in-file "$work/i-first" --in-file "$work/i-second" -o "$work/i-added"
+bytes_are imatrix-sum "$work/i-added" "$(wc -c < "$work/i-sum")"
+check imatrix-copies 0 . '3 chunks' "${imatrix[@]}" --chunks 3 --save-frequency 2 --output-frequency 1 -o "$work/ic"
+bytes_are imatrix-copy "$work/ic.at_2" "$(wc -c < "$work/i-first")"
+check imatrix-no-text 2 '' 'the text is missing: -f TEXT' "$leat" imatrix -m "$demo"
+check imatrix-no-model 2 '' 'the model \(-m FILE\) is missing' "$leat" imatrix -f "$work/story"
+check imatrix-no-matrix 1 '' 'no importance matrix' "$leat" imatrix --in-file "$demo"
+check imatrix-short 1 '' 'a context of 100000 wants 100000 at least' "${imatrix[@]}" -c 100000
+check imatrix-bare 1 '' 'has no tokenizer' "$leat" imatrix -m "$bare" -f "$work/story"
+check imatrix-no-folder 1 '' 'no/such' "${imatrix[@]}" --chunks 2 -o "$work/no/such"
+check imatrix-quantize 0 '*' '*' "$leat" quantize -q "$parts" "$work/x.gguf" q4_k_s --imatrix "$work/i4"
 
 # ---- bench --------------------------------------------------------------------------------------------
 

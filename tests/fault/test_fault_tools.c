@@ -80,6 +80,25 @@ TEST(fault_tools_perplexity) {
     const char *text = text_file("Once upon a time there was a test of things.");
     try("perplexity -m %s -f %s -c 8 -t 1 --chunks 1", model(TINY_TOK_SPM), text);
 }
+TEST(fault_tools_perplexity_compared) {
+    const char *path = model(TINY_TOK_SPM), *text = text_file("Once upon a time there was a test of things.");
+    char line[1024];
+    snprintf(line, sizeof line, "perplexity -m %s -f %s -c 8 -t 1 --chunks 1 --kl-base %s", path, text, path);
+    command(line);
+    every_call_fails_once(run);
+}
+TEST(fault_tools_imatrix) {
+    const char *path = model(TINY_TOK_SPM), *text = text_file("Once upon a time there was a test of things.");
+    const char *first = test_path(2, "fault-tools.imatrix");
+    char line[1024];
+    snprintf(line, sizeof line, "imatrix -m %s -f %s -c 8 -t 1 --chunks 1 -o %s", path, text, first);
+    command(line);
+    CHECK(run());
+    snprintf(line, sizeof line, "imatrix -m %s -f %s -c 8 -t 1 --chunks 1 --in-file %s -o %s", path, text, first,
+             test_path(3, "fault-tools-sum.imatrix"));
+    command(line);
+    every_call_fails_once(run);
+}
 TEST(fault_tools_tokenize) { try("tokenize -m %s -f %s", model(TINY_TOK_SPM), text_file("Once upon a time")); }
 TEST(fault_tools_inspect) { try("inspect -m %s --json --tensors --kv", model(TINY_TOK_SPM), NULL); }
 

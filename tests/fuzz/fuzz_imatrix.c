@@ -33,7 +33,8 @@ static void use_entry(const imatrix *m, const imatrix_entry *x, size_t size) {
     for (uint64_t i = 0; i < x->n_counts; i++) {
         if (!imatrix_importance(m, x, n_in, x->n_counts, i, row, &e)) require_values(row, n_in);
         else require(e.code == ERR_FORMAT && e.text[0], "an error says why");
-        if (!imatrix_sums(m, x, i, 1, row, &count, &e)) require(count >= 0 && row[0] >= 0, "sums are sums of squares");
+        if (!imatrix_sums(m, x, n_in, i, 1, row, &count, &e))
+            require(count >= 0 && row[0] >= 0, "sums are sums of squares");
     }
     /* One count for all experts. */
     if (x->n_counts == 1 && !imatrix_importance(m, x, 1, x->n_values, x->n_values - 1, row, &e)) require_values(row, 1);

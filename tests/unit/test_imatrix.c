@@ -64,7 +64,7 @@ TEST(imatrix_reads_what_it_writes) {
         CHECK(!imatrix_importance(m, up, 4, 3, x, row, &e));
         /* An expert that nothing was routed to: all columns alike. */
         for (uint64_t k = 0; k < 4; k++) CHECK(row[k] == (x == 1 ? 1.0f : value(1, x, k) / 3));
-        CHECK(!imatrix_sums(m, up, x, 0, row, &n, &e) && n == (double)count(1, x) && row[3] == value(1, x, 3));
+        CHECK(!imatrix_sums(m, up, 4, x, 0, row, &n, &e) && n == (double)count(1, x) && row[3] == value(1, x, 3));
     }
     imatrix_close(m);
 }
@@ -122,7 +122,7 @@ TEST(imatrix_reads_dat_files) {
         const imatrix_entry *up = imatrix_find(m, STR("blk.0.ffn_up_exps.weight"));
         CHECK(!imatrix_importance(m, q, 4, 1, 0, row, &e) && row[0] == 2 && row[3] == 11.0f / 4);
         CHECK(!imatrix_importance(m, up, 2, 3, 1, row, &e) && row[0] == 3 && row[1] == 4);
-        CHECK(!imatrix_sums(m, q, 0, 512, row, &n, &e) && n == 4 * 512 && row[0] == 8 * 512);
+        CHECK(!imatrix_sums(m, q, 4, 0, 512, row, &n, &e) && n == 4 * 512 && row[0] == 8 * 512);
         imatrix_close(m);
     }
 }
