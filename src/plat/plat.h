@@ -73,6 +73,8 @@ int plat_file_open(plat_file **out, const char *path); /* for reading */
  * */
 int plat_file_open_direct(plat_file **out, const char *path);
 size_t plat_file_align(const plat_file *f);            /* 1 without direct reads */
+/* A hint: what the system keeps of the file in its cache, and nobody has mapped, will not be wanted. */
+void plat_file_uncache(plat_file *f);
 void plat_file_close(plat_file *f);                    /* accepts NULL */
 uint64_t plat_file_bytes(const plat_file *f);
 /* Synchronous read of exactly `bytes` at `offset` unless the file ends: returns bytes read, or a plat_error. */

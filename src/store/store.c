@@ -34,7 +34,10 @@ static err_code open_queue(store *s, err *e) {
 
 err_code store_begin_reads(store *s, err *e) {
     err_code code = open_queue(s, e);
-    if (!code) unmap_parts(s);
+    if (code) return code;
+    unmap_parts(s);
+    /* What opening the model left in the page cache counts against the budget of the process. */
+    for (size_t i = 0; i < gguf_part_count(s->g); i++) plat_file_uncache(gguf_part_file(s->g, i));
     return code;
 }
 

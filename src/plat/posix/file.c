@@ -97,6 +97,7 @@ int plat_file_open_direct(plat_file **out, const char *path) {
 }
 
 size_t plat_file_align(const plat_file *f) { return f->align; }
+void plat_file_uncache(plat_file *f) { posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED); }
 int posix_file_fd(const plat_file *f) { return f->fd; }
 
 void plat_file_close(plat_file *f) {
