@@ -81,6 +81,13 @@ int32_t leat_bos(const leat_model *model);           /* -1 when there is none */
 
 typedef struct leat_session leat_session;
 
+/* For measurements: which experts are used, whatever the router says. The token at position p takes in layer l the
+ * n_used different experts from experts[((p % n_tokens) * n_layer + l) * n_used] on. */
+typedef struct leat_routing {
+    const uint16_t *experts; /* (n_tokens, n_layer, n_used); must outlive the session */
+    int32_t n_tokens, n_layer, n_used;
+} leat_routing;
+
 typedef struct leat_session_options {
     int32_t n_ctx;     /* tokens; 0: the header's, at most 4096 */
     int32_t n_threads; /* 0: one per core this process may use  */
@@ -88,6 +95,7 @@ typedef struct leat_session_options {
     const char *isa;   /* "scalar", "avx2", "avx512"; NULL: the best this CPU has */
     bool no_pin;       /* do not bind threads to cores */
     bool importance;   /* sum up what goes into each weight matrix: see leat_importance_at */
+    const leat_routing *routing; /* forced on a model with experts, of as many layers; NULL: its own */
     /* Called on the calling thread at least once a layer; return true to cancel. May be NULL. */
     bool (*yield)(void *user);
     void *user;

@@ -106,6 +106,9 @@ void dev_route(dev *d, const dev_buf *logits, size_t n, size_t n_experts, size_t
 /* outs[j] row slot = matrices[j][expert of slot] x (set ROWS row of the slot's token, or set SLOTS row slot). */
 void dev_matmul_experts(dev *d, kern_role role, dev_set in, const dev_matrix *const *matrices,
                         const dev_buf *const *outs, size_t n_jobs);
+/* The next dev_route takes experts rows[i][first], [first + 1], ... for row i, whatever their probability: for
+ * measurements with recorded routing. */
+void dev_force_route(dev *d, const uint16_t *const *rows, size_t first);
 /* After a submit of dev_route: the experts with rows, in *experts until the next dev_route, and in counts (n_experts)
  * how many rows each has. Returns their number. */
 size_t dev_routed(const dev *d, const uint32_t **experts, uint32_t *counts);

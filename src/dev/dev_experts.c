@@ -19,6 +19,14 @@ static void choose(const float *probability, size_t n_experts, size_t n_used, ui
     }
 }
 
+/* Those that it is told to keep. */
+static void obey(const float *probability, const uint16_t *forced, size_t n_used, uint32_t *experts, float *weights) {
+    for (size_t r = 0; r < n_used; r++) {
+        experts[r] = forced[r];
+        weights[r] = probability[forced[r]];
+    }
+}
+
 static void run_route(dev *d, dev_op *op, int worker, int n_workers) {
     size_t from, to;
     pool_share(op->n, 1, worker, n_workers, &from, &to);
@@ -26,7 +34,9 @@ static void run_route(dev *d, dev_op *op, int worker, int n_workers) {
     for (size_t t = from; t < to; t++) {
         float *probability = op->bufs[0]->rows[t], *weights = r->weights + t * op->n_used;
         kern_softmax(d->kern, probability, op->n_experts);
-        choose(probability, op->n_experts, op->n_used, r->experts + t * op->n_used, weights);
+        uint32_t *experts = r->experts + t * op->n_used;
+        if (op->forced) obey(probability, op->forced[t] + op->forced_first, op->n_used, experts, weights);
+        else choose(probability, op->n_experts, op->n_used, experts, weights);
         float sum = 0;
         for (size_t i = 0; i < op->n_used; i++) sum += weights[i];
         float factor = op->normalise ? op->scale / MAX(sum, 6.103515625e-5f) : op->scale;
@@ -65,7 +75,15 @@ void dev_route(dev *d, const dev_buf *logits, size_t n, size_t n_experts, size_t
         op->n_used = n_used;
         op->normalise = normalise;
         op->scale = scale;
+        op->forced = d->forced;
+        op->forced_first = d->forced_first;
     }
+    d->forced = NULL;
+}
+
+void dev_force_route(dev *d, const uint16_t *const *rows, size_t first) {
+    d->forced = rows;
+    d->forced_first = first;
 }
 
 size_t dev_routed(const dev *d, const uint32_t **experts, uint32_t *counts) {

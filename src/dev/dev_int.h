@@ -19,6 +19,8 @@ struct dev_op {
     const dev_buf *bufs[DEV_JOBS_MAX];
     const float *vectors[DEV_JOBS_MAX]; /* weights and biases of length width */
     const uint32_t *rows;
+    const uint16_t *const *forced; /* experts of each row, from forced_first on; NULL: the likeliest */
+    size_t forced_first;
     const dev_attn *attn;
     const dev_squares *squares;
     size_t n_experts, n_used;
@@ -56,6 +58,8 @@ struct dev {
     char *worker_scratch; /* (workers, worker_scratch_bytes): matrix kernels, attention and norms, one op at a time */
     size_t worker_scratch_bytes;
     size_t attn_rows_max, head_dim_max;
+    const uint16_t *const *forced; /* of the next dev_route */
+    size_t forced_first;
     dev_op ops[DEV_OPS_MAX];
     size_t n_ops;
     _Atomic uint32_t *taken; /* (workers, DEV_OPS_MAX): tasks gone of each worker's own, see dev_take_near */

@@ -21,6 +21,25 @@ static err_code pick_kern(const kern **out, const char *isa, err *e) {
     return ERR_NONE;
 }
 
+/* Every row names as many different experts as are used. */
+static err_code check_routing(const leat_routing *r, const model_shape *shape, err *e) {
+    if (r->n_tokens < 1 || (size_t)r->n_layer != shape->n_layer || r->n_used < 1 || (size_t)r->n_used > shape->n_expert)
+        return ERR(e, ERR_ARGUMENT, "routing of %d tokens, %d layers, %d experts used; the model has %zu layers of %zu",
+                   r->n_tokens, r->n_layer, r->n_used, shape->n_layer, shape->n_expert);
+    size_t rows = (size_t)r->n_tokens * (size_t)r->n_layer, n = (size_t)r->n_used;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t k = 0; k < n; k++) {
+            uint16_t expert = r->experts[i * n + k];
+            bool again = false;
+            for (size_t j = 0; j < k; j++) again |= r->experts[i * n + j] == expert;
+            if (expert >= shape->n_expert || again)
+                return ERR(e, ERR_ARGUMENT, "routing of token %zu, layer %zu: expert %u%s, wanted 0 to %zu once each",
+                           i / (size_t)r->n_layer, i % (size_t)r->n_layer, expert, again ? " twice" : "",
+                           shape->n_expert - 1);
+        }
+    return ERR_NONE;
+}
+
 static err_code check_options(const leat_session_options *o, err *e) {
     if (o->n_ctx < 0 || o->n_ctx > CTX_MAX)
         return ERR(e, ERR_ARGUMENT, "context is %d tokens, wanted 1 to %d", o->n_ctx, CTX_MAX);
@@ -37,6 +56,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     err *e = err_of(error);
     *out = NULL;
     err_code code = check_options(o, e);
+    if (!code && o->routing) code = check_routing(o->routing, model_shape_of(m->model), e);
     if (code) return (leat_code)code;
     size_t n_vocab = model_shape_of(m->model)->n_vocab, n_train = model_shape_of(m->model)->n_ctx_train;
     leat_session *s = mem_block(MEM_ENGINE, align_up(sizeof *s, 64) + n_vocab * sizeof(float));
@@ -51,6 +71,11 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     kv_shape shape = model_kv_shape(m->model);
     if ((code = pick_kern(&s->kern, o->isa, e)) || (code = pool_open(&s->pool, &workers, e))) goto fail;
     model_graph_opts graph = {.kern = s->kern, .pool = s->pool, .rows_max = s->rows_max, .inputs = o->importance};
+    if (o->routing) {
+        graph.routing = o->routing->experts;
+        graph.routing_tokens = (size_t)o->routing->n_tokens;
+        graph.routing_used = (size_t)o->routing->n_used;
+    }
     if ((code = model_graph_open(&s->graph, m->model, &graph, e)) ||
         (code = kv_open(&s->cache, &shape, s->n_ctx, 1, e)) || (code = kv_seq_open(s->cache, &s->sequence, e)) ||
         (code = engine_place_weights(s, e)))

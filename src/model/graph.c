@@ -25,6 +25,10 @@ struct model_graph {
     store_lease lease;                           /* its unit, while `leased` */
     bool leased;
     model_leases experts;
+    size_t n_used;                               /* experts of a layer for each token */
+    const uint16_t *routing;                     /* forced, see model_graph_opts */
+    size_t routing_tokens;
+    const uint16_t **routes;                     /* (rows): the token's part of it */
     dev_attn attention;
     const dev_buf *pending;                      /* what the next norm adds to x, or NULL */
     const float *pending_bias;
@@ -46,7 +50,7 @@ typedef struct buffer_plan {
 
 static size_t plan_buffers(model_graph *g, buffer_plan *all) {
     const model_shape *s = &g->model->shape;
-    size_t n = g->rows_max, slots = n * s->n_expert_used, n_ff = MAX(s->n_ff, s->n_ff_shared), bytes = 0;
+    size_t n = g->rows_max, slots = n * g->n_used, n_ff = MAX(s->n_ff, s->n_ff_shared), bytes = 0;
     const buffer_plan plan[BUFFERS] = {
         {&g->x, n, s->n_embd},
         {&g->q, n, s->n_head * s->dim_k},
@@ -80,7 +84,8 @@ static err_code open_buffers(model_graph *g, const buffer_plan *all, err *e) {
     g->rope_rows = arena_array(&g->memory, n, sizeof *g->rope_rows);
     g->q_scale = arena_array(&g->memory, n, sizeof *g->q_scale);
     g->embedding_row = arena_alloc(&g->memory, s->n_embd * sizeof(double), 64);
-    if (!g->rope || !g->rope_rows || !g->q_scale || !g->embedding_row)
+    g->routes = arena_array(&g->memory, n, sizeof *g->routes);
+    if (!g->rope || !g->rope_rows || !g->q_scale || !g->embedding_row || !g->routes)
         return ERR(e, ERR_MEMORY, "no memory for the rotation tables of %zu rows", n);
     for (size_t i = 0; i < n; i++) g->rope_rows[i] = g->rope + i * s->n_rot;
     return ERR_NONE;
@@ -91,7 +96,7 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
     const model_shape *s = &m->shape;
     arena memory;
     err_code code =
-        arena_open(&memory, MEM_SCRATCH, ((size_t)1 << 20) + o->rows_max * (s->n_rot * 4 + 64) + s->n_embd * 8, e);
+        arena_open(&memory, MEM_SCRATCH, ((size_t)1 << 20) + o->rows_max * (s->n_rot * 4 + 72) + s->n_embd * 8, e);
     if (code) return code;
     model_graph *g = arena_alloc(&memory, sizeof *g, 64);
     if (!g) {
@@ -101,6 +106,9 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
     g->memory = memory;
     g->model = m;
     g->rows_max = o->rows_max;
+    g->n_used = s->n_expert && o->routing ? o->routing_used : s->n_expert_used;
+    g->routing = o->routing;
+    g->routing_tokens = o->routing_tokens;
     g->logits_max = MIN(MAX(LOGITS_BYTES / (s->n_vocab * sizeof(float)), 1), o->rows_max);
     buffer_plan buffers[BUFFERS];
     size_t n_in = MAX(MAX(s->n_embd, s->n_head * s->dim_v), MAX(s->n_ff, s->n_ff_shared));
@@ -108,7 +116,7 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
         .kern = o->kern,
         .pool = o->pool,
         .rows_max = o->rows_max,
-        .slots_max = o->rows_max * s->n_expert_used,
+        .slots_max = o->rows_max * g->n_used,
         .n_in_max = MAX(n_in, s->n_ff_expert),
         .n_slot_in_max = s->n_ff_expert,
         .n_experts = s->n_expert,
@@ -298,7 +306,8 @@ static err_code record_experts(model_graph *g, const model_batch *b, size_t laye
     record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, input_formats(g, b->role, inputs, shared ? 6 : 3));
     record_input(g, layer, IN_FFN, b->n);
     dev_matmul(g->dev, b->role, &router, &router_out, 1, b->n);
-    dev_route(g->dev, &g->router, b->n, s->n_expert, s->n_expert_used,
+    if (g->routing) dev_force_route(g->dev, g->routes, layer * g->n_used);
+    dev_route(g->dev, &g->router, b->n, s->n_expert, g->n_used,
               (g->model->family->blocks & FAMILY_ROUTER_NORMALISED) != 0, 1.0f);
     if (down->experts_at) {
         leased_step step = {g, b->role, layer};
@@ -306,7 +315,7 @@ static err_code record_experts(model_graph *g, const model_batch *b, size_t laye
         err_code code = model_leases_run(&g->experts, g->model, g->dev, layer, b->n, compute_leased, &step, e);
         if (code) return code;
     } else {
-        record_routed(g, b->role, layer, b->n * s->n_expert_used);
+        record_routed(g, b->role, layer, b->n * g->n_used);
     }
     dev_combine(g->dev, &g->slot_down, &g->proj, b->n);
     if (shared) {
@@ -342,6 +351,7 @@ static void place_rows(model_graph *g, const model_batch *b) {
             size_t row = b->runs[r].row + i, pos = b->runs[r].pos + i;
             model_rope_row(g->model, pos, g->rope + row * s->n_rot);
             g->q_scale[row] = scale;
+            if (g->routing) g->routes[row] = g->routing + pos % g->routing_tokens * s->n_layer * g->n_used;
             if (s->attn_temperature_scale != 0) {
                 double turns = math_floor((double)((float)pos / (float)s->rope_ctx_orig));
                 g->q_scale[row] *= (float)(math_log(turns + 1.0) * (double)s->attn_temperature_scale + 1.0);

@@ -51,6 +51,8 @@ typedef struct model_graph_opts {
     pool *pool;        /* borrowed */
     size_t rows_max;   /* tokens a step */
     bool inputs;       /* sum up what goes into each matrix: model_graph_input */
+    const uint16_t *routing; /* (routing_tokens, n_layer, routing_used): forced by position; NULL: the router chooses */
+    size_t routing_tokens, routing_used;
 } model_graph_opts;
 err_code model_graph_open(model_graph **out, const model *m, const model_graph_opts *o, err *e);
 void model_graph_close(model_graph *g); /* accepts NULL */

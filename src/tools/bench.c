@@ -3,12 +3,13 @@
  */
 #include "tools/bounds.h"
 #include "tools/load.h"
+#include "tools/trace.h"
 #include "version.h"
 
 #define LOAD_BUSY 0.5 /* other runnable tasks that spoil a figure */
 
 typedef struct bench_values {
-    const char *model, *isa, *format;
+    const char *model, *isa, *format, *routing;
     tools_ints n_prompt, n_gen, n_depth, n_threads;
     int32_t n_reps;
     load_memory memory;
@@ -27,6 +28,8 @@ typedef struct bench {
     tools *t;
     const bench_values *o;
     loaded l;
+    trace trace;          /* of --routing */
+    leat_routing routing;
     char cpu[96];
     const char *isa;
     bounds_model model;
@@ -156,6 +159,8 @@ static int measure(bench *b, row *r) {
     tools_progress_start(&bar, b->t, label);
     int status = rewind_to(b, r->n_depth);
     if (!status) status = feed(b, (size_t)r->n_depth, r->n_prompt ? n : MIN(n, (size_t)4), step, role);
+    leat_stats before = leat_session_stats(b->l.session);
+    uint64_t all_ns = 0;
     for (int32_t rep = 0; rep < b->o->n_reps && !status; rep++) {
         tools_progress_show(&bar, (uint64_t)rep, (uint64_t)b->o->n_reps, "repetitions");
         if ((status = rewind_to(b, r->n_depth))) break;
@@ -163,10 +168,13 @@ static int measure(bench *b, row *r) {
         status = feed(b, (size_t)r->n_depth, n, step, role);
         uint64_t ns = MAX(plat_time_ns() - start, 1);
         double tok_s = (double)n * 1e9 / (double)ns;
+        all_ns += ns;
         sum += tok_s;
         squares += tok_s * tok_s;
     }
     tools_progress_end(&bar);
+    if (!status && r->n_gen && leat_session_stats(b->l.session).reads)
+        load_say_stats(b->t, &b->l, &before, n * (size_t)b->o->n_reps, all_ns);
     double reps = (double)b->o->n_reps, mean = sum / reps, variance = squares / reps - mean * mean;
     r->tok_s = mean;
     r->deviation = reps > 1 && variance > 0 ? math_sqrt(variance * reps / (reps - 1)) : 0;
@@ -196,7 +204,9 @@ static int measure_threads(bench *b, const bounds_machine *machine) {
                             .isa = b->o->isa,
                             .quiet = true};
     b->machine = machine;
+    if (b->o->routing) options.routing = &b->routing;
     int status = load_session(b->t, &b->l, &options);
+    if (!status) load_say_memory(b->t, &b->l, false);
     for (size_t i = 0; i < b->o->n_depth.n && !status; i++) status = measure_depth(b, b->o->n_depth.at[i]);
     leat_session_close(b->l.session);
     b->l.session = NULL;
@@ -232,6 +242,8 @@ static int open_all(bench *b) {
         tools_err(b->t, "leat bench: warning: %.1f other tasks want the cores; the figures will be too low\n", others);
     int status = load_model(b->t, &b->l, &options);
     if (status) return status;
+    if (o->routing && (trace_open(&b->trace, o->routing, &e) || trace_routing(&b->trace, &b->routing, &e)))
+        return tools_fail(b->t, "%s", e.text);
     if (bounds_count(&b->model, o->model, &e)) return tools_fail(b->t, "%s", e.text);
     plat_cpu_name(b->cpu, sizeof b->cpu);
     size_t bytes;
@@ -259,6 +271,7 @@ static int run(tools *t, const void *values) {
     for (size_t i = 0; i < threads->n && !status; i++) status = measure_threads(&b, &b.machines[i]);
     if (json) tools_out(t, b.n_rows ? "\n]\n" : "[]\n");
     mem_block_free(b.tokens);
+    trace_close(&b.trace);
     load_close(&b.l);
     return status;
 }
@@ -273,6 +286,7 @@ static const tools_option options[] = {
     TOOLS_INT(T, n_reps, 'r', "repetitions", "N", 1, 1000, "of each test ({})"),
     TOOLS_CHOICE(T, format, 'o', "output", "md|json|csv", "format ({})"),
     TOOLS_ISA(T, isa),
+    TOOLS_STR(T, routing, 0, "routing", "TRACE", "force recorded routing on a model of as many layers and experts"),
     LOAD_MEMORY(T, memory),
 };
 #undef T

@@ -19,7 +19,7 @@ int load_session(tools *t, loaded *out, const load_options *o) {
     leat_error e;
     leat_session_options options = {
         .n_ctx = o->n_ctx, .n_threads = o->n_threads, .n_chunk = o->n_chunk, .isa = o->isa,
-        .importance = o->importance, .yield = interrupted};
+        .importance = o->importance, .routing = o->routing, .yield = interrupted};
     if (leat_session_open(&out->session, out->model, &options, &e)) return tools_fail(t, "%s", e.text);
     int32_t trained = leat_model_n_ctx_train(out->model), n_ctx = leat_session_n_ctx(out->session);
     if (!o->quiet && trained > 0 && n_ctx > trained)
@@ -32,6 +32,26 @@ void load_say_memory(tools *t, const loaded *l, bool always) {
     char line[256];
     leat_session_memory(l->session, line, sizeof line);
     if (always || str_starts(str_of(line), STR("streaming"))) tools_err(t, "leat %s: %s\n", tools_name(t), line);
+}
+
+void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t n_tokens, uint64_t ns) {
+    leat_stats now = leat_session_stats(l->session);
+    char memory[32];
+    double tokens = (double)MAX(n_tokens, 1), s = (double)MAX(ns, 1) / 1e9;
+    double bytes = (double)(now.read_bytes - before->read_bytes);
+    double busy_s = (double)(now.busy_ns - before->busy_ns) / 1e9;
+    uint64_t hits = now.expert_hits - before->expert_hits, misses = now.expert_misses - before->expert_misses;
+    tools_err(t, "stats: generation %.2f tok/s", (double)n_tokens / s);
+    if (hits + misses) tools_err(t, "; experts in memory %.1f %%", 100.0 * (double)hits / (double)(hits + misses));
+    tools_err(t, "; read %.2f MB a token in %.0f reads", bytes / 1e6 / tokens,
+              (double)(now.reads - before->reads) / tokens);
+    if (busy_s > 0) tools_err(t, ", %.2f GB/s while reading", bytes / 1e9 / busy_s);
+    if (now.disk_bytes_s > 0)
+        tools_err(t, " of the disk's %.2f; %.0f %% of the disk's bound", now.disk_bytes_s / 1e9,
+                  100.0 * bytes / now.disk_bytes_s / s);
+    tools_err(t, "; stalled %.0f %% of the time; memory %s at its peak\n",
+              100.0 * (double)(now.stall_ns - before->stall_ns) / 1e9 / s,
+              fmt_bytes(memory, sizeof memory, now.held_peak_bytes));
 }
 
 void load_close(loaded *l) {

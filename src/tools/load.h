@@ -21,6 +21,7 @@ typedef struct load_options {
     load_memory memory;
     int32_t n_ctx, n_threads, n_chunk; /* 0: the default */
     const char *isa;
+    const leat_routing *routing; /* for measurements */
     bool quiet;      /* no warnings */
     bool importance; /* see leat_importance_at */
 } load_options;
@@ -30,8 +31,10 @@ typedef struct loaded {
     leat_session *session;
 } loaded;
 
-/* "leat run: streaming: ..." on standard error, where the weights are neither mapped nor asked to be. */
+/* "leat run: streaming: ..." on standard error; of the other modes only if `always`. */
 void load_say_memory(tools *t, const loaded *l, bool always);
+/* "stats: ..." on standard error: what was read for n_tokens generated in ns, since `before`. */
+void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t n_tokens, uint64_t ns);
 /* Both report on standard error and return TOOLS_FAILED when it did not work; TOOLS_OK otherwise. */
 int load_model(tools *t, loaded *out, const load_options *o);
 /* Stops at Ctrl-C; warns of a context above the model's. */

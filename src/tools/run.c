@@ -203,30 +203,6 @@ static void say_memory(runner *r) {
     tools_err(r->t, "\n");
 }
 
-/* Of the generated tokens. */
-static void say_stats(runner *r) {
-    const leat_stats *a = &r->before;
-    leat_stats b = leat_session_stats(r->l.session);
-    char memory[32];
-    double tokens = (double)MAX(r->n_decoded, 1), wanted, busy_s = (double)(b.busy_ns - a->busy_ns) / 1e9;
-    double bytes = (double)(b.read_bytes - a->read_bytes);
-    uint64_t hits = b.expert_hits - a->expert_hits;
-    wanted = (double)(hits + b.expert_misses - a->expert_misses);
-    tools_err(r->t, "stats: generation %.2f tok/s", per_second(r->n_decoded, r->decode_ns));
-    if (wanted > 0) tools_err(r->t, "; experts in memory %.1f %%", 100.0 * (double)hits / wanted);
-    tools_err(r->t, "; read %.2f MB a token in %.0f reads", bytes / 1e6 / tokens,
-              (double)(b.reads - a->reads) / tokens);
-    if (busy_s > 0) tools_err(r->t, ", %.2f GB/s while reading", bytes / 1e9 / busy_s);
-    if (b.disk_bytes_s > 0) {
-        double bound_s = bytes / b.disk_bytes_s;
-        tools_err(r->t, " of the disk's %.2f; %.0f %% of the disk's bound", b.disk_bytes_s / 1e9,
-                  r->decode_ns ? 100.0 * bound_s * 1e9 / (double)r->decode_ns : 0);
-    }
-    tools_err(r->t, "; stalled %.0f %% of the time; memory %s at its peak\n",
-              r->decode_ns ? 100.0 * (double)(b.stall_ns - a->stall_ns) / (double)r->decode_ns : 0,
-              fmt_bytes(memory, sizeof memory, b.held_peak_bytes));
-}
-
 static void say_end(runner *r, ending why) {
     if (why == END_CONTEXT)
         tools_err(r->t, "leat run: stopped: the context of %d tokens is full (-c sets it)\n",
@@ -235,7 +211,7 @@ static void say_end(runner *r, ending why) {
         if (why != END_CONTEXT) tools_err(r->t, "leat run: stopped: %s\n", ending_text[why]);
         say_memory(r);
     }
-    if (r->o->stats) say_stats(r);
+    if (r->o->stats) load_say_stats(r->t, &r->l, &r->before, r->n_decoded, r->decode_ns);
     tools_err(r->t, "prompt %.1f tok/s, generation %.1f tok/s (%zu and %zu tokens)\n",
               per_second(r->prompt.n, r->prompt_ns), per_second(r->n_decoded, r->decode_ns), r->prompt.n,
               r->n_generated);

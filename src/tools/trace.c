@@ -127,6 +127,7 @@ err_code trace_open(trace *out, const char *path, err *e) {
     if (code) return code;
     size_t rows = text.bytes / 12 + 1; /* "0,0,0,0,0,0\n" */
     size_t bytes = rows * (sizeof(uint16_t) + sizeof(trace_visit)) + TRACE_LAYERS_MAX * 2 * sizeof(uint64_t) + 4096;
+    bytes += rows * sizeof(uint16_t); /* trace_routing */
     code = arena_open(&out->memory, MEM_TOOLS, bytes, e);
     if (!code) {
         reader r = {.t = out, .path = path};
@@ -138,6 +139,23 @@ err_code trace_open(trace *out, const char *path, err *e) {
     tools_text_close(&text);
     if (code) trace_close(out);
     return code;
+}
+
+err_code trace_routing(trace *t, leat_routing *out, err *e) {
+    uint16_t *at = arena_array(&t->memory, t->n_generated * t->n_layer, t->n_used * sizeof *at);
+    size_t row = 0;
+    if (!at) return ERR(e, ERR_MEMORY, "no memory for the routing of %zu tokens", t->n_generated);
+    for (size_t i = 0; i < t->n_visits; i++) {
+        const trace_visit *v = &t->visits[i];
+        if (v->prompt) continue;
+        if (v->layer != row % t->n_layer || v->n != t->n_used)
+            return ERR(e, ERR_FORMAT, "generated token %zu has %zu choices in layer %u, wanted %zu in layer %zu",
+                       row / t->n_layer, v->n, v->layer, t->n_used, row % t->n_layer);
+        memcpy(at + row++ * t->n_used, t->choices + v->first, t->n_used * sizeof *at);
+    }
+    *out = (leat_routing){.experts = at, .n_tokens = (int32_t)(row / t->n_layer), .n_layer = (int32_t)t->n_layer,
+                          .n_used = (int32_t)t->n_used};
+    return ERR_NONE;
 }
 
 void trace_close(trace *t) {

@@ -31,6 +31,9 @@ typedef struct trace {
 } trace;
 
 err_code trace_open(trace *out, const char *path, err *e);
+/* The routing of the generated tokens, as a session takes it; valid while the trace is open. ERR_FORMAT where a token
+ * lacks choices. */
+err_code trace_routing(trace *t, leat_routing *out, err *e);
 void trace_close(trace *t); /* accepts a zeroed one */
 
 #endif

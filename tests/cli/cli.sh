@@ -258,5 +258,10 @@ bad_trace trace-expert 'line 3: the expert is 8, wanted at most 7' "${shape}0,1,
 bad_trace trace-word "line 3: 'x' in column 3" "${shape}0,1,x,0,0,1\n"
 bad_trace trace-many 'line 4: more than the 1 choices' "${shape}0,1,0,0,0,1\n0,1,0,0,1,2\n"
 
+# A bench that follows it, on a model with more experts used; and one on a model of another shape.
+check bench-routing 0 'tg8' 'stats: .*experts in memory [0-9.]+ %; read' "${bench[@]}" -p 0 -n 8 -t 1 --ram 23M --routing "$trace"
+check bench-routing-shape 1 '*' 'routing of 6 tokens, 2 layers, 1 experts used; the model has [0-9]+ layers of 0' \
+    "$leat" bench "$demo" -p 0 -n 8 -t 1 --routing "$trace"
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -220,3 +220,57 @@ TEST(stream_bits_of_dense_layers) {
     s.parts = 2, s.n_layer = 4, s.tied = false;
     same_bits_within(&s, "stream-00001-of-00002.gguf", 3);
 }
+
+/* ---- forced routing --------------------------------------------------------------------------------------- */
+
+/* Logits after some tokens with the experts of `routing`, within `ram` (0: mapped). */
+static void routed(const char *path, uint64_t ram, const leat_routing *routing, float *logits, bool *streams) {
+    leat_model *m;
+    leat_session *s;
+    leat_error e;
+    char how[256];
+    static const int32_t ids[] = {1, 2, 3, 4, 5};
+    CHECK_EQ(leat_model_open(&m, path, &(leat_model_options){.ram_bytes = ram}, &e), LEAT_OK);
+    leat_session_options o = {.n_ctx = 32, .n_threads = 2, .routing = routing};
+    CHECK_MSG(leat_session_open(&s, m, &o, &e) == LEAT_OK, "%s", e.text);
+    CHECK_EQ(leat_feed(s, ids, 3, LEAT_PROMPT, &e), LEAT_OK);
+    for (int i = 3; i < 5; i++) CHECK_EQ(leat_feed(s, ids + i, 1, LEAT_GENERATED, &e), LEAT_OK);
+    memcpy(logits, leat_logits(s), 128 * sizeof *logits);
+    leat_session_memory(s, how, sizeof how);
+    *streams = strncmp(how, "streaming", 9) == 0;
+    /* Three prompt tokens use five experts of layer 0 and four of layer 1; two tokens more three of each. */
+    if (*streams) CHECK_EQ(leat_session_stats(s).expert_hits + leat_session_stats(s).expert_misses, 9 + 12);
+    leat_session_close(s);
+    leat_model_close(m);
+}
+
+TEST(stream_follows_recorded_routing) {
+    tiny_spec spec = tiny_default("qwen3moe");
+    spec.n_expert = 8, spec.n_expert_used = 2, spec.n_ff_expert = 512, spec.type = QUANT_Q8_0;
+    const char *path = test_path(3, "stream-routed.gguf");
+    tiny_write(&spec, path);
+    uint16_t experts[2 * 2 * 3] = {0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 3, 5}; /* three a token, where the model says two */
+    leat_routing routing = {experts, 2, 2, 3};
+    float a[128], b[128], c[128];
+    bool streams;
+    routed(path, 0, &routing, a, &streams);
+    CHECK(!streams);
+    routed(path, (uint64_t)19 << 20, &routing, b, &streams);
+    CHECK(streams && memcmp(a, b, sizeof a) == 0);
+    experts[8] = 5; /* in layer 0: seen by all tokens after */
+    routed(path, 0, &routing, c, &streams);
+    CHECK(memcmp(a, c, sizeof a) != 0);
+    leat_model *m;
+    leat_session *s;
+    leat_error e;
+    CHECK_EQ(leat_model_open(&m, path, NULL, &e), LEAT_OK);
+    experts[11] = 1;
+    CHECK_EQ(leat_session_open(&s, m, &(leat_session_options){.routing = &routing}, &e), LEAT_ARGUMENT);
+    CHECK_STR(e.text, "routing of token 1, layer 1: expert 1 twice, wanted 0 to 7 once each");
+    experts[11] = 8;
+    CHECK_EQ(leat_session_open(&s, m, &(leat_session_options){.routing = &routing}, &e), LEAT_ARGUMENT);
+    routing.n_layer = 3;
+    CHECK_EQ(leat_session_open(&s, m, &(leat_session_options){.routing = &routing}, &e), LEAT_ARGUMENT);
+    CHECK_STR(e.text, "routing of 2 tokens, 3 layers, 3 experts used; the model has 2 layers of 8");
+    leat_model_close(m);
+}
