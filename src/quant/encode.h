@@ -10,13 +10,17 @@
 #ifndef LEAT_ENCODE_H
 #define LEAT_ENCODE_H
 
+#include "quant/encode_affine.h"
 #include "quant/encode_affine_k.h"
 #include "quant/encode_batch.h"
+#include "quant/encode_fit.h"
+#include "quant/encode_fp4.h"
 #include "quant/encode_iq1.h"
 #include "quant/encode_iq2.h"
 #include "quant/encode_iq3.h"
 #include "quant/encode_level_k.h"
 #include "quant/encode_scale.h"
+#include "quant/encode_ternary.h"
 
 /* ---- floats --------------------------------------------------------------------------------------------- */
 
@@ -50,20 +54,6 @@ static void encode_bf16(const float *x, const float *importance, void *blocks, s
     for (; i < n; i++) store_u16(to + 2 * i, bf16_of_f32(x[i]));
 }
 
-/* ---- those to come --------------------------------------------------------------------------------------- */
-
-#define encode_q1_0 NULL
-#define encode_q2_0 NULL
-#define encode_q4_1 NULL
-#define encode_q5_0 NULL
-#define encode_q5_1 NULL
-#define encode_iq4_nl NULL
-#define encode_iq4_xs NULL
-#define encode_tq1_0 NULL
-#define encode_tq2_0 NULL
-#define encode_mxfp4 NULL
-#define encode_nvfp4 NULL
-
 /* ---- the table ------------------------------------------------------------------------------------------ */
 
 #define QUANT_ENCODERS(ROW) \
@@ -71,6 +61,18 @@ static void encode_bf16(const float *x, const float *importance, void *blocks, s
     ROW(f16, F16)           \
     ROW(bf16, BF16)         \
     ROW(f64, F64)           \
+    ROW(q1_0, Q1_0)         \
+    ROW(q2_0, Q2_0)         \
+    ROW(q4_0, Q4_0)         \
+    ROW(q4_1, Q4_1)         \
+    ROW(q5_0, Q5_0)         \
+    ROW(q5_1, Q5_1)         \
+    ROW(q8_0, Q8_0)         \
+    ROW(q2_k, Q2_K)         \
+    ROW(q3_k, Q3_K)         \
+    ROW(q4_k, Q4_K)         \
+    ROW(q5_k, Q5_K)         \
+    ROW(q6_k, Q6_K)         \
     ROW(iq1_s, IQ1_S)       \
     ROW(iq1_m, IQ1_M)       \
     ROW(iq2_xxs, IQ2_XXS)   \
@@ -78,12 +80,11 @@ static void encode_bf16(const float *x, const float *importance, void *blocks, s
     ROW(iq2_s, IQ2_S)       \
     ROW(iq3_xxs, IQ3_XXS)   \
     ROW(iq3_s, IQ3_S)       \
-    ROW(q8_0, Q8_0)         \
-    ROW(q4_0, Q4_0)         \
-    ROW(q4_k, Q4_K)         \
-    ROW(q5_k, Q5_K)         \
-    ROW(q2_k, Q2_K)         \
-    ROW(q6_k, Q6_K)         \
-    ROW(q3_k, Q3_K)
+    ROW(iq4_nl, IQ4_NL)     \
+    ROW(iq4_xs, IQ4_XS)     \
+    ROW(tq1_0, TQ1_0)       \
+    ROW(tq2_0, TQ2_0)       \
+    ROW(mxfp4, MXFP4)       \
+    ROW(nvfp4, NVFP4)
 
 #endif

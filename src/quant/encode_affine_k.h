@@ -8,14 +8,12 @@
 #ifndef LEAT_ENCODE_AFFINE_K_H
 #define LEAT_ENCODE_AFFINE_K_H
 
-#include "quant/encode_batch.h"
+#include "quant/encode_affine.h"
 
 typedef struct affine_kind {
-    float high;          /* of q */
-    float level_high;    /* of ls and lm */
-    size_t len;          /* weights a group */
-    float from, step;    /* the first fits take the range of a group to high + from, high + from + step ... */
-    size_t n_fits;
+    span_kind fit;
+    float level_high; /* of ls and lm                                        */
+    int reach;        /* how many levels off the first fits are tried at first */
 } affine_kind;
 
 typedef struct affine {
@@ -29,73 +27,6 @@ typedef struct affine {
     _Alignas(64) float sums[5][BATCH_GROUPS];   /* for d and dm */
     int32_t half_d[BATCH_GROUPS], half_dm[BATCH_GROUPS];
 } affine;
-
-/* ---- the first fit ---------------------------------------------------------------------------------------- */
-
-#define FITS_AT_ONCE 2
-
-/* Sums over each group of w q, w q q and w q x, for several roundings at once: that hides most of the waiting. */
-typedef struct fit_sums {
-    vf q[FITS_AT_ONCE], qq[FITS_AT_ONCE], xq[FITS_AT_ONCE];
-} fit_sums;
-
-static inline void affine_sum_fits(fit_sums *s, const batch *b, size_t l, vf low, const vf inverse[], vf high) {
-    *s = (fit_sums){0};
-    for (size_t i = 0; i < b->len; i++) {
-        vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
-        EACH_OF(k, FITS_AT_ONCE) {
-            vf q = vf_round(vf_min((x - low) * inverse[k], high)), wq = w * q;
-            s->q[k] += wq;
-            s->qq[k] += wq * q;
-            s->xq[k] += wq * x;
-        }
-    }
-}
-
-static void affine_fit(affine *a, const batch *b) {
-    const affine_kind *kind = a->kind;
-    EACH_LANE(l) {
-        vf low = {0}, high = vf_all(-F32_MAX), sw = {0}, sx = {0}, sxx = {0};
-        for (size_t i = 0; i < b->len; i++) {
-            vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
-            low = vf_min(x, low);
-            high = vf_max(x, high);
-            sw += w;
-            sx += w * x;
-            sxx += w * x * x;
-        }
-        vf_store(&a->sum_w[l], sw);
-        vf_store(&a->sum_xx[l], sxx);
-        /* All weights at one offset, and none where they are not below zero. */
-        vf mean = scale_inverse(sw) * sx, best_scale = {0}, best_offset = vf_max(-mean, vf_all(0.0f));
-        vf most = -best_offset * sx, best_q = {0};
-        vf per_range = scale_inverse(high - low);
-        for (size_t at = 0; at < kind->n_fits; at += FITS_AT_ONCE) {
-            vf inverse[FITS_AT_ONCE];
-            fit_sums s;
-            EACH_OF(k, FITS_AT_ONCE)
-                inverse[k] = per_range * (kind->high + kind->from + kind->step * (float)(at + k));
-            affine_sum_fits(&s, b, l, low, inverse, vf_all(kind->high));
-            EACH_OF(k, FITS_AT_ONCE) {
-                vf det = sw * s.qq[k] - s.q[k] * s.q[k], per_det = vf_where(det > 0.0f, 1.0f / det);
-                vf scale = (sw * s.xq[k] - sx * s.q[k]) * per_det, offset = (s.q[k] * s.xq[k] - s.qq[k] * sx) * per_det;
-                vi below = offset < 0.0f;
-                scale = vf_pick(below, s.xq[k] * scale_inverse(s.qq[k]), scale);
-                offset = vf_where(~below, offset);
-                vf gain = scale * s.xq[k] - offset * sx;
-                vi better = (gain > most) & (scale > 0.0f);
-                most = vf_pick(better, gain, most);
-                best_scale = vf_pick(better, scale, best_scale);
-                best_offset = vf_pick(better, offset, best_offset);
-                best_q = vf_pick(better, s.q[k], best_q);
-            }
-        }
-        vf_store(&a->scale[l], best_scale);
-        vf_store(&a->offset[l], best_offset);
-        vf_store(&a->mean_x[l], mean);
-        vf_store(&a->mean_q[l], best_q * scale_inverse(sw));
-    }
-}
 
 /* ---- pairs ------------------------------------------------------------------------------------------------ */
 
@@ -114,7 +45,7 @@ static inline void affine_errors(vf error[3], const batch *b, size_t l, vf scale
 }
 
 static void affine_try(affine *a, const batch *b, int reach) {
-    vf top = vf_all(a->kind->level_high), high = vf_all(a->kind->high);
+    vf top = vf_all(a->kind->level_high), high = vf_all(a->kind->fit.high);
     EACH_LANE(l) {
         vf d = vf_load(&a->d[l]), dm = vf_load(&a->dm[l]), per_dm = scale_inverse(dm);
         vf ls = vf_load(&a->ls[l]), best_ls = ls, best_lm = vf_load(&a->lm[l]), least = vf_load(&a->error[l]);
@@ -159,7 +90,7 @@ static void affine_store_d(affine *a, const batch *b) {
 
 /* What least squares over the block needs: with x = d (ls q) - dm lm. Also the mean q of each group. */
 static void affine_sums(affine *a, const batch *b) {
-    vf high = vf_all(a->kind->high);
+    vf high = vf_all(a->kind->fit.high);
     EACH_LANE(l) {
         vf ls = vf_load(&a->ls[l]), lm = vf_load(&a->lm[l]), scale = ls * vf_load(&a->d[l]);
         vf offset = lm * vf_load(&a->dm[l]), inverse = scale_inverse(scale);
@@ -204,7 +135,15 @@ static void affine_refit(affine *a, const batch *b) {
 }
 
 static void affine_start(affine *a, const batch *b) {
-    affine_fit(a, b);
+    EACH_LANE(l) {
+        span s = span_fit(&a->kind->fit, b, l);
+        vf_store(&a->scale[l], s.scale);
+        vf_store(&a->offset[l], vf_max(-s.base, vf_all(0.0f)));
+        vf_store(&a->mean_q[l], s.mean_q);
+        vf_store(&a->mean_x[l], s.mean_x);
+        vf_store(&a->sum_w[l], s.sum_w);
+        vf_store(&a->sum_xx[l], s.sum_xx);
+    }
     memcpy(a->d, a->scale, sizeof a->d);
     memcpy(a->dm, a->offset, sizeof a->dm);
     batch_share_max(a->d, a->n_groups);
@@ -228,7 +167,7 @@ static void affine_start(affine *a, const batch *b) {
 
 static void affine_search(affine *a, const batch *b) {
     affine_start(a, b);
-    affine_try(a, b, 2);
+    affine_try(a, b, a->kind->reach);
     for (int round = 0; round < AFFINE_ROUNDS; round++) {
         affine kept = *a;
         affine_refit(a, b);
@@ -249,15 +188,10 @@ static void affine_search(affine *a, const batch *b) {
 /* The block's integers in their own order, from its first group on. */
 static void affine_round(const affine *a, size_t first, const float *x, int8_t q[256]) {
     float d = f32_of_f16((uint16_t)a->half_d[first]), dm = f32_of_f16((uint16_t)a->half_dm[first]);
-    size_t len = a->kind->len;
-    vf high = vf_all(a->kind->high);
-    for (size_t g = 0; g < a->n_groups; g++) {
-        float inverse = inverse_of(d * a->ls[first + g]), offset = dm * a->lm[first + g];
-        for (size_t i = len * g; i < len * (g + 1); i += ENCODE_LANES) {
-            vf v = vf_max(vf_min((vf_load(x + i) + offset) * inverse, high), vf_all(0.0f));
-            vi_store_bytes(q + i, vi_round(v));
-        }
-    }
+    size_t len = a->kind->fit.len;
+    for (size_t g = 0; g < a->n_groups; g++)
+        round_group_from(x + len * g, len, dm * a->lm[first + g], inverse_of(d * a->ls[first + g]), a->kind->fit.high,
+                         q + len * g);
 }
 
 /* Eight scales and eight offsets of six bits in twelve bytes: quant_six_bits turned around. */
@@ -271,17 +205,21 @@ static inline void pack_six_bits(uint8_t *to, const float ls[8], const float lm[
 }
 
 static void affine_load(affine *a, batch *b, const float *x, const float *importance, size_t n) {
-    batch_load(b, x, importance, n, a->kind->len, a->n_groups);
+    batch_load(b, x, importance, n, a->kind->fit.len, a->n_groups);
     affine_search(a, b);
 }
 
 static void encode_q4_k(const float *x, const float *importance, void *blocks, size_t n) {
-    static const affine_kind kind = {.high = 15, .level_high = 63, .len = 32, .from = -2.8f, .step = 0.4f,
-                                     .n_fits = 12};
+    static const affine_kind kinds[2] = {
+        {.fit = {.high = 15, .len = 32, .from = -1.2f, .step = 0.4f, .n_fits = 8, .n_anchors = 3},
+         .level_high = 63, .reach = 1},
+        {.fit = {.high = 15, .len = 32, .from = -1.2f, .step = 0.6f, .n_fits = 10, .n_anchors = 3},
+         .level_high = 63, .reach = 2},
+    };
     uint8_t *to = blocks;
     int8_t q[256];
     batch b;
-    affine a = {.kind = &kind, .n_groups = 8};
+    affine a = {.kind = &kinds[importance != NULL], .n_groups = 8};
     for (size_t at = 0; at < n; at += 512) {
         size_t len = MIN(n - at, 512);
         affine_load(&a, &b, x + at, importance ? importance + at : NULL, len);
@@ -298,12 +236,16 @@ static void encode_q4_k(const float *x, const float *importance, void *blocks, s
 }
 
 static void encode_q5_k(const float *x, const float *importance, void *blocks, size_t n) {
-    static const affine_kind kind = {.high = 31, .level_high = 63, .len = 32, .from = -2.8f, .step = 0.4f,
-                                     .n_fits = 12};
+    static const affine_kind kinds[2] = {
+        {.fit = {.high = 31, .len = 32, .from = -2.8f, .step = 0.4f, .n_fits = 12, .n_anchors = 2},
+         .level_high = 63, .reach = 1},
+        {.fit = {.high = 31, .len = 32, .from = -2.8f, .step = 0.4f, .n_fits = 12, .n_anchors = 2},
+         .level_high = 63, .reach = 2},
+    };
     uint8_t *to = blocks;
     int8_t q[256];
     batch b;
-    affine a = {.kind = &kind, .n_groups = 8};
+    affine a = {.kind = &kinds[importance != NULL], .n_groups = 8};
     for (size_t at = 0; at < n; at += 512) {
         size_t len = MIN(n - at, 512);
         affine_load(&a, &b, x + at, importance ? importance + at : NULL, len);
@@ -324,20 +266,21 @@ static void encode_q5_k(const float *x, const float *importance, void *blocks, s
 }
 
 static void encode_q2_k(const float *x, const float *importance, void *blocks, size_t n) {
-    static const affine_kind kind = {.high = 3, .level_high = 15, .len = 16, .from = -1.0f, .step = 0.1f, .n_fits = 16};
+    static const affine_kind kinds[2] = {
+        {.fit = {.high = 3, .len = 16, .from = -0.6f, .step = 0.3f, .n_fits = 8, .n_anchors = 3},
+         .level_high = 15, .reach = 1},
+        {.fit = {.high = 3, .len = 16, .from = -0.6f, .step = 0.4f, .n_fits = 12, .n_anchors = 3},
+         .level_high = 15, .reach = 2},
+    };
     uint8_t *to = blocks;
     int8_t q[256];
     batch b;
-    affine a = {.kind = &kind, .n_groups = 16};
+    affine a = {.kind = &kinds[importance != NULL], .n_groups = 16};
     for (size_t at = 0; at < n; at += 256, to += 84) {
         affine_load(&a, &b, x + at, importance ? importance + at : NULL, 256);
         affine_round(&a, 0, x + at, q);
         for (size_t g = 0; g < 16; g++) to[g] = (uint8_t)((uint32_t)a.ls[g] | (uint32_t)a.lm[g] << 4);
-        for (size_t half = 0; half < 2; half++)
-            for (size_t i = 0; i < 32; i++) {
-                const int8_t *from = q + 128 * half + i;
-                to[16 + 32 * half + i] = (uint8_t)(from[0] | from[32] << 2 | from[64] << 4 | from[96] << 6);
-            }
+        for (size_t half = 0; half < 2; half++) pack_pairs(to + 16 + 32 * half, q + 128 * half);
         store_u16(to + 80, (uint16_t)a.half_d[0]);
         store_u16(to + 82, (uint16_t)a.half_dm[0]);
     }

@@ -11,7 +11,7 @@
 #include "base/base.h"
 
 #define BATCH_GROUPS 16
-#define BATCH_LEN_MAX 32
+#define BATCH_LEN_MAX 64
 /* A short loop over vectors that should be registers, not an array in memory. */
 #define EACH_OF(k, n) _Pragma("GCC unroll 4") for (size_t k = 0; k < (n); k++)
 #define EACH_LANE(l) for (size_t l = 0; l < BATCH_GROUPS; l += ENCODE_LANES)
@@ -133,17 +133,6 @@ static inline float block_sum(const float *v, size_t n) {
     v4 sum = v4_load(v);
     for (size_t i = 4; i < n; i += 4) sum += v4_load(v + i);
     return (sum[0] + sum[2]) + (sum[1] + sum[3]);
-}
-
-/* ---- output --------------------------------------------------------------------------------------------- */
-
-/* The n weights of a group as integers from low to high, in their own order. n is a multiple of 16. */
-static inline void round_group(const float *x, size_t n, float inverse, float low, float high, float plus, int8_t *q) {
-    vf lo = vf_all(low), hi = vf_all(high);
-    for (size_t i = 0; i < n; i += ENCODE_LANES) {
-        vf v = vf_max(vf_min(vf_load(x + i) * inverse, hi), lo);
-        vi_store_bytes(q + i, vi_round(v + plus));
-    }
 }
 
 #endif

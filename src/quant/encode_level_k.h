@@ -7,23 +7,18 @@
 #ifndef LEAT_ENCODE_LEVEL_K_H
 #define LEAT_ENCODE_LEVEL_K_H
 
-#include "quant/encode_batch.h"
+#include "quant/encode_fit.h"
 
 typedef struct level_kind {
-    float low, high;     /* of q                                                                     */
+    scale_kind fit;
     float level_low, level_high;
-    size_t len;          /* weights a group                                                          */
-    float from, step;    /* first fits: the group's peak comes to from, from + step ... and to the   */
-    size_t n_fits;       /* opposite of these, less the one that the positive side lacks             */
-    size_t n_sides;      /* 1 where the integers are so many that the sign of the scale hardly matters */
-    int reach;           /* how many levels off the first fit are tried                              */
+    int reach; /* how many levels off the first fits are tried */
 } level_kind;
 
 typedef struct level {
     const level_kind *kind;
     size_t n_groups; /* of a block */
-    _Alignas(64) float scale[2][BATCH_GROUPS]; /* the first fits: peak to the negative, to the positive side */
-    _Alignas(64) float gain[2][BATCH_GROUPS];
+    _Alignas(64) float scale[2][BATCH_GROUPS], gain[2][BATCH_GROUPS]; /* the first fits, of each side */
     _Alignas(64) float d[BATCH_GROUPS];        /* of the block, repeated; in units of the batch */
     _Alignas(64) float ls[BATCH_GROUPS], error[BATCH_GROUPS];
     _Alignas(64) float sums[2][BATCH_GROUPS];  /* for d */
@@ -31,51 +26,19 @@ typedef struct level {
     int32_t half_d[BATCH_GROUPS];
 } level;
 
-/* ---- the first fit ---------------------------------------------------------------------------------------- */
-
-#define LEVEL_FITS_AT_ONCE 4
-
-static inline void level_fit_side(level *a, const batch *b, size_t l, size_t side) {
-    const level_kind *kind = a->kind;
-    vf per_peak = scale_inverse(vf_load(&b->peak[l])), most = {0}, scale = {0};
-    vf low = vf_all(kind->low), high = vf_all(kind->high);
-    for (size_t at = 0; at < kind->n_fits; at += LEVEL_FITS_AT_ONCE) {
-        vf inverse[LEVEL_FITS_AT_ONCE], xq[LEVEL_FITS_AT_ONCE] = {{0}}, qq[LEVEL_FITS_AT_ONCE] = {{0}};
-        EACH_OF(k, LEVEL_FITS_AT_ONCE) {
-            float to = kind->from + kind->step * (float)(at + k);
-            inverse[k] = per_peak * (side ? -1.0f - to : to);
-        }
-        for (size_t i = 0; i < b->len; i++) {
-            vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
-            EACH_OF(k, LEVEL_FITS_AT_ONCE) {
-                vf q = vf_round(vf_max(vf_min(x * inverse[k], high), low)), wq = w * q;
-                xq[k] += wq * x;
-                qq[k] += wq * q;
-            }
-        }
-        EACH_OF(k, LEVEL_FITS_AT_ONCE) {
-            vf s = vf_where(qq[k] > 0.0f, xq[k] / qq[k]), gain = s * xq[k];
-            vi better = gain > most;
-            most = vf_pick(better, gain, most);
-            scale = vf_pick(better, s, scale);
-        }
-    }
-    vf_store(&a->scale[side][l], scale);
-    vf_store(&a->gain[side][l], most);
-}
-
 /* ---- levels ------------------------------------------------------------------------------------------------ */
 
 #define LEVELS_AT_ONCE 3
 
 /* The weighted squared errors of the groups with scales, not 0, rounded to. */
-static inline void level_errors(vf error[], const level_kind *kind, const batch *b, size_t l, const vf scale[]) {
+INLINE void level_errors(rounding to, vf error[], const scale_kind *kind, const batch *b, size_t l,
+                         const vf scale[]) {
     vf inverse[LEVELS_AT_ONCE], sums[LEVELS_AT_ONCE] = {{0}}, low = vf_all(kind->low), high = vf_all(kind->high);
     EACH_OF(k, LEVELS_AT_ONCE) inverse[k] = scale_inverse(scale[k]);
     for (size_t i = 0; i < b->len; i++) {
         vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
         EACH_OF(k, LEVELS_AT_ONCE) {
-            vf v = x * inverse[k], r = v - vf_round(vf_max(vf_min(v, high), low));
+            vf v = x * inverse[k], r = v - round_to(to, v, low, high);
             sums[k] += w * r * r;
         }
     }
@@ -92,7 +55,8 @@ static inline void level_try(level *a, const batch *b, size_t l, vf from, int re
             new_ls[k] = vf_max(vf_min(from + (float)(ds + (int)k), high), low);
             scale[k] = d * new_ls[k];
         }
-        level_errors(error, a->kind, b, l, scale);
+        if (a->kind->fit.to == ROUND_IQ4) level_errors(ROUND_IQ4, error, &a->kind->fit, b, l, scale);
+        else level_errors(ROUND_EVENLY, error, &a->kind->fit, b, l, scale);
         EACH_OF(k, LEVELS_AT_ONCE) {
             vf e = vf_pick(scale[k] == 0.0f, vf_load(&a->none[l]), error[k]);
             vi better = e < least;
@@ -116,12 +80,16 @@ static void level_store_d(level *a, const batch *b) {
 /* The largest scale of the block becomes the lowest level, which is one more than the highest. */
 static void level_start(level *a, const batch *b) {
     EACH_LANE(l) {
-        for (size_t side = 0; side < a->kind->n_sides; side++) level_fit_side(a, b, l, side);
+        for (size_t side = 0; side < a->kind->fit.n_sides; side++) {
+            fit f = fit_side(&a->kind->fit, b, l, side);
+            vf_store(&a->scale[side][l], f.scale);
+            vf_store(&a->gain[side][l], f.gain);
+        }
     }
     for (size_t at = 0; at < BATCH_GROUPS; at += a->n_groups) {
         float largest = 0;
         for (size_t g = at; g < at + a->n_groups; g++) {
-            float scale = a->scale[a->kind->n_sides > 1 && a->gain[1][g] > a->gain[0][g]][g];
+            float scale = a->scale[a->kind->fit.n_sides > 1 && a->gain[1][g] > a->gain[0][g]][g];
             if (scale * scale > largest * largest) largest = scale;
         }
         for (size_t g = at; g < at + a->n_groups; g++) a->d[g] = largest / a->kind->level_low;
@@ -136,18 +104,18 @@ static void level_start(level *a, const batch *b) {
         vf_store(&a->none[l], sum);
         vf per_d = scale_inverse(vf_load(&a->d[l]));
         vf_store(&a->error[l], vf_all(F32_MAX));
-        for (size_t side = 0; side < a->kind->n_sides; side++)
+        for (size_t side = 0; side < a->kind->fit.n_sides; side++)
             level_try(a, b, l, vf_round(vf_load(&a->scale[side][l]) * per_d), a->kind->reach);
     }
 }
 
 /* d by least squares over the block for the integers as they are. */
 static void level_refit(level *a, const batch *b) {
-    vf low = vf_all(a->kind->low), high = vf_all(a->kind->high);
+    vf low = vf_all(a->kind->fit.low), high = vf_all(a->kind->fit.high);
     EACH_LANE(l) {
         vf ls = vf_load(&a->ls[l]), inverse = scale_inverse(ls * vf_load(&a->d[l])), xq = {0}, qq = {0};
         for (size_t i = 0; i < b->len; i++) {
-            vf x = vf_load(&b->x[i][l]), q = vf_round(vf_max(vf_min(x * inverse, high), low));
+            vf x = vf_load(&b->x[i][l]), q = round_to(a->kind->fit.to, x * inverse, low, high);
             vf wq = vf_load(&b->w[i][l]) * q;
             xq += wq * x;
             qq += wq * q;
@@ -185,7 +153,7 @@ static void level_search(level *a, const batch *b) {
 }
 
 static void level_load(level *a, batch *b, const float *x, const float *importance, size_t n) {
-    batch_load(b, x, importance, n, a->kind->len, a->n_groups);
+    batch_load(b, x, importance, n, a->kind->fit.len, a->n_groups);
     level_search(a, b);
 }
 
@@ -194,15 +162,18 @@ static void level_load(level *a, batch *b, const float *x, const float *importan
 /* The integers of a block less the lowest of them, in their own order. */
 static void level_round(const level *a, size_t first, const float *x, int8_t q[256]) {
     float d = f32_of_f16((uint16_t)a->half_d[first]);
-    size_t len = a->kind->len;
-    for (size_t g = 0; g < a->n_groups; g++)
-        round_group(x + len * g, len, inverse_of(d * a->ls[first + g]), a->kind->low, a->kind->high, -a->kind->low,
-                    q + len * g);
+    const scale_kind *kind = &a->kind->fit;
+    for (size_t g = 0, len = kind->len; g < a->n_groups; g++) {
+        float inverse = inverse_of(d * a->ls[first + g]);
+        if (kind->to == ROUND_IQ4) round_group_iq4(x + len * g, len, inverse, q + len * g);
+        else round_group(x + len * g, len, inverse, kind->low, kind->high, -kind->low, q + len * g);
+    }
 }
 
 static void encode_q6_k(const float *x, const float *importance, void *blocks, size_t n) {
-    static const level_kind kind = {.low = -32, .high = 31, .level_low = -128, .level_high = 127, .len = 16,
-                                    .from = -33, .step = 1, .n_fits = 8, .n_sides = 1, .reach = 4};
+    static const level_kind kind = {.fit = {.to = ROUND_EVENLY, .low = -32, .high = 31, .len = 16, .from = -33,
+                                            .step = 1, .n_fits = 8, .n_sides = 1},
+                                    .level_low = -128, .level_high = 127, .reach = 4};
     uint8_t *to = blocks;
     int8_t q[256];
     batch b;
@@ -224,8 +195,9 @@ static void encode_q6_k(const float *x, const float *importance, void *blocks, s
 }
 
 static void encode_q3_k(const float *x, const float *importance, void *blocks, size_t n) {
-    static const level_kind kind = {.low = -4, .high = 3, .level_low = -32, .level_high = 31, .len = 16,
-                                    .from = -7, .step = 0.5f, .n_fits = 8, .n_sides = 2, .reach = 4};
+    static const level_kind kind = {.fit = {.to = ROUND_EVENLY, .low = -4, .high = 3, .len = 16, .from = -7,
+                                            .step = 0.5f, .n_fits = 8, .n_sides = 2},
+                                    .level_low = -32, .level_high = 31, .reach = 4};
     uint8_t *to = blocks;
     int8_t q[256];
     batch b;
@@ -238,12 +210,7 @@ static void encode_q3_k(const float *x, const float *importance, void *blocks, s
             for (size_t k = 0; k < 8; k++) third |= (uint32_t)(q[32 * k + i] >> 2) << k;
             to[i] = (uint8_t)third;
         }
-        for (size_t half = 0; half < 2; half++)
-            for (size_t i = 0; i < 32; i++) {
-                const int8_t *from = q + 128 * half + i;
-                to[32 + 32 * half + i] =
-                    (uint8_t)((from[0] & 3) | (from[32] & 3) << 2 | (from[64] & 3) << 4 | (from[96] & 3) << 6);
-            }
+        for (size_t half = 0; half < 2; half++) pack_pairs(to + 32 + 32 * half, q + 128 * half);
         uint32_t ls[16], high[4] = {0};
         for (size_t g = 0; g < 16; g++) {
             ls[g] = (uint32_t)((int32_t)a.ls[g] + 32);
@@ -252,6 +219,33 @@ static void encode_q3_k(const float *x, const float *importance, void *blocks, s
         for (size_t g = 0; g < 8; g++) to[96 + g] = (uint8_t)((ls[g] & 15) | (ls[g + 8] & 15) << 4);
         for (size_t g = 0; g < 4; g++) to[104 + g] = (uint8_t)high[g];
         store_u16(to + 108, (uint16_t)a.half_d[0]);
+    }
+}
+
+static void encode_iq4_xs(const float *x, const float *importance, void *blocks, size_t n) {
+    static const level_kind kind = {.fit = {.to = ROUND_IQ4, .low = -127, .high = 113, .len = 32, .from = -150,
+                                            .step = 6, .n_fits = 8, .n_sides = 2},
+                                    .level_low = -32, .level_high = 31, .reach = 1};
+    uint8_t *to = blocks;
+    int8_t q[256];
+    batch b;
+    level a = {.kind = &kind, .n_groups = 8};
+    for (size_t at = 0; at < n; at += 512) {
+        size_t n_here = MIN(n - at, 512);
+        level_load(&a, &b, x + at, importance ? importance + at : NULL, n_here);
+        for (size_t g = 0; g < n_here / 32; g += 8, to += 136) {
+            uint32_t low = 0, high = 0;
+            level_round(&a, g, x + at + 32 * g, q);
+            for (size_t k = 0; k < 8; k++) {
+                uint32_t ls = (uint32_t)((int32_t)a.ls[g + k] + 32);
+                low |= (ls & 15) << 4 * k;
+                high |= ls >> 4 << 2 * k;
+                pack_nibbles(to + 8 + 16 * k, q + 32 * k);
+            }
+            store_u16(to, (uint16_t)a.half_d[g]);
+            store_u16(to + 2, (uint16_t)high);
+            store_u32(to + 4, low);
+        }
     }
 }
 

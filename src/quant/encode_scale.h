@@ -7,7 +7,7 @@
 #ifndef LEAT_ENCODE_SCALE_H
 #define LEAT_ENCODE_SCALE_H
 
-#include "quant/encode_batch.h"
+#include "quant/encode_fit.h"
 
 /* ---- Q8_0 --------------------------------------------------------------------------------------------- */
 
@@ -64,57 +64,108 @@ static void encode_q8_0(const float *x, const float *importance, void *blocks, s
 
 /* ---- the others --------------------------------------------------------------------------------------- */
 
-/* Which scales to try: those that take the peak of a group to from, from + step ... */
-typedef struct scale_tries {
-    float low, high; /* the integers */
-    float from, step;
-    size_t n;
-} scale_tries;
+typedef void write_block(uint8_t *to, const float *x, float inverse);
 
-/* The best scale of each lane as a half. For given integers q the best scale is sum(w x q) / sum(w q q), and leaves
- * sum(w x x) - sum(w x q)^2 / sum(w q q): the larger the quotient the better. */
-static void search_scale(const batch *b, const scale_tries *s, int32_t scales[BATCH_GROUPS]) {
-    EACH_LANE(l) {
-        vf peak = vf_load(&b->peak[l]), best = {0}, scale = {0};
-        vf per_peak = scale_inverse(peak);
-        for (size_t k = 0; k < s->n; k++) {
-            vf inverse = per_peak * (s->from + s->step * (float)k), xq = {0}, qq = {0};
-            for (size_t i = 0; i < b->len; i++) {
-                vf v = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
-                vf q = vf_round(vf_min(vf_max(v * inverse, vf_all(s->low)), vf_all(s->high))), wq = w * q;
-                xq += wq * v;
-                qq += wq * q;
-            }
-            vf d = vf_where(qq > 0.0f, xq / qq), gain = d * xq;
-            vi better = gain > best;
-            best = vf_pick(better, gain, best);
-            scale = vf_pick(better, d, scale);
+/* Blocks with a half in front, each a group. kinds: without and with importance, which makes other roundings worth a
+ * try, since it may be that the peak does not matter. */
+static void encode_scaled(const scale_kind kinds[2], write_block *write, size_t bytes, const float *x,
+                          const float *importance, uint8_t *to, size_t n) {
+    batch b;
+    int32_t halves[BATCH_GROUPS];
+    const scale_kind *kind = &kinds[importance != NULL];
+    size_t step = kind->len * BATCH_GROUPS;
+    for (size_t at = 0; at < n; at += step) {
+        size_t n_here = MIN(n - at, step);
+        batch_load(&b, x + at, importance ? importance + at : NULL, n_here, kind->len, 1);
+        fit_halves(kind, &b, halves);
+        for (size_t g = 0; g < n_here / kind->len; g++, to += bytes) {
+            store_u16(to, (uint16_t)halves[g]);
+            write(to + 2, x + at + kind->len * g, inverse_of(f32_of_f16((uint16_t)halves[g])));
         }
-        vi half = scale_half(scale * vf_load(&b->unit[l]));
-        memcpy(&scales[l], &half, sizeof half);
     }
 }
 
-/* 32 nibbles to 16 bytes: weights 0..15 low. */
-static inline void pack_nibbles(uint8_t *to, const int8_t q[32]) {
-    for (size_t i = 0; i < 16; i++) to[i] = (uint8_t)(q[i] | q[i + 16] << 4);
+static void write_q4_0(uint8_t *to, const float *x, float inverse) {
+    int8_t q[32];
+    round_group(x, 32, inverse, -8, 7, 8, q);
+    pack_nibbles(to, q);
 }
 
 static void encode_q4_0(const float *x, const float *importance, void *blocks, size_t n) {
-    static const scale_tries tries = {.low = -8, .high = 7, .from = -9.2f, .step = 0.1f, .n = 32};
+    static const scale_kind kinds[2] = {
+        {.to = ROUND_EVENLY, .low = -8, .high = 7, .len = 32, .from = -9.2f, .step = 0.2f, .n_fits = 16, .n_sides = 1},
+        {.to = ROUND_EVENLY, .low = -8, .high = 7, .len = 32, .from = -12, .step = 0.4f, .n_fits = 16, .n_sides = 2},
+    };
+    encode_scaled(kinds, write_q4_0, 18, x, importance, blocks, n);
+}
+
+static void write_q5_0(uint8_t *to, const float *x, float inverse) {
+    int8_t q[32];
+    round_group(x, 32, inverse, -16, 15, 16, q);
+    pack_five_bits(to, q);
+}
+
+static void encode_q5_0(const float *x, const float *importance, void *blocks, size_t n) {
+    static const scale_kind kinds[2] = {
+        {.to = ROUND_EVENLY, .low = -16, .high = 15, .len = 32, .from = -17, .step = 0.2f, .n_fits = 16, .n_sides = 1},
+        {.to = ROUND_EVENLY, .low = -16, .high = 15, .len = 32, .from = -20, .step = 0.4f, .n_fits = 16, .n_sides = 2},
+    };
+    encode_scaled(kinds, write_q5_0, 22, x, importance, blocks, n);
+}
+
+static void write_iq4_nl(uint8_t *to, const float *x, float inverse) {
+    int8_t q[32];
+    round_group_iq4(x, 32, inverse, q);
+    pack_nibbles(to, q);
+}
+
+static void encode_iq4_nl(const float *x, const float *importance, void *blocks, size_t n) {
+    static const scale_kind kinds[2] = {
+        {.to = ROUND_IQ4, .low = -127, .high = 113, .len = 32, .from = -150, .step = 4, .n_fits = 12, .n_sides = 2},
+        {.to = ROUND_IQ4, .low = -127, .high = 113, .len = 32, .from = -190, .step = 8, .n_fits = 12, .n_sides = 2},
+    };
+    encode_scaled(kinds, write_iq4_nl, 18, x, importance, blocks, n);
+}
+
+static void write_q2_0(uint8_t *to, const float *x, float inverse) {
+    int8_t q[64];
+    round_group(x, 64, inverse, -1, 2, 1, q);
+    for (size_t i = 0; i < 16; i++)
+        to[i] = (uint8_t)(q[4 * i] | q[4 * i + 1] << 2 | q[4 * i + 2] << 4 | q[4 * i + 3] << 6);
+}
+
+/* The low side is the shorter one here. */
+static void encode_q2_0(const float *x, const float *importance, void *blocks, size_t n) {
+    static const scale_kind kinds[2] = {
+        {.to = ROUND_EVENLY, .low = -1, .high = 2, .len = 64, .from = -3.2f, .step = 0.2f, .n_fits = 16, .n_sides = 2},
+        {.to = ROUND_EVENLY, .low = -1, .high = 2, .len = 64, .from = -6, .step = 0.25f, .n_fits = 24, .n_sides = 2},
+    };
+    encode_scaled(kinds, write_q2_0, 18, x, importance, blocks, n);
+}
+
+/* Signs and one scale: the best is the weighted mean of the magnitudes. */
+static void encode_q1_0(const float *x, const float *importance, void *blocks, size_t n) {
     uint8_t *to = blocks;
     batch b;
-    int32_t scales[BATCH_GROUPS];
-    int8_t q[32];
-    for (size_t at = 0; at < n; at += 32 * BATCH_GROUPS) {
-        size_t len = MIN(n - at, 32 * BATCH_GROUPS);
-        batch_load(&b, x + at, importance ? importance + at : NULL, len, 32, 1);
-        search_scale(&b, &tries, scales);
-        for (size_t g = 0; g < len / 32; g++, to += 18) {
-            store_u16(to, (uint16_t)scales[g]);
-            float inverse = inverse_of(f32_of_f16((uint16_t)scales[g]));
-            round_group(x + at + 32 * g, 32, inverse, -8, 7, 8, q);
-            pack_nibbles(to + 2, q);
+    for (size_t at = 0; at < n; at += 128, to += 18) {
+        _Alignas(64) float xw[BATCH_GROUPS], sw[BATCH_GROUPS];
+        batch_load(&b, x + at, importance ? importance + at : NULL, 128, 8, BATCH_GROUPS);
+        EACH_LANE(l) {
+            vf sum = {0}, sum_w = {0};
+            for (size_t i = 0; i < 8; i++) {
+                vf w = vf_load(&b.w[i][l]);
+                sum += w * vf_abs(vf_load(&b.x[i][l]));
+                sum_w += w;
+            }
+            vf_store(&xw[l], sum);
+            vf_store(&sw[l], sum_w);
+        }
+        float scale = block_sum(xw, BATCH_GROUPS) / block_sum(sw, BATCH_GROUPS) * b.unit[0];
+        store_u16(to, f16_of_f32(MIN(scale, 65504.0f)));
+        for (size_t i = 0; i < 16; i++) {
+            uint32_t bits = 0;
+            for (size_t k = 0; k < 8; k++) bits |= (uint32_t)(x[at + 8 * i + k] >= 0) << k;
+            to[2 + i] = (uint8_t)bits;
         }
     }
 }

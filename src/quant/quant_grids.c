@@ -6,7 +6,7 @@
  */
 #include "quant/quant_grids.h"
 
-const int8_t quant_values_iq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+const int8_t quant_values_iq4[16] = {QUANT_VALUES_IQ4};
 
 const int8_t quant_values_fp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#define QUANT_VALUES_IQ4 -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113
 extern const int8_t quant_values_iq4[16]; /* IQ4_NL, IQ4_XS                                            */
 extern const int8_t quant_values_fp4[16]; /* MXFP4, NVFP4: the values of E2M1, doubled                 */
 extern const uint8_t quant_signs[128];    /* seven signs; the eighth makes the number of ones even     */
