@@ -50,8 +50,8 @@ ISA_scalar := -Wno-psabi
 isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) $(ISA_O))$(if $(filter %_avx512.c,$(1)),$(ISA_avx512) $(ISA_O))$(if \
 	$(filter %_scalar.c,$(1)),$(ISA_scalar))
 # The commands wait for the engine or for the user: small matters more than fast. The encoders are written in vectors: -O3
-# makes them twice as large and no faster.
-small_flags = $(if $(filter 0,$(SAN)),$(if $(filter src/tools/%,$(1)),-Os)$(if $(filter src/kern/encode_%,$(1)),-O2))
+# makes them twice as large and no faster. Their reference is for machines without AVX2, which are few.
+small_flags = $(if $(filter 0,$(SAN)),$(if $(filter src/tools/% src/quant/encode.c,$(1)),-Os)$(if $(filter src/kern/encode_%,$(1)),-O2))
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 # Asynchronous reads by io_uring, through liburing's static library; where there is none, by threads.

@@ -1,6 +1,6 @@
-/* encode.h: the encoders of all tensor types, and a row for each.
+/* encode.h: the encoders of all tensor types.
  *
- * This is a template: it is compiled as the reference (quant.c) and once more for each instruction set
+ * This is a template: it is compiled as the reference (encode.c) and once more for each instruction set
  * (kern/encode_<level>.c), on the vectors that the includer provides (encode_vec.h). All give the same bytes.
  *
  * encode_<type>(x, importance, blocks, n) is as quant.h describes it: the search for the scales is on sixteen groups at
@@ -10,6 +10,7 @@
 #ifndef LEAT_ENCODE_H
 #define LEAT_ENCODE_H
 
+#include "quant/quant_int.h"
 #include "quant/encode_affine.h"
 #include "quant/encode_affine_k.h"
 #include "quant/encode_batch.h"
@@ -53,38 +54,5 @@ static void encode_bf16(const float *x, const float *importance, void *blocks, s
     for (; i + ENCODE_LANES <= n; i += ENCODE_LANES) vi_store_halves(to + 2 * i, vi_bf16(vf_load(x + i)));
     for (; i < n; i++) store_u16(to + 2 * i, bf16_of_f32(x[i]));
 }
-
-/* ---- the table ------------------------------------------------------------------------------------------ */
-
-#define QUANT_ENCODERS(ROW) \
-    ROW(f32, F32)           \
-    ROW(f16, F16)           \
-    ROW(bf16, BF16)         \
-    ROW(f64, F64)           \
-    ROW(q1_0, Q1_0)         \
-    ROW(q2_0, Q2_0)         \
-    ROW(q4_0, Q4_0)         \
-    ROW(q4_1, Q4_1)         \
-    ROW(q5_0, Q5_0)         \
-    ROW(q5_1, Q5_1)         \
-    ROW(q8_0, Q8_0)         \
-    ROW(q2_k, Q2_K)         \
-    ROW(q3_k, Q3_K)         \
-    ROW(q4_k, Q4_K)         \
-    ROW(q5_k, Q5_K)         \
-    ROW(q6_k, Q6_K)         \
-    ROW(iq1_s, IQ1_S)       \
-    ROW(iq1_m, IQ1_M)       \
-    ROW(iq2_xxs, IQ2_XXS)   \
-    ROW(iq2_xs, IQ2_XS)     \
-    ROW(iq2_s, IQ2_S)       \
-    ROW(iq3_xxs, IQ3_XXS)   \
-    ROW(iq3_s, IQ3_S)       \
-    ROW(iq4_nl, IQ4_NL)     \
-    ROW(iq4_xs, IQ4_XS)     \
-    ROW(tq1_0, TQ1_0)       \
-    ROW(tq2_0, TQ2_0)       \
-    ROW(mxfp4, MXFP4)       \
-    ROW(nvfp4, NVFP4)
 
 #endif

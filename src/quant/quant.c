@@ -1,11 +1,10 @@
-/* quant.c: the table of tensor types, their decoders, and the encoders compiled for no machine in particular.
+/* quant.c: the table of tensor types and their decoders.
  *
  * A decoder multiplies what quant_unpack.h reads out: one description of each format serves reference and kernels
  * alike. It refuses nothing: ids are checked by quant_find, sizes by quant_bytes, and any bytes are a valid block.
- * Next: quant_unpack.h (the formats), quant_grids.c (codebooks), encode.h (the encoders), kern/ (the fast paths).
+ * Next: quant_unpack.h (the formats), quant_grids.c (codebooks), encode.c (the encoders), kern/ (the fast paths).
  */
-#include "quant/encode_plain.h"
-#include "quant/encode.h"
+#include "quant/quant_int.h"
 #include "quant/quant_scalar.h"
 #include "quant/quant_unpack.h"
 
@@ -52,11 +51,13 @@ QUANT_PACKED_TYPES(DECODER, DECODER)
     (QUANT_##id == QUANT_IQ2_XXS || QUANT_##id == QUANT_IQ2_XS || QUANT_##id == QUANT_IQ2_S ||                       \
      QUANT_##id == QUANT_IQ1_S || QUANT_##id == QUANT_IQ1_M)
 #define FLOAT(type, id, bytes) \
-    [QUANT_##id] = {#id, QUANT_##id, 1, bytes, false, decode_##type, NULL, encode_##type, false},
+    [QUANT_##id] = {#id, QUANT_##id, 1, bytes, false, decode_##type, NULL, quant_encode_##type, false},
 #define PACKED(type, id, len, bytes) \
-    [QUANT_##id] = {#id, QUANT_##id, len, bytes, false, decode_##type, quant_unpack_##type, encode_##type, POOR(id)},
+    [QUANT_##id] = {#id, QUANT_##id, len, bytes, false, decode_##type, quant_unpack_##type, quant_encode_##type,      \
+                    POOR(id)},
 #define PACKED_MIN(type, id, len, bytes) \
-    [QUANT_##id] = {#id, QUANT_##id, len, bytes, true, decode_##type, quant_unpack_##type, encode_##type, POOR(id)},
+    [QUANT_##id] = {#id, QUANT_##id, len, bytes, true, decode_##type, quant_unpack_##type, quant_encode_##type,       \
+                    POOR(id)},
 
 /* By id; the gaps have no name. */
 static const quant_type types[QUANT_ID_MAX] = {
