@@ -366,21 +366,22 @@ KERN_INLINE chunk load_iq3_s(const uint8_t *b) {
     return c;
 }
 
-/* Four indices of eleven bits: eight low ones and three high ones each. */
-KERN_INLINE void iq1_indices(uint16_t at[4], const uint8_t *low, uint64_t high) {
-    store_u64(at, u64_deposit(load_u32(low), 0x00ff00ff00ff00ff) | u64_deposit(high, 0x0700070007000700));
-}
-
 /* A weight is scale * (grid - 1 +- 1/8): what is added to the grid goes to the offset. */
 KERN_INLINE chunk load_iq1_s(const uint8_t *b) {
     static const pair_values values = PAIR_VALUES(0, 1, 2, 0);
+    /* The fourth index has bits 9 to 11 of the word: 1 to 3 of its upper byte. */
+#define GROUP(g) FOUR(2 * g, 2 * g + 1, 2 * g, 2 * g + 1), FOUR(2 * g, 2 * g + 1, 2 * g + 1, 128)
+    static const _Alignas(64) uint8_t place[64] = {GROUP(0), GROUP(1), GROUP(2), GROUP(3),
+                                                   GROUP(4), GROUP(5), GROUP(6), GROUP(7)};
+#undef GROUP
+    static const _Alignas(16) uint16_t times[8] = {256, 32, 4, 128, 256, 32, 4, 128};
     chunk c;
-    uint16_t at[32];
-    for (size_t g = 0; g < 8; g++) iq1_indices(at + 4 * g, b + 2 + 4 * g, load_u16(b + 34 + 2 * g) & 0xfff);
-    expand_pairs(vb_codes_far(quant_codes_iq1, at), &values, c.q);
-    uint64_t h[2] = {load_u64(b + 34), load_u64(b + 42)}, thrice = 0x7000700070007000, once = 0x8000800080008000;
-    uint64_t s = u64_extract(h[0], thrice) | u64_extract(h[1], thrice) << 12;
-    uint64_t down = u64_extract(h[0], once) | u64_extract(h[1], once) << 4;
+    vb high = vb_mul_2(vb_lookup(vb_load_16(b + 34), vb_load(place)), vb_load_16(times));
+    vb at = vb_or_and(vb_widen(b + 2), high, vb_set_4(0x7000700));
+    expand_pairs(vb_codes(quant_codes_iq1, 2048, at), &values, c.q);
+    uint64_t h[2] = {load_u64(b + 34), load_u64(b + 42)}, three = 0x7000700070007000, one = 0x8000800080008000;
+    uint64_t s = u64_extract(h[0], three) | u64_extract(h[1], three) << 12;
+    uint64_t down = u64_extract(h[0], one) | u64_extract(h[1], one) << 4;
     vf scales = vf_of_pairs(u64_deposit(s, 7 * EACH_BYTE));
     c.scale = vf_mul(vf_set(quant_half(b)), vf_add(vf_set(1), vf_add(scales, scales)));
     c.min = vf_mul(c.scale, vf_fma(vf_of_pairs(u64_deposit(down, EACH_BYTE)), vf_set(0.25f), vf_set(0.875f)));
@@ -389,18 +390,24 @@ KERN_INLINE chunk load_iq1_s(const uint8_t *b) {
 
 KERN_INLINE chunk load_iq1_m(const uint8_t *b) {
     static const pair_values values = PAIR_VALUES(8, 16, 24, 0);
+#define FOURTH(j) FOUR(WORD(4 * j), WORD(4 * j), WORD(4 * j + 1), WORD(4 * j + 1)), \
+                  FOUR(WORD(4 * j + 2), WORD(4 * j + 2), WORD(4 * j + 3), WORD(4 * j + 3))
+    static const _Alignas(64) uint8_t place[64] = {FOURTH(0), FOURTH(1), FOURTH(2), FOURTH(3)};
+#undef FOURTH
+    static const _Alignas(16) uint16_t times[8] = {256, 16, 256, 16, 256, 16, 256, 16};
     chunk c;
-    uint16_t at[32];
-    uint64_t s = load_u64(b + 48), threes = u64_extract(s, 0x0fff0fff0fff0fff), down[4];
+    static const _Alignas(16) uint8_t odd[16] = {FOUR(1, 3, 5, 7), FOUR(9, 11, 13, 15)}, all[16] = {0, 255};
+    uint64_t s = load_u64(b + 48), scales = u64_extract(s, 0x0fff0fff0fff0fff);
     uint16_t half = (uint16_t)u64_extract(s, 0xf000f000f000f000);
-    for (size_t g = 0; g < 8; g++) iq1_indices(at + 4 * g, b + 4 * g, u64_extract(load_u16(b + 32 + 2 * g), 0x7777));
-    for (size_t j = 0; j < 4; j++)
-        down[j] = u64_deposit(u64_extract(load_u32(b + 32 + 4 * j), 0x88888888), EACH_BYTE) * 255;
-    expand_pairs(vb_codes_far(quant_codes_iq1, at), &values, c.q);
-    vb signs = vb_load_8(down, down + 2);
+    vb high = vb_mul_2(vb_lookup(vb_load_16(b + 32), vb_load(place)), vb_load_16(times));
+    vb at = vb_or_and(vb_widen(b), high, vb_set_4(0x7000700));
+    expand_pairs(vb_codes(quant_codes_iq1, 2048, at), &values, c.q);
+    /* The twelfth bit of a word is the sign of the shift of eight weights: all bits of a byte. */
+    vb down = vb_lookup(vb_and(vb_shift(high, -3, -3, -3, -3), vb_set_4(0x1000100)), vb_load_16(odd));
+    vb signs = vb_lookup(vb_load_16(all), down);
     for (size_t k = 0; k < 4; k++) c.q[k] = vb_plus_minus(c.q[k], vb_set(1), signs, 2 * k);
-    vf scales = vf_of_bytes(u64_deposit(threes, 7 * EACH_BYTE), u64_deposit(threes >> 24, 7 * EACH_BYTE));
-    c.scale = c.min = vf_mul(vf_set(quant_half(&half)), vf_fma(scales, vf_set(0.25f), vf_set(0.125f)));
+    vf threes = vf_of_bytes(u64_deposit(scales, 7 * EACH_BYTE), u64_deposit(scales >> 24, 7 * EACH_BYTE));
+    c.scale = c.min = vf_mul(vf_set(quant_half(&half)), vf_fma(threes, vf_set(0.25f), vf_set(0.125f)));
     return c;
 }
 

@@ -124,14 +124,11 @@ static inline __m128i codes_8(const uint16_t *t, const uint16_t *at) {
     return _mm_setr_epi16((short)t[at[0]], (short)t[at[1]], (short)t[at[2]], (short)t[at[3]], (short)t[at[4]],
                           (short)t[at[5]], (short)t[at[6]], (short)t[at[7]]);
 }
-static inline vb vb_codes_far(const uint16_t *table, const uint16_t at[32]) {
-    return VB(join(codes_8(table, at), codes_8(table, at + 8)), join(codes_8(table, at + 16), codes_8(table, at + 24)));
-}
 static inline vb vb_codes(const uint16_t *table, size_t n, vb x) {
     uint16_t at[32];
     (void)n;
     vb_store(at, x);
-    return vb_codes_far(table, at);
+    return VB(join(codes_8(table, at), codes_8(table, at + 8)), join(codes_8(table, at + 16), codes_8(table, at + 24)));
 }
 static inline uint64_t u64_deposit(uint64_t x, uint64_t mask) { return _pdep_u64(x, mask); }
 static inline uint64_t u64_extract(uint64_t x, uint64_t mask) { return _pext_u64(x, mask); }

@@ -102,28 +102,28 @@ static inline vb vb_digits(vb a, vb power) {
     __m512i odd = _mm512_mullo_epi16(_mm512_and_si512(a, _mm512_set1_epi16((short)0xff00)), power);
     return _mm512_or_si512(_mm512_mulhi_epu16(even, three), _mm512_slli_epi16(_mm512_mulhi_epu16(odd, three), 8));
 }
-/* table[at] for 32 indices below n, a constant of 64 to 1024: two vectors of the table at a time, then the right ones. */
-static inline __attribute__((always_inline)) vb vb_codes(const uint16_t *table, size_t n, vb at) {
-    vb r[16];
-#pragma GCC unroll 16
-    for (size_t i = 0; i < n / 64; i++)
-        r[i] = _mm512_permutex2var_epi16(vb_load(table + 64 * i), at, vb_load(table + 64 * i + 32));
-#pragma GCC unroll 4
-    for (size_t step = 1; step < n / 64; step *= 2) {
-        __mmask32 odd = _mm512_test_epi16_mask(at, _mm512_set1_epi16((short)(64 * step)));
-#pragma GCC unroll 8
-        for (size_t i = 0; i < n / 64; i += 2 * step) r[i] = _mm512_mask_mov_epi16(r[i], odd, r[i + step]);
+/* table[at] for 32 indices below n, a constant power of two from 64 to 2048: two vectors of the table are looked up at a
+ * time, and of two results bit k of the index chooses. Depth first, so that few are alive. */
+typedef struct code_bits { __mmask32 bit[11]; } code_bits;
+static inline __attribute__((always_inline)) vb codes_64(const uint16_t *t, vb at, const code_bits *b) {
+    (void)b;
+    return _mm512_permutex2var_epi16(vb_load(t), at, vb_load(t + 32));
+}
+#define CODES(n, half, k)                                                                                        \
+    static inline __attribute__((always_inline)) vb codes_##n(const uint16_t *t, vb at, const code_bits *b) {    \
+        return _mm512_mask_mov_epi16(codes_##half(t, at, b), b->bit[k], codes_##half(t + (half), at, b));        \
     }
-    return r[0];
-}
-/* The same for a table of any length. */
-static inline __m128i codes_8(const uint16_t *t, const uint16_t *at) {
-    return _mm_setr_epi16((short)t[at[0]], (short)t[at[1]], (short)t[at[2]], (short)t[at[3]], (short)t[at[4]],
-                          (short)t[at[5]], (short)t[at[6]], (short)t[at[7]]);
-}
-static inline vb vb_codes_far(const uint16_t *table, const uint16_t at[32]) {
-    vb r = _mm512_inserti32x4(_mm512_castsi128_si512(codes_8(table, at)), codes_8(table, at + 8), 1);
-    return _mm512_inserti32x4(_mm512_inserti32x4(r, codes_8(table, at + 16), 2), codes_8(table, at + 24), 3);
+CODES(128, 64, 6)
+CODES(256, 128, 7)
+CODES(512, 256, 8)
+CODES(1024, 512, 9)
+CODES(2048, 1024, 10)
+#undef CODES
+static inline __attribute__((always_inline)) vb vb_codes(const uint16_t *table, size_t n, vb at) {
+    code_bits b;
+    for (int k = 6; k < 11; k++) b.bit[k] = _mm512_test_epi16_mask(at, _mm512_set1_epi16((short)(1 << k)));
+    return n == 256 ? codes_256(table, at, &b) : n == 512 ? codes_512(table, at, &b) : n == 1024 ? codes_1024(table, at, &b)
+                                                                                      : codes_2048(table, at, &b);
 }
 /* The low bits of x to the bits of mask, and back. */
 static inline uint64_t u64_deposit(uint64_t x, uint64_t mask) { return _pdep_u64(x, mask); }
