@@ -38,13 +38,18 @@ typedef struct grid_kind {
     float of_rms, of_peak;    /* the guess of a group's scale is these parts of both                    */
 } grid_kind;
 
-/* A codebook by the second half of its words: entry i of the grid has the first half low[i], and those from start[h] on
- * have the second half h. */
+/* Errors of half words, of two words side by side: both look up the same halves. */
+typedef struct grid_halves {
+    vf error[GRID_HALVES][2];
+} grid_halves;
+
+/* A codebook by the second half of its words: those from start[h] on have the second half h. Entry i of the grid has
+ * the first half whose errors are low[i] bytes into grid_halves. */
 typedef struct grid_book {
     size_t n_halves;
     uint16_t start[GRID_HALVES + 1];
     uint16_t tag[GRID_HALVES]; /* the digits of half h */
-    uint8_t low[2048];
+    uint16_t low[2048];
 } grid_book;
 
 typedef float grid_row[BATCH_GROUPS]; /* one weight of each lane */
@@ -76,11 +81,15 @@ static inline size_t grid_half(uint32_t digits, uint32_t digit_bits) {
     return (digits & 3) + 3 * (digits >> 2 & 3) + 9 * (digits >> 4 & 3) + 27 * (digits >> 6 & 3);
 }
 
+/* Where the errors of a word's first half are. */
+static inline size_t grid_low(uint32_t digits, uint32_t digit_bits) {
+    return grid_half(digits & (digit_bits == 3 ? 63 : 255), digit_bits) * sizeof(vf[2]);
+}
+
 /* Entry i has these digits. Entries come in ascending order: those with the same second half are neighbours. */
 static void book_add(grid_book *k, size_t i, uint32_t digits, uint32_t digit_bits) {
-    uint32_t half_bits = digit_bits == 3 ? 6 : 8;
-    k->low[i] = (uint8_t)grid_half(digits & ((1u << half_bits) - 1), digit_bits);
-    k->start[grid_half(digits >> half_bits, digit_bits) + 1] = (uint16_t)(i + 1);
+    k->low[i] = (uint16_t)grid_low(digits, digit_bits);
+    k->start[grid_half(digits >> (digit_bits == 3 ? 6 : 8), digit_bits) + 1] = (uint16_t)(i + 1);
 }
 
 static void book_open(grid_book *k, uint32_t digit_bits) {
@@ -129,17 +138,11 @@ static void book_load_iq3(grid_book *k, const uint32_t *grid, size_t n, uint32_t
 
 /* The entry of these digits, which is in the book. */
 static inline uint32_t book_find(const grid_book *k, uint32_t digits, uint32_t digit_bits) {
-    uint32_t half_bits = digit_bits == 3 ? 6 : 8;
-    size_t low = grid_half(digits & ((1u << half_bits) - 1), digit_bits);
-    uint32_t at = k->start[grid_half(digits >> half_bits, digit_bits)];
+    size_t low = grid_low(digits, digit_bits);
+    uint32_t at = k->start[grid_half(digits >> (digit_bits == 3 ? 6 : 8), digit_bits)];
     while (k->low[at] != low) at++;
     return at;
 }
-
-/* Errors of half words, of two words side by side: both look up the same halves. */
-typedef struct grid_halves {
-    vf error[GRID_HALVES][2];
-} grid_halves;
 
 /* Errors of first halves carry their digits in the last eight bits of the number, where nobody misses them. */
 static inline void book_tag(const grid_book *k, grid_halves *low) {
@@ -148,63 +151,67 @@ static inline void book_tag(const grid_book *k, grid_halves *low) {
             low->error[q][w] = vf_of_bits((vi_bits(low->error[q][w]) & ~255) | (int32_t)k->tag[q]);
 }
 
-/* The least low + high of all entries, and its digits, for two words. */
-static void book_best(const grid_book *k, const grid_halves *low, const grid_halves *high, vf error[2], vi digits[2]) {
-    vf least[2] = {vf_all(F32_MAX), vf_all(F32_MAX)};
-    vi found[2] = {{0}, {0}};
-    int bits = k->n_halves == 64 ? 6 : 8;
-    for (size_t h = 0, i = 0; h < k->n_halves; h++) {
-        vf first[2] = {vf_all(F32_MAX), vf_all(F32_MAX)};
-        for (size_t end = k->start[h + 1]; i < end; i++) {
-            const vf *at = low->error[k->low[i]];
-            first[0] = vf_min(at[0], first[0]);
-            first[1] = vf_min(at[1], first[1]);
-        }
-        vi tag = vi_all((int32_t)k->tag[h] << bits);
-        for (size_t w = 0; w < 2; w++) {
-            vf sum = high->error[h][w] + first[w];
-            vi better = sum < least[w];
-            least[w] = vf_min(sum, least[w]);
-            found[w] = vi_pick(better, (vi_bits(first[w]) & 255) | tag, found[w]);
-        }
-    }
-    for (size_t w = 0; w < 2; w++) {
-        error[w] = least[w];
-        digits[w] = found[w];
-    }
+/* The best entry found so far. */
+typedef struct grid_found {
+    vf error;
+    vi digits;
+} grid_found;
+
+/* One with this second half; first: the error and the digits of the best first half beside it. */
+static inline void book_take(grid_found *f, vf first, vf second, vi tag) {
+    vf sum = first + second;
+    f->digits = vi_pick(sum < f->error, (vi_bits(first) & 255) | tag, f->digits);
+    f->error = vf_min(sum, f->error);
 }
 
-/* What a word costs with no sign turned [0] and with one [1]. */
-typedef struct grid_turns {
-    vf error[2];
-    vi digits[2];
-} grid_turns;
+static inline const vf *book_errors(const grid_halves *low, size_t offset) {
+    return (const vf *)((const char *)low->error + offset);
+}
 
-/* The same for both, of two words, from errors of halves with no sign turned [0] and with one [1]. */
-static void book_best_turned(const grid_book *k, const grid_halves *low, const grid_halves *high, grid_turns *to) {
+/* The least low + high of all entries, for two words. */
+static void book_best(const grid_book *k, const grid_halves *low, const grid_halves *high, grid_found to[2]) {
+    grid_found a = {vf_all(F32_MAX), {0}}, b = a;
     int bits = k->n_halves == 64 ? 6 : 8;
-    for (size_t w = 0; w < 2; w++) to[w] = (grid_turns){{vf_all(F32_MAX), vf_all(F32_MAX)}, {{0}, {0}}};
     for (size_t h = 0, i = 0; h < k->n_halves; h++) {
-        vf first[2][2] = {{vf_all(F32_MAX), vf_all(F32_MAX)}, {vf_all(F32_MAX), vf_all(F32_MAX)}};
-        for (size_t end = k->start[h + 1]; i < end; i++)
-            for (size_t t = 0; t < 2; t++) {
-                const vf *at = low[t].error[k->low[i]];
-                first[t][0] = vf_min(at[0], first[t][0]);
-                first[t][1] = vf_min(at[1], first[t][1]);
-            }
-        vi tag = vi_all((int32_t)k->tag[h] << bits);
-        for (size_t w = 0; w < 2; w++) {
-            vf none = high[0].error[h][w] + first[0][w];
-            vf in_first = high[0].error[h][w] + first[1][w], in_second = high[1].error[h][w] + first[0][w];
-            vf one = vf_min(in_first, in_second), half = vf_pick(in_first < in_second, first[1][w], first[0][w]);
-            vi better = none < to[w].error[0];
-            to[w].digits[0] = vi_pick(better, (vi_bits(first[0][w]) & 255) | tag, to[w].digits[0]);
-            to[w].error[0] = vf_min(none, to[w].error[0]);
-            better = one < to[w].error[1];
-            to[w].digits[1] = vi_pick(better, (vi_bits(half) & 255) | tag, to[w].digits[1]);
-            to[w].error[1] = vf_min(one, to[w].error[1]);
+        vf first_a = vf_all(F32_MAX), first_b = first_a;
+        for (size_t end = k->start[h + 1]; i < end; i++) {
+            const vf *at = book_errors(low, k->low[i]);
+            first_a = vf_min(first_a, at[0]);
+            first_b = vf_min(first_b, at[1]);
         }
+        vi tag = vi_all((int32_t)k->tag[h] << bits);
+        book_take(&a, first_a, high->error[h][0], tag);
+        book_take(&b, first_b, high->error[h][1], tag);
     }
+    to[0] = a;
+    to[1] = b;
+}
+
+/* The same with no sign turned (to[.][0]) and with one, in the first half or in the second (to[.][1]). */
+static void book_best_turned(const grid_book *k, const grid_halves *low, const grid_halves *high, grid_found (*to)[2]) {
+    grid_found a = {vf_all(F32_MAX), {0}}, b = a, a_turned = a, b_turned = a;
+    int bits = k->n_halves == 64 ? 6 : 8;
+    for (size_t h = 0, i = 0; h < k->n_halves; h++) {
+        vf first_a = vf_all(F32_MAX), first_b = first_a, turned_a = first_a, turned_b = first_a;
+        for (size_t end = k->start[h + 1]; i < end; i++) {
+            const vf *at = book_errors(low, k->low[i]), *turned = book_errors(low + 1, k->low[i]);
+            first_a = vf_min(first_a, at[0]);
+            first_b = vf_min(first_b, at[1]);
+            turned_a = vf_min(turned_a, turned[0]);
+            turned_b = vf_min(turned_b, turned[1]);
+        }
+        vi tag = vi_all((int32_t)k->tag[h] << bits);
+        book_take(&a, first_a, high[0].error[h][0], tag);
+        book_take(&b, first_b, high[0].error[h][1], tag);
+        book_take(&a_turned, turned_a, high[0].error[h][0], tag);
+        book_take(&b_turned, turned_b, high[0].error[h][1], tag);
+        book_take(&a_turned, first_a, high[1].error[h][0], tag);
+        book_take(&b_turned, first_b, high[1].error[h][1], tag);
+    }
+    to[0][0] = a;
+    to[0][1] = a_turned;
+    to[1][0] = b;
+    to[1][1] = b_turned;
 }
 
 /* ---- errors of half words ------------------------------------------------------------------------------------ */
@@ -298,13 +305,12 @@ static inline void grid_set_word(grid_block *g, size_t k, size_t l, vi word) {
 static void grid_words_of_8(grid_block *g, const grid_row *x) {
     EACH_LANE(l) {
         grid_halves low, high;
-        vf error[2];
-        vi word[2];
+        grid_found found[2];
         grid_both_errors(g, x, 0, l, 3, false, &low, &high);
-        book_best(&g->book, &low, &high, error, word);
+        book_best(&g->book, &low, &high, found);
         for (size_t k = 0; k < GRID_UNITS; k++) {
-            grid_set_word(g, k, l, word[k]);
-            vf_store(&g->error[k][l], error[k]);
+            grid_set_word(g, k, l, found[k].digits);
+            vf_store(&g->error[k][l], found[k].error);
         }
     }
 }
@@ -313,11 +319,10 @@ static void grid_words_of_4(grid_block *g, const grid_row *x) {
     EACH_LANE(l)
         for (size_t k = 0; k < GRID_UNITS; k++) {
             grid_halves low, high;
-            vf error[2];
-            vi word[2];
+            grid_found found[2];
             grid_both_errors(g, x, k, l, 8, false, &low, &high);
-            book_best(&g->book, &low, &high, error, word);
-            grid_set_word(g, k, l, word[0] | word[1] << 12);
+            book_best(&g->book, &low, &high, found);
+            grid_set_word(g, k, l, found[0].digits | found[1].digits << 12);
         }
 }
 
@@ -325,11 +330,11 @@ static void grid_words_of_4(grid_block *g, const grid_row *x) {
 static void grid_even_words_of_8(grid_block *g) {
     EACH_LANE(l) {
         grid_halves low[2], high[2];
-        grid_turns turns[2];
+        grid_found found[2][2];
         grid_both_errors(g, g->b.x, 0, l, 3, true, low, high);
-        book_best_turned(&g->book, low, high, turns);
+        book_best_turned(&g->book, low, high, found);
         for (size_t k = 0; k < GRID_UNITS; k++)
-            grid_set_word(g, k, l, vi_pick(grid_odd_signs(g, k, l), turns[k].digits[1], turns[k].digits[0]));
+            grid_set_word(g, k, l, vi_pick(grid_odd_signs(g, k, l), found[k][1].digits, found[k][0].digits));
     }
 }
 
@@ -337,12 +342,12 @@ static void grid_even_words_of_4(grid_block *g) {
     EACH_LANE(l)
         for (size_t k = 0; k < GRID_UNITS; k++) {
             grid_halves low[2], high[2];
-            grid_turns a[2];
+            grid_found a[2][2];
             grid_both_errors(g, g->b.x, k, l, 8, true, low, high);
             book_best_turned(&g->book, low, high, a);
-            vi in_first = a[0].error[1] + a[1].error[0] < a[0].error[0] + a[1].error[1], odd = grid_odd_signs(g, k, l);
-            vi first = vi_pick(odd & in_first, a[0].digits[1], a[0].digits[0]);
-            vi second = vi_pick(odd & ~in_first, a[1].digits[1], a[1].digits[0]);
+            vi odd = grid_odd_signs(g, k, l), in_first = a[0][1].error + a[1][0].error < a[0][0].error + a[1][1].error;
+            vi first = vi_pick(odd & in_first, a[0][1].digits, a[0][0].digits);
+            vi second = vi_pick(odd & ~in_first, a[1][1].digits, a[1][0].digits);
             grid_set_word(g, k, l, first | second << 12);
         }
 }
