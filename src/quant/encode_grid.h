@@ -86,12 +86,6 @@ static inline size_t grid_low(uint32_t digits, uint32_t digit_bits) {
     return grid_half(digits & (digit_bits == 3 ? 63 : 255), digit_bits) * sizeof(vf[2]);
 }
 
-/* Entry i has these digits. Entries come in ascending order: those with the same second half are neighbours. */
-static void book_add(grid_book *k, size_t i, uint32_t digits, uint32_t digit_bits) {
-    k->low[i] = (uint16_t)grid_low(digits, digit_bits);
-    k->start[grid_half(digits >> (digit_bits == 3 ? 6 : 8), digit_bits) + 1] = (uint16_t)(i + 1);
-}
-
 static void book_open(grid_book *k, uint32_t digit_bits) {
     memset(k->start, 0, sizeof k->start);
     k->n_halves = digit_bits == 3 ? 64 : 81;
@@ -100,38 +94,34 @@ static void book_open(grid_book *k, uint32_t digit_bits) {
             k->tag[grid_half(digits, digit_bits)] = (uint16_t)digits;
 }
 
+/* Entry i has these halves. Entries come in ascending order: those with the same second half are neighbours. */
+static inline void book_add(grid_book *k, size_t i, uint32_t low, uint32_t high) {
+    k->low[i] = (uint16_t)(low * sizeof(vf[2]));
+    k->start[high + 1] = (uint16_t)(i + 1);
+}
+
 /* Second halves that no entry has begin where the next ones do. */
 static void book_close(grid_book *k) {
     for (size_t h = 1; h <= k->n_halves; h++) k->start[h] = MAX(k->start[h], k->start[h - 1]);
 }
 
-/* Digits of a grid of 64-bit entries: bytes of two bits each, low first. */
-static inline uint32_t grid_digits8(uint64_t bytes) {
-    bytes = (bytes | bytes >> 6) & 0x000f000f000f000fu;
-    bytes = (bytes | bytes >> 12) & 0x000000ff000000ffu;
-    return (uint32_t)(bytes | bytes >> 24) & 0xffff;
-}
-
-static void book_load_iq2(grid_book *k, const uint64_t *grid, size_t n) {
+/* The grid as quant_grids.h has it: 8 bytes an entry, of which two bits from `shift` on, after `less` is taken off, are
+ * the digit. The product adds up four of them, times 1, 3, 9 and 27, in its top byte. */
+static void book_load_8(grid_book *k, const uint64_t *grid, size_t n, uint64_t less, uint32_t shift) {
     book_open(k, 2);
-    for (size_t i = 0; i < n; i++) book_add(k, i, grid_digits8(grid[i] >> 4 & 0x0303030303030303u), 2);
-    book_close(k);
-}
-
-static void book_load_iq1(grid_book *k) {
-    book_open(k, 2);
-    for (size_t i = 0; i < 2048; i++) {
-        uint64_t bytes = (quant_grid_iq1[i] - 0x7777777777777777u) >> 3 & 0x0303030303030303u;
-        book_add(k, i, grid_digits8(bytes), 2);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t digits = (grid[i] - less) >> shift & 0x0303030303030303u;
+        book_add(k, i, (uint32_t)digits * 0x0103091bu >> 24, (uint32_t)(digits >> 32) * 0x0103091bu >> 24);
     }
     book_close(k);
 }
 
-static void book_load_iq3(grid_book *k, const uint32_t *grid, size_t n, uint32_t shift) {
+/* 4 bytes an entry, of which three bits from `shift` on are the digit. */
+static void book_load_4(grid_book *k, const uint32_t *grid, size_t n, uint32_t shift) {
     book_open(k, 3);
     for (size_t i = 0; i < n; i++) {
-        uint32_t bytes = grid[i] >> shift & 0x07070707;
-        book_add(k, i, (bytes & 7) | (bytes >> 5 & 0x38) | (bytes >> 10 & 0x1c0) | (bytes >> 15 & 0xe00), 3);
+        uint32_t digits = grid[i] >> shift & 0x07070707, pairs = digits | digits >> 5;
+        book_add(k, i, pairs & 63, pairs >> 16 & 63);
     }
     book_close(k);
 }

@@ -11,7 +11,7 @@ static void encode_iq1_s(const float *x, const float *importance, void *blocks, 
                                    .top = 15, .unit = 0.125f, .of_rms = 0.135f, .of_peak = 0.0092f};
     grid_block g = {.kind = &kind};
     uint8_t *to = blocks;
-    book_load_iq1(&g.book);
+    book_load_8(&g.book, quant_grid_iq1, 2048, 0x7777777777777777u, 3);
     for (size_t at = 0; at < n; at += 256, to += 50) {
         memset(to, 0, 50);
         if (!grid_search(&g, x + at, importance ? importance + at : NULL)) continue;
@@ -31,7 +31,7 @@ static void encode_iq1_m(const float *x, const float *importance, void *blocks, 
                                    .top = 15, .unit = 0.125f, .of_rms = 0.1259f, .of_peak = 0.0142f};
     grid_block g = {.kind = &kind};
     uint8_t *to = blocks;
-    book_load_iq1(&g.book);
+    book_load_8(&g.book, quant_grid_iq1, 2048, 0x7777777777777777u, 3);
     for (size_t at = 0; at < n; at += 256, to += 56) {
         memset(to, 0, 56);
         if (!grid_search(&g, x + at, importance ? importance + at : NULL)) continue;

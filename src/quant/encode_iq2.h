@@ -11,7 +11,7 @@ static void encode_iq2_xxs(const float *x, const float *importance, void *blocks
                                    .top = 31, .unit = 0.125f, .of_rms = 0.0277f, .of_peak = 0.0065f};
     grid_block g = {.kind = &kind};
     uint8_t *to = blocks;
-    book_load_iq2(&g.book, quant_grid_iq2_xxs, 256);
+    book_load_8(&g.book, quant_grid_iq2_xxs, 256, 0, 4);
     for (size_t at = 0; at < n; at += 256, to += 66) {
         memset(to, 0, 66);
         if (!grid_search(&g, x + at, importance ? importance + at : NULL)) continue;
@@ -35,7 +35,7 @@ static void encode_iq2_xs(const float *x, const float *importance, void *blocks,
                                    .top = 31, .unit = 0.125f, .of_rms = 0.0213f, .of_peak = 0.0093f};
     grid_block g = {.kind = &kind};
     uint8_t *to = blocks;
-    book_load_iq2(&g.book, quant_grid_iq2_xs, 512);
+    book_load_8(&g.book, quant_grid_iq2_xs, 512, 0, 4);
     for (size_t at = 0; at < n; at += 256, to += 74) {
         memset(to, 0, 74);
         if (!grid_search(&g, x + at, importance ? importance + at : NULL)) continue;
@@ -53,7 +53,7 @@ static void encode_iq2_s(const float *x, const float *importance, void *blocks, 
                                    .top = 31, .unit = 0.125f, .of_rms = 0.0227f, .of_peak = 0.0089f};
     grid_block g = {.kind = &kind};
     uint8_t *to = blocks;
-    book_load_iq2(&g.book, quant_grid_iq2_s, 1024);
+    book_load_8(&g.book, quant_grid_iq2_s, 1024, 0, 4);
     for (size_t at = 0; at < n; at += 256, to += 82) {
         memset(to, 0, 82);
         if (!grid_search(&g, x + at, importance ? importance + at : NULL)) continue;

@@ -17,7 +17,7 @@ static void encode_iq3_xxs(const float *x, const float *importance, void *blocks
                                    .top = 31, .unit = 0.25f, .of_rms = 0.0086f, .of_peak = 0.0119f};
     grid_block g = {.kind = &kind};
     uint8_t *to = blocks;
-    book_load_iq3(&g.book, quant_grid_iq3_xxs, 256, 3);
+    book_load_4(&g.book, quant_grid_iq3_xxs, 256, 3);
     for (size_t at = 0; at < n; at += 256, to += 98) {
         memset(to, 0, 98);
         if (!grid_search(&g, x + at, importance ? importance + at : NULL)) continue;
@@ -37,7 +37,7 @@ static void encode_iq3_s(const float *x, const float *importance, void *blocks, 
                                    .top = 31, .unit = 1, .of_rms = 0.0359f, .of_peak = 0.0507f};
     grid_block g = {.kind = &kind};
     uint8_t *to = blocks;
-    book_load_iq3(&g.book, quant_grid_iq3_s, 512, 1);
+    book_load_4(&g.book, quant_grid_iq3_s, 512, 1);
     for (size_t at = 0; at < n; at += 256, to += 110) {
         memset(to, 0, 110);
         if (!grid_search(&g, x + at, importance ? importance + at : NULL)) continue;
