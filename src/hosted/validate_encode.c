@@ -126,6 +126,7 @@ static bool measure(result *to, const rows *d, const quant_type *t, const kern *
     quant_encode *encode = kern_encoder(k, t->id);
     double best = 1e30, all = 0;
     bool good = blocks && y;
+    if (good && peer) peer((int)t->id, d->x, blocks, 0, 0, (int64_t)d->n_in, importance); /* makes its tables */
     for (size_t run = 0; good && (run < 1 || (run < 20 && all < 0.1)); run++) {
         double start = seconds_used();
         if (peer) peer((int)t->id, d->x, blocks, 0, (int64_t)d->n, (int64_t)d->n_in, importance);
