@@ -434,8 +434,8 @@ static void grid_sums(grid_block *g, const grid_row *x, bool turn, float *xg, fl
 
 /* ---- a block --------------------------------------------------------------------------------------------------- */
 
-/* No weight is without any importance: its columns may yet see something. */
-#define GRID_LEAST_IMPORTANCE 0x1p-16f
+/* No weight is without any importance, compared with the largest of the block: its column may yet see something. */
+#define GRID_LEAST_IMPORTANCE 0x1p-10f
 
 static void grid_load(grid_block *g, const float *x, const float *importance) {
     batch_load(&g->b, x, importance, 256, 16, 16);
