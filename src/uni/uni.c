@@ -20,6 +20,16 @@ uint32_t uni_lower(uint32_t cp) {
     return cp <= c->last && (cp - c->first) % c->step == 0 ? cp + (uint32_t)c->delta : cp;
 }
 
+uint32_t uni_upper(uint32_t cp) {
+    if (cp < 128) return cp - 'a' < 26 ? cp - 32 : cp;
+    for (uint32_t i = 0; i < uni_case_count; i++) {
+        const uni_case *c = &uni_cases[i];
+        uint32_t from = cp - (uint32_t)c->delta;
+        if (from >= c->first && from <= c->last && (from - c->first) % c->step == 0) return from;
+    }
+    return cp;
+}
+
 uint32_t uni_base(uint32_t cp) {
     if (cp < 0xC0) return cp;
     if (cp - 0xAC00 < 11172) return 0x1100 + (cp - 0xAC00) / 588; /* Hangul syllable: its leading consonant */
