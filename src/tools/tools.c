@@ -9,6 +9,7 @@ static const tools_command *const commands[] = {
     &tools_tokenize,
     &tools_quantize,
     &tools_imatrix,
+    &tools_template,
     &tools_perplexity,
     &tools_eval,
     &tools_bench,

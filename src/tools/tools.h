@@ -166,5 +166,6 @@ void tools_ids_close(tools_ids *ids);
 extern const tools_command tools_run, tools_eval, tools_perplexity, tools_bench, tools_inspect, tools_tokenize,
     tools_cache_sim;
 extern const tools_command tools_quantize, tools_imatrix;
+extern const tools_command tools_template;
 
 #endif

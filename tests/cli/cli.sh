@@ -262,6 +262,35 @@ bad_trace trace-many 'line 4: more than the 1 choices' "${shape}0,1,0,0,0,1\n0,1
 check bench-routing 0 'tg8' 'stats: .*experts in memory [0-9.]+ %; read' "${bench[@]}" -p 0 -n 8 -t 1 --ram 23M --routing "$trace"
 check bench-routing-shape 1 '*' 'routing of 6 tokens, 2 layers, 1 experts used; the model has [0-9]+ layers of 0' \
     "$leat" bench "$demo" -p 0 -n 8 -t 1 --routing "$trace"
+# ---- template ------------------------------------------------------------------------------------------
+
+hi='[{"role": "user", "content": "Hi \u00e9"}]'
+printf '%s' "$hi" > "$work/messages.json"
+printf '{{ bos_token }}{%% for m in messages %%}[{{ m.role }}] {{ m.content }}\n{%% endfor %%}{%% if tools %%}{{ tools | tojson }}{%% endif %%}{{ extra }}{%% if add_generation_prompt %%}>{%% endif %%}{{ strftime_now("%%d %%b %%Y") }}' > "$work/chat.jinja"
+check template-own 0 '^<s>\[user\] Hi é$' '' "$leat" template "$demo" --template "$work/chat.jinja" --messages "$hi"
+check template-of-the-file 0 "^\\[\{'role': 'user', 'content': 'Hi é'\}\\]$" '' "$leat" template "$bpe" --messages "$hi"
+check template-prompt 0 '^>29 Feb 2024' '' "$leat" template "$demo" --template "$work/chat.jinja" --messages "@$work/messages.json" --date 2024-02-29
+check template-no-prompt 0 '^x01 Jan 1970' '' "$leat" template "$demo" --template "$work/chat.jinja" --messages "$hi" --no-generation-prompt \
+    --kwargs '{"extra": "x"}' --date 1970-01-01
+check template-tools 0 '^\[\{"a": 1.0\}\]>' '' "$leat" template "$demo" --template "$work/chat.jinja" --messages "$hi" --tools '[{"a":1.0}]'
+check template-stdin 0 'Hi é' '' sh -c '"$1" template "$2" --template "$3" --messages - < "$4"' sh "$leat" "$demo" "$work/chat.jinja" "$work/messages.json"
+check template-builtin 0 '^<\|im_start\|>assistant$' '' "$leat" template "$demo" --chat-template chatml --messages "$hi"
+check template-no-such 1 '' "no built-in template is named 'chatlm'" "$leat" template "$demo" --chat-template chatlm --messages "$hi"
+check template-both 2 '' 'exclude each other' "$leat" template "$demo" --chat-template chatml --template x --messages "$hi"
+check template-bad-date 2 '' "'2024-2-1' is no date" "$leat" template "$demo" --chat-template chatml --messages "$hi" --date 2024-2-1
+check template-none 1 '' 'has no chat template' "$leat" template "$bare" --messages "$hi"
+check template-bad-json 1 '' '^leat template: --messages: JSON at offset 1: seen .x., wanted a value$' "$leat" template "$demo" --chat-template chatml --messages '[x]'
+check template-bad-tools 1 '' '^leat template: --tools: JSON ends at offset 0' "$leat" template "$demo" --chat-template chatml --messages "$hi" --tools ''
+check template-no-array 1 '' '--messages is an object, wanted an array' "$leat" template "$demo" --chat-template chatml --messages '{}'
+check template-no-object 1 '' '--kwargs is an array, wanted an object' "$leat" template "$demo" --chat-template chatml --messages "$hi" --kwargs '[]'
+check template-no-json-file 1 '' 'no such file' "$leat" template "$demo" --chat-template chatml --messages @/nowhere
+printf '{%% if messages[0].role != "system" %%}{{ raise_exception("a system message is wanted") }}{%% endif %%}' > "$work/strict.jinja"
+check template-raises 1 '' '^leat template: a system message is wanted$' "$leat" template "$demo" --template "$work/strict.jinja" --messages "$hi"
+printf 'x\n{{ y z }}' > "$work/broken.jinja"
+check template-syntax 1 '' "^leat template: template line 2: seen 'z', wanted '}}'$" "$leat" template "$demo" --template "$work/broken.jinja" --messages "$hi"
+printf '<|im_start|>{{ messages | pprint }}' > "$work/foreign.jinja"
+check template-falls-back 0 '^<\|im_start\|>user$' "no filter named 'pprint': not supported; rendered with the built-in template 'chatml'" "$leat" template "$demo" \
+    --template "$work/foreign.jinja" --messages "$hi"
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
