@@ -1,11 +1,36 @@
 #!/usr/bin/env bash
-# demo.sh LEAT MODEL: what `make demo` shows after the build.
+# demo.sh LEAT MODEL: what `make demo` shows after the build: the sample model answers, then what to try next.
 set -eu
 leat=$1 model=$2
-say() { printf '\n$ %s\n' "$*"; "$@"; }
+ask() {
+    printf '\n$ %s run -m %s -p "%s"\n' "$leat" "$model" "$1"
+    "$leat" run -m "$model" -p "$1" --temp 0 2> "$log" || { cat "$log" >&2; exit 1; }
+    printf '\n'
+    tail -n 1 "$log"
+}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
 "$leat" --version
-say "$leat" run -m "$model" -p "Once upon a time" -n 48 --seed 7
-printf '\n'
-echo
-echo "The model was written by the build itself: $(wc -c < "$model") bytes of random weights, so its text means nothing."
-echo "With a model of your own:  $leat run -m model.gguf -p \"Once upon a time\""
+ask "What is 2+2?"
+ask "What is leat?"
+
+# What fits: the largest of these (its GiB in Q4_K_M, with context) within four fifths of the free memory.
+free=$(awk '$1 == "MemAvailable:" { printf "%.1f", $2 / 1048576 }' /proc/meminfo)
+fits=$(awk -v free="$free" '$1 <= 0.8 * free { best = $0 } END { print best }' <<'SIZES'
+0.8 Qwen3 0.6B
+1.6 Qwen3 1.7B
+3.1 Qwen3 4B
+5.8 Qwen3 8B
+10 Qwen3 14B
+20 Qwen3 30B-A3B
+45 Llama 3.3 70B
+SIZES
+)
+printf '\nWith a real model: Hugging Face has thousands as GGUF files; take one in Q4_K_M of a family that the README lists.\n'
+if [ -n "$fits" ]; then
+    printf 'Of this machine %s GiB are free: %s fits (about %s GiB as it runs), and whatever is smaller.\n' "$free" "${fits#* }" "${fits%% *}"
+else
+    printf 'Of this machine only %s GiB are free: a file must be smaller than that, by the context that you give it (-c).\n' "$free"
+fi
+printf '    %s inspect MODEL.gguf && %s run -m MODEL.gguf -p "Once upon a time"\n' "$leat" "$leat"

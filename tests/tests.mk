@@ -10,7 +10,7 @@ SUITES := unit
 LONG_SUITES :=
 SUITE_FILES := $(B)/test
 include tests/tidy/tidy.mk
--include tests/fuzz/fuzz.mk tests/kern/kern.mk tests/golden/golden.mk tests/tmpl/tmpl.mk
+-include tests/fuzz/fuzz.mk tests/kern/kern.mk tests/golden/golden.mk tests/tmpl/tmpl.mk tests/sample/sample.mk
 
 SUITES += tidy example cli size
 SUITE_FILES += $(B)/complete $(B)/tiny-models
@@ -42,7 +42,7 @@ suite-unit: $(B)/test
 suite-tidy:
 	@$(MAKE) --no-print-directory tidy && echo "1 passed, 0 failed"
 
-# tests/gen draws tiny models of any kind; this program writes those that the command-line tests and the demo use.
+# tests/gen draws tiny models of any kind; this program writes those that the command-line tests use.
 $(B)/tiny-models: $(call obj,tests/cli/models.c $(wildcard tests/gen/*.c)) $(B)/libleat.a $(B)/libleat_posix.a
 	$(call say,link    $@)
 	$(Q)$(CC) $(LINK) -pthread -o $@ $^ -lm
@@ -110,7 +110,7 @@ suite-fuzzing:
 # ---- make demo -------------------------------------------------------------------------------------
 
 demo: setup
-	@$(MAKE) $(JOBS) -s --no-print-directory all $(MODELS)/done
-	@scripts/demo.sh $(B)/leat $(MODELS)/demo.gguf
+	@$(MAKE) $(JOBS) -s --no-print-directory all
+	@scripts/demo.sh $(B)/leat sample/sample.gguf
 
 .PHONY: setup check check-all demo $(addprefix suite-,$(SUITES) $(LONG_SUITES))

@@ -1,4 +1,4 @@
-/* models.c: writes the tiny models that the command-line tests and the demo use: `tiny-models FOLDER`. */
+/* models.c: writes the tiny models that the command-line tests use: `tiny-models FOLDER`. */
 #include "check.h"
 #include "gen/tiny.h"
 
