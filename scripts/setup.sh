@@ -13,6 +13,7 @@ want ar binutils
 if [ "${1-}" = all ]; then
     want clang clang
     want valgrind valgrind
+    /usr/bin/python3 -c "import jinja2" 2> /dev/null || missing+=(python3-jinja2) # the peer of chat templates
     # The sanitizer and fuzzer libraries of clang are a package of their own, one for each version.
     if ! command -v clang > /dev/null; then
         missing+=(libclang-rt-dev)

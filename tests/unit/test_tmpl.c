@@ -192,6 +192,35 @@ TEST(tmpl_limits_are_the_callers) {
     arena_close(&a);
 }
 
+/* Wherever a render is stopped, by its steps or by its memory, it leaves nothing behind. */
+TEST(tmpl_stops_anywhere) {
+    size_t bytes;
+    char *all = (char *)test_slurp("tests/data/tmpl/expected.jsonl", &bytes);
+    arena cases = open_arena(), a = open_arena();
+    str rest = {all, bytes};
+    json_value c, variables = {.kind = JSON_OBJECT};
+    for (size_t end, n = 0; rest.len; rest = str_cut(rest, end + 1, rest.len), n++) {
+        err e = {0};
+        str text;
+        end = str_find(rest, STR("\n"));
+        CHECK(!json_parse(&cases, str_cut(rest, 0, end), &c, &e));
+        if (json_get(&c, "variables")->kind == JSON_OBJECT) variables = *json_get(&c, "variables");
+        str source = json_str(json_get(&c, "template"));
+        tmpl_opts opts = {.steps_max = 1};
+        for (err_code code = ERR_LIMIT; code == ERR_LIMIT && opts.steps_max < 100000;
+             opts.steps_max += 1 + opts.steps_max / 4)
+            code = render(source, &variables, &opts, &a, &text, &e);
+        opts = (tmpl_opts){.bytes_max = 1};
+        for (err_code code = ERR_MEMORY; code == ERR_MEMORY && opts.bytes_max < 1 << 20; opts.bytes_max += 4096)
+            code = render(source, &variables, &opts, &a, &text, &e);
+        arena_reset(&a, 0);
+        CHECK_EQ(mem_bytes(MEM_ENGINE), 0);
+    }
+    free(all);
+    arena_close(&a);
+    arena_close(&cases);
+}
+
 /* What a long conversation appends costs what it is long. */
 TEST(tmpl_appends_are_linear) {
     arena a = open_arena();
