@@ -125,6 +125,21 @@ typedef struct leat_stats {
 } leat_stats;
 leat_stats leat_session_stats(const leat_session *session);
 
+/* What a session like this one would do in so much memory (0: what is free), asked of one whose weights are mapped. */
+typedef struct leat_plan {
+    bool fits;                             /* all weights: nothing is streamed                              */
+    uint64_t ram_bytes, other_bytes;       /* all memory; the part for context, activations, tables, leat    */
+    uint64_t weight_bytes;                 /* of the file                                                    */
+    int32_t n_dense, n_pinned;             /* layers' dense parts and the output; those that stay in memory  */
+    int32_t n_experts, n_slots;            /* experts; those that fit at a time                              */
+    uint64_t pinned_bytes, ring_bytes, slot_bytes; /* held: dense for good, dense in turn, experts           */
+    uint64_t scan_bytes;                   /* of dense weights that every token reads from disk              */
+    uint64_t pool_bytes, routed_bytes;     /* of all experts; of those that one token uses                   */
+} leat_plan;
+leat_code leat_plan_memory(const leat_session *session, uint64_t ram_bytes, leat_plan *out, leat_error *error);
+/* Reads for half a second: bytes a second of direct reads and how many at a time they want; 0 where there are none. */
+leat_code leat_measure_disk(const leat_session *session, double *bytes_s, int32_t *depth, leat_error *error);
+
 /* Prompt tokens are computed many at a time; generated ones by the decode kernels (also several at a time, each as if
  * alone). The choice is part of the numbers: the same tokens in the same roles give the same bits. */
 typedef enum { LEAT_PROMPT, LEAT_GENERATED } leat_role;

@@ -12,28 +12,86 @@ static uint64_t overhead(const leat_model *m, uint64_t ram) {
     return ((uint64_t)12 << 20) + MIN(header, (uint64_t)64 << 20) + ram / 256;
 }
 
+/* The least memory for weights that a plan can be made with, to 1/1024 of them. */
+static uint64_t least_for_weights(store *s) {
+    uint64_t low = 0, high = store_units_bytes(s) * 2 + ((uint64_t)1 << 20);
+    store_plan p;
+    for (int i = 0; i < 12; i++) {
+        uint64_t middle = low + (high - low) / 2;
+        if (store_plan_within(s, (size_t)MIN(middle, (uint64_t)SIZE_MAX), &p, NULL)) low = middle;
+        else high = middle;
+    }
+    return high;
+}
+
 static err_code too_small(const leat_session *s, uint64_t ram, uint64_t others, err *e) {
+    uint64_t least = least_for_weights(s->model->weights);
     return ERR(e, ERR_MEMORY,
-               "%llu MiB are too little: context (%zu tokens), activations and tables take %llu MiB; then come the "
-               "weights",
-               (unsigned long long)(ram >> 20), s->n_ctx, (unsigned long long)(others >> 20));
+               "%llu MiB of memory are too little: %llu MiB for context (%zu tokens), activations and tables, then "
+               "%llu MiB for weights at least",
+               (unsigned long long)(ram >> 20), (unsigned long long)(others >> 20), s->n_ctx,
+               (unsigned long long)(least >> 20) + 1);
+}
+
+/* Of `ram` bytes, or of what is free, what is not for weights. */
+static uint64_t all_but_weights(const leat_model *m, uint64_t *ram) {
+    /* Free memory shrinks as others work: a part of it stays theirs. */
+    uint64_t available = plat_mem_available(), held = mem_bytes_total();
+    if (!*ram) *ram = available + held - available / 16;
+    return held + overhead(m, *ram);
 }
 
 err_code engine_place_weights(leat_session *s, err *e) {
     leat_model *m = s->model;
     if (m->placed || m->map) return ERR_NONE;
-    /* Free memory shrinks as others work: a part of it stays theirs. */
-    uint64_t available = plat_mem_available(), held = mem_bytes_total();
-    uint64_t ram = m->ram_bytes ? m->ram_bytes : available + held - available / 16;
-    uint64_t others = held + overhead(m, ram), weights = store_units_bytes(m->weights);
+    uint64_t ram = m->ram_bytes, others = all_but_weights(m, &ram), weights = store_units_bytes(m->weights);
     if (weights <= ram && others <= ram - weights) {
         m->placed = true;
         return ERR_NONE;
     }
     if (others >= ram) return too_small(s, ram, others, e);
-    err_code code = store_stream(m->weights, (size_t)(ram - others), e);
+    err why = {0};
+    err_code code = store_stream(m->weights, (size_t)(ram - others), &why);
+    if (code == ERR_MEMORY) code = too_small(s, ram, others, e);
+    else if (code && e) *e = why;
     m->placed = !code;
     return code;
+}
+
+leat_code leat_plan_memory(const leat_session *s, uint64_t ram, leat_plan *out, leat_error *error) {
+    leat_model *m = s->model;
+    err *e = err_of(error);
+    store_plan p;
+    if (store_mode_of(m->weights) != STORE_MAPPED)
+        return (leat_code)ERR(e, ERR_ARGUMENT, "a plan is made of mapped weights only");
+    uint64_t others = all_but_weights(m, &ram);
+    if (others >= ram) return (leat_code)too_small(s, ram, others, e);
+    if (store_plan_within(m->weights, (size_t)MIN(ram - others, (uint64_t)SIZE_MAX), &p, e))
+        return (leat_code)too_small(s, ram, others, e);
+    *out = (leat_plan){.fits = p.fits,
+                       .ram_bytes = ram,
+                       .other_bytes = others,
+                       .weight_bytes = store_units_bytes(m->weights),
+                       .n_dense = (int32_t)p.n_dense,
+                       .n_pinned = (int32_t)p.n_pinned,
+                       .n_experts = (int32_t)p.n_experts,
+                       .n_slots = (int32_t)p.n_slots,
+                       .pinned_bytes = p.pinned_bytes,
+                       .ring_bytes = p.ring_bytes,
+                       .slot_bytes = p.slot_bytes,
+                       .scan_bytes = p.scan_bytes,
+                       .pool_bytes = p.pool_bytes,
+                       .routed_bytes = p.routed_bytes};
+    return LEAT_OK;
+}
+
+leat_code leat_measure_disk(const leat_session *s, double *bytes_s, int32_t *depth, leat_error *error) {
+    size_t n = 0;
+    if (store_mode_of(s->model->weights) != STORE_MAPPED)
+        return (leat_code)ERR(err_of(error), ERR_ARGUMENT, "the disk is measured beside mapped weights only");
+    err_code code = store_measure_disk(s->model->weights, bytes_s, &n, err_of(error));
+    *depth = (int32_t)n;
+    return (leat_code)code;
 }
 
 const char *leat_session_memory(const leat_session *s, char *buf, size_t cap) {

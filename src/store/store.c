@@ -24,7 +24,7 @@ static bool map_parts(store *s) {
     return s->map != NULL;
 }
 
-static err_code open_queue(store *s, err *e) {
+err_code store_open_queue(store *s, err *e) {
     if (s->queue) return ERR_NONE;
     int error = plat_queue_open(&s->queue, STORE_DEPTH_MAX);
     if (!error) return ERR_NONE;
@@ -33,7 +33,7 @@ static err_code open_queue(store *s, err *e) {
 }
 
 err_code store_begin_reads(store *s, err *e) {
-    err_code code = open_queue(s, e);
+    err_code code = store_open_queue(s, e);
     if (code) return code;
     unmap_parts(s);
     /* What opening the model left in the page cache counts against the budget of the process. */
@@ -68,7 +68,7 @@ err_code store_open(store **out, const gguf *g, const store_opts *o, err *e) {
     s->mode = STORE_MAPPED;
     if ((o && o->no_map) || !(plat_caps() & PLAT_CAN_MAP) || !map_parts(s)) {
         s->mode = STORE_RESIDENT; /* also where the machine can map, but not these files */
-        if ((code = open_queue(s, e))) goto fail;
+        if ((code = store_open_queue(s, e))) goto fail;
     }
     *out = s;
     return ERR_NONE;

@@ -73,6 +73,20 @@ uint64_t store_units_bytes(const store *s); /* of all units */
  * ERR_MEMORY where that is too little; the text says how much would do, and the mode stays. */
 err_code store_stream(store *s, size_t bytes_max, err *e);
 
+/* What store_stream would do within bytes_max. Changes nothing. */
+typedef struct store_plan {
+    bool fits;                 /* all weights at once: there is nothing to stream                */
+    size_t n_dense, n_pinned;  /* dense units; those that stay                                   */
+    size_t n_experts, n_slots; /* experts; those that fit at a time                              */
+    uint64_t pinned_bytes, ring_bytes, slot_bytes; /* held: the dense, the ring, the experts      */
+    uint64_t scan_bytes;       /* of dense units that every pass reads                           */
+    uint64_t pool_bytes;       /* of all experts                                                 */
+    uint64_t routed_bytes;     /* of those that one token uses                                   */
+} store_plan;
+err_code store_plan_within(store *s, size_t bytes_max, store_plan *out, err *e);
+/* The disk as store_stream would probe it: bytes a second, and reads at a time; 0 where direct reads are refused. */
+err_code store_measure_disk(store *s, double *bytes_s, size_t *depth, err *e);
+
 /* ---- leases ------------------------------------------------------------------------------------- */
 
 /* Starts reads where needed; never blocks. In STREAMING a wanted unit keeps its place until it is leased or the want is

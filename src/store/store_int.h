@@ -87,7 +87,9 @@ void store_hold(store *s, uint32_t id);
 void store_let_go(store *s, uint32_t id);
 void store_close_stream(store *s);
 
-/* store.c: ends MAPPED, opens a queue. */
+/* store.c */
+err_code store_open_queue(store *s, err *e); /* once */
+/* Ends MAPPED, opens a queue. */
 err_code store_begin_reads(store *s, err *e);
 
 /* probe.c: fills depth and stats.disk_bytes_s by reading for a part of a second. */

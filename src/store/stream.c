@@ -259,6 +259,74 @@ err_code store_stream(store *s, size_t bytes_max, err *e) {
     return ERR_NONE;
 }
 
+/* ---- asking beforehand ------------------------------------------------------------------------------------- */
+
+static void count_bytes(const store *s, const plan *p, store_plan *out) {
+    size_t dense = 0, layers = 0;
+    uint32_t last = STORE_NOBODY;
+    for (size_t i = 0; i < s->n_units; i++) {
+        const unit *u = &s->units[i];
+        uint64_t bytes = 0;
+        for (size_t k = 0; k < u->n_spans; k++) bytes += s->spans[u->first_span + k].bytes;
+        if (!u->expert) {
+            if (is_ringed(p, dense++)) out->scan_bytes += bytes;
+            continue;
+        }
+        layers += u->layer != last; /* experts come layer by layer */
+        last = u->layer;
+        out->pool_bytes += bytes;
+    }
+    if (p->n_experts) out->routed_bytes = out->pool_bytes / p->n_experts * s->n_used * layers;
+}
+
+err_code store_plan_within(store *s, size_t bytes_max, store_plan *out, err *e) {
+    *out = (store_plan){.fits = store_units_bytes(s) <= bytes_max};
+    ASSERT(s->mode != STORE_STREAMING);
+    plan p = {0};
+    err_code code = ERR_NONE;
+    s->align = 4096;
+    store_lay_out(s);
+    if (!out->fits) {
+        code = choose(s, &p, bytes_max, e);
+    } else {
+        for (size_t i = 0; i < s->n_units; i++) *(s->units[i].expert ? &p.n_experts : &p.n_dense) += 1;
+        measure(s, &p);
+    }
+    if (!code) {
+        count_bytes(s, &p, out);
+        out->n_dense = p.n_dense;
+        out->n_pinned = p.n_dense - p.n_ringed;
+        out->n_experts = p.n_experts;
+        out->n_slots = out->fits ? p.n_experts : s->experts ? cache_slots(s->experts) : 0;
+        out->pinned_bytes = p.pinned_bytes;
+        out->ring_bytes = p.n_ring * p.ring_slot_bytes;
+        out->slot_bytes = out->fits ? out->pool_bytes : s->experts ? cache_bytes(s->experts) : 0;
+    }
+    cache_close(s->experts);
+    s->experts = NULL;
+    s->align = 1;
+    store_lay_out(s);
+    return code;
+}
+
+err_code store_measure_disk(store *s, double *bytes_s, size_t *depth, err *e) {
+    enum { PROBE_BYTES = 16 << 20 };
+    ASSERT(s->mode == STORE_MAPPED);
+    *bytes_s = 0;
+    *depth = s->depth;
+    err_code code = store_open_queue(s, e);
+    if (code) return code;
+    char *to = mem_block(MEM_WEIGHTS, PROBE_BYTES);
+    if (!to) return ERR(e, ERR_MEMORY, "no memory to probe the disk");
+    open_direct(s);
+    if (s->direct) store_probe(s, to, PROBE_BYTES);
+    close_direct(s);
+    mem_block_free(to);
+    *bytes_s = s->stats.disk_bytes_s;
+    *depth = s->depth;
+    return ERR_NONE;
+}
+
 void store_close_stream(store *s) {
     cache_close(s->experts);
     mem_block_free(s->memory);

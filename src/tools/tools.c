@@ -13,6 +13,7 @@ static const tools_command *const commands[] = {
     &tools_perplexity,
     &tools_eval,
     &tools_bench,
+    &tools_plan,
     &tools_cache_sim,
 };
 

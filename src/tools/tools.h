@@ -164,7 +164,7 @@ void tools_ids_close(tools_ids *ids);
 /* ---- the commands -------------------------------------------------------------------------------- */
 
 extern const tools_command tools_run, tools_eval, tools_perplexity, tools_bench, tools_inspect, tools_tokenize,
-    tools_cache_sim;
+    tools_cache_sim, tools_plan;
 extern const tools_command tools_quantize, tools_imatrix;
 extern const tools_command tools_template;
 

@@ -168,7 +168,7 @@ done
 same ram-text "$work/ram-mapped" "$work/ram-21M" "$work/ram-23M"
 check ram-stats 0 '.' 'stats: generation .* experts in memory .* MB a token' "${small[@]}" --ram 23M --stats
 check ram-verbose 0 '.' 'mapped: the system pages 10.6 MiB' "${small[@]}" --ram 1G -v
-check ram-little 1 '' '^leat run: 1 MiB are too little: context \(64 tokens\), activations and tables take' "${small[@]}" --ram 1M
+check ram-little 1 '' '^leat run: 1 MiB of memory are too little: [0-9]+ MiB for context \(64 tokens\), .* then [0-9]+ MiB for weights at least' "${small[@]}" --ram 1M
 check ram-none 2 '' "'x' is not a size" "${small[@]}" --ram x
 check ram-contradiction 2 '' 'contradict each other' "${small[@]}" --mmap --no-mmap
 check ram-mmap 0 '.' 'mapped' "${small[@]}" --ram 21M --mmap -v
@@ -257,6 +257,17 @@ shape='# n_layer=1 n_expert=8 n_expert_used=1\n# layer=0 expert_bytes=100\n'
 bad_trace trace-expert 'line 3: the expert is 8, wanted at most 7' "${shape}0,1,0,0,0,8\n"
 bad_trace trace-word "line 3: 'x' in column 3" "${shape}0,1,x,0,0,1\n"
 bad_trace trace-many 'line 4: more than the 1 choices' "${shape}0,1,0,0,0,1\n0,1,0,0,1,2\n"
+
+# ---- plan -----------------------------------------------------------------------------------------------
+
+plan=("$leat" plan "$bare" -c 64 -t 2 --disk-gbps 1 --mem-gbps 10)
+check plan-streams 0 '^\| +23.0 MiB \* \| streaming \| +3 / 3 +\| +[0-9.]+ % \| +[0-9.]+ \| +[0-9.]+ \|$' '' "${plan[@]}" --ram 23M
+mv "$out" "$work/plan"
+check plan-cached 0 '^  cached   [0-9.]+ MiB: [0-9]+ of 8 experts$' '' cat "$work/plan"
+check plan-more 0 '\| mapped    \|     3 / 3     \|   100.0 % \|           0.0 \|' '' cat "$work/plan"
+check plan-fits 0 '^  weights  all of them: mapped$' '' "${plan[@]}" --ram 1G
+check plan-dense 0 '^  ring     .*: the others in turn, [0-9.]+ MiB read for every token$' '' "${plan[@]}" --ram 21M
+check plan-little 1 '' '^leat plan: 1 MiB of memory are too little' "${plan[@]}" --ram 1M
 
 # A bench that follows it, on a model with more experts used; and one on a model of another shape.
 check bench-routing 0 'tg8' 'stats: .*experts in memory [0-9.]+ %; read' "${bench[@]}" -p 0 -n 8 -t 1 --ram 23M --routing "$trace"

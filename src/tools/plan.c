@@ -1,0 +1,171 @@
+/* plan.c: `leat plan`, what a model would do in a given memory: what is held, what is read, and how fast that can be.
+ * The engine's own planning, asked without reading any weights; so a header alone is enough (a sparse file).
+ */
+#include "tools/bounds.h"
+#include "tools/load.h"
+
+typedef struct plan_values {
+    const char *model;
+    uint64_t ram;
+    int32_t n_ctx, n_threads;
+    float disk_gbs, mem_gbs;
+} plan_values;
+
+typedef struct planner {
+    tools *t;
+    const plan_values *o;
+    loaded l;
+    double disk_bytes_s, mem_bytes_s; /* 0: unknown */
+    double active_bytes;              /* of weights that a token is multiplied with */
+} planner;
+
+/* Hits of the engine's policy with so much of all experts in memory. Known is the recorded routing of a model that uses
+ * 6 of 128 experts, see docs/LAB.md; one that uses 1 of 4 chooses nearly evenly, so that hits follow the memory; others
+ * lie between. */
+static double hit_rate(const leat_plan *p) {
+    static const double known[][2] = {{0, 0},      {0.03, 0.30},  {0.0625, 0.47}, {0.125, 0.66},
+                                      {0.25, 0.84}, {0.5, 0.965}, {0.75, 0.99},   {1, 1}};
+    double share = (double)p->n_slots / (double)MAX(p->n_experts, 1);
+    double one_of = p->routed_bytes ? (double)p->pool_bytes / (double)p->routed_bytes : 1;
+    double skew = (math_log(one_of) - math_log(4)) / (math_log(128.0 / 6) - math_log(4));
+    skew = MIN(MAX(skew, 0.0), 1.0);
+    for (size_t i = 1; i < COUNT_OF(known); i++)
+        if (share <= known[i][0]) {
+            double from = known[i - 1][0], part = (share - from) / (known[i][0] - from);
+            double hits = known[i - 1][1] + part * (known[i][1] - known[i - 1][1]);
+            return skew * hits + (1 - skew) * share;
+        }
+    return 1;
+}
+
+/* From disk, for a generated token. */
+static double disk_bytes(const leat_plan *p) {
+    if (p->fits) return 0;
+    return (double)p->scan_bytes + (double)p->routed_bytes * (1 - hit_rate(p));
+}
+
+/* Tokens a second that cannot be passed: the slower of computing and reading. 0: unknown. */
+static double speed(const planner *x, const leat_plan *p) {
+    double compute_s = x->mem_bytes_s > 0 ? x->active_bytes / x->mem_bytes_s : 0;
+    double read_s = x->disk_bytes_s > 0 ? disk_bytes(p) / x->disk_bytes_s : 0;
+    double s = MAX(compute_s, read_s);
+    return s > 0 ? 1 / s : 0;
+}
+
+static void print_plan(planner *x, const leat_plan *p) {
+    tools *t = x->t;
+    char a[32], b[32];
+    tools_out(t, "model      %.80s, %.40s, %s of weights", leat_model_name(x->l.model),
+              leat_model_architecture(x->l.model), fmt_bytes(a, sizeof a, p->weight_bytes));
+    if (p->n_experts)
+        tools_out(t, ", of them %s in %d experts, %s used by a token", fmt_bytes(a, sizeof a, p->pool_bytes),
+                  p->n_experts, fmt_bytes(b, sizeof b, p->routed_bytes));
+    tools_out(t, "\nmachine    ");
+    if (x->disk_bytes_s > 0) tools_out(t, "disk %.2f GB/s, ", x->disk_bytes_s / 1e9);
+    tools_out(t, "memory %.1f GB/s\n", x->mem_bytes_s / 1e9);
+    tools_out(t, "memory     %s\n", fmt_bytes(a, sizeof a, p->ram_bytes));
+    tools_out(t, "  other    %s: context of %d tokens, activations, tables, leat itself\n",
+              fmt_bytes(a, sizeof a, p->other_bytes), leat_session_n_ctx(x->l.session));
+    if (p->fits) {
+        tools_out(t, "  weights  all of them: mapped\n\n");
+        return;
+    }
+    tools_out(t, "  pinned   %s: %d of %d dense parts\n", fmt_bytes(a, sizeof a, p->pinned_bytes), p->n_pinned,
+              p->n_dense);
+    if (p->ring_bytes)
+        tools_out(t, "  ring     %s: the others in turn, %s read for every token\n",
+                  fmt_bytes(a, sizeof a, p->ring_bytes), fmt_bytes(b, sizeof b, p->scan_bytes));
+    if (p->n_experts)
+        tools_out(t, "  cached   %s: %d of %d experts\n", fmt_bytes(a, sizeof a, p->slot_bytes), p->n_slots,
+                  p->n_experts);
+    tools_out(t, "\n");
+}
+
+static void print_row(planner *x, const leat_plan *p, bool chosen) {
+    char ram[32];
+    tools_out(x->t, "| %10s%s | %-9s | %5d / %-5d | ", fmt_bytes(ram, sizeof ram, p->ram_bytes), chosen ? " *" : "  ",
+              p->fits ? "mapped" : "streaming", p->n_pinned, p->n_dense);
+    if (p->n_experts) tools_out(x->t, "%7.1f %% | ", 100.0 * (double)p->n_slots / (double)p->n_experts);
+    else tools_out(x->t, "%9s | ", "");
+    tools_out(x->t, "%13.1f | ", disk_bytes(p) / 1e6);
+    if (p->fits || x->disk_bytes_s > 0) tools_out(x->t, "%8.2f |\n", speed(x, p));
+    else tools_out(x->t, "%8s |\n", "?");
+}
+
+/* The memory asked about, and others from what is hardly enough to what fits all. */
+static int print_table(planner *x, const leat_plan *chosen) {
+    static const double steps[] = {0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.02};
+    bool shown = false;
+    leat_plan p;
+    tools_out(x->t, "| memory       | mode      | dense pinned | experts   | MB read/token | tok/s <= |\n");
+    tools_out(x->t, "| -----------: | --------- | -----------: | --------: | ------------: | -------: |\n");
+    bool all = false;
+    for (size_t i = 0; i < COUNT_OF(steps) && !all; i++) {
+        uint64_t ram = chosen->other_bytes + (uint64_t)((double)chosen->weight_bytes * steps[i]);
+        if (!shown && ram >= chosen->ram_bytes) print_row(x, chosen, shown = true);
+        if (ram == chosen->ram_bytes || leat_plan_memory(x->l.session, ram, &p, NULL)) continue; /* too little */
+        print_row(x, &p, false);
+        all = p.fits;
+    }
+    if (!shown) print_row(x, chosen, true);
+    return TOOLS_OK;
+}
+
+static int measure(planner *x) {
+    leat_error e;
+    err failed;
+    int32_t depth;
+    bounds_model weights;
+    bounds_machine machine;
+    x->disk_bytes_s = (double)x->o->disk_gbs * 1e9;
+    x->mem_bytes_s = (double)x->o->mem_gbs * 1e9;
+    if (bounds_count(&weights, x->o->model, &failed)) return tools_fail(x->t, "%s", failed.text);
+    x->active_bytes = weights.read_bytes;
+    if (x->disk_bytes_s <= 0 && leat_measure_disk(x->l.session, &x->disk_bytes_s, &depth, &e))
+        return tools_fail(x->t, "%s", e.text);
+    if (x->mem_bytes_s > 0) return TOOLS_OK;
+    if (bounds_measure(&machine, kern_best(), x->o->n_threads, &failed)) return tools_fail(x->t, "%s", failed.text);
+    x->mem_bytes_s = machine.read_bytes_s;
+    return TOOLS_OK;
+}
+
+static int run(tools *t, const void *values) {
+    const plan_values *o = values;
+    planner x = {.t = t, .o = o};
+    leat_plan p;
+    leat_error e;
+    load_options options = {.path = o->model, .memory = {.map = true}, .n_ctx = o->n_ctx, .n_threads = o->n_threads};
+    int status = load_model(t, &x.l, &options);
+    if (!status) status = load_session(t, &x.l, &options);
+    if (!status && leat_plan_memory(x.l.session, o->ram, &p, &e)) status = tools_fail(t, "%s", e.text);
+    if (!status) status = measure(&x);
+    if (!status) {
+        print_plan(&x, &p);
+        status = print_table(&x, &p);
+    }
+    load_close(&x.l);
+    return status;
+}
+
+#define T plan_values
+static const tools_option options[] = {
+    TOOLS_MODEL(T, model),
+    TOOLS_SIZE(T, ram, 0, "ram", "SIZE", "all memory to use (default: what is free)"),
+    TOOLS_INT(T, n_ctx, 'c', "ctx-size", "N", 1, INT32_MAX, "context in tokens (default: the model's, at most 4096)"),
+    TOOLS_FLOAT(T, disk_gbs, 0, "disk-gbps", "X", 0, 100000, "the disk reads X GB/s (default: measured)"),
+    TOOLS_FLOAT(T, mem_gbs, 0, "mem-gbps", "X", 0, 100000, "memory reads X GB/s (default: measured)"),
+    TOOLS_THREADS(T, n_threads),
+};
+#undef T
+
+const tools_command tools_plan = {
+    .name = "plan",
+    .summary = "Tell what a model would do in a given memory, and what more would bring",
+    .usage = "-m FILE [--ram SIZE] [-c N] [--disk-gbps X] [--mem-gbps X] [-t N]",
+    .notes = "The speeds are bounds: what a token reads from memory, or what of it is missing from disk, whichever "
+             "takes longer. How many experts are missing is estimated from recorded routing; models differ.",
+    .options = options,
+    .n_options = COUNT_OF(options),
+    .values_bytes = sizeof(plan_values),
+    .run = run,
+};
