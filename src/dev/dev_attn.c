@@ -160,14 +160,18 @@ static void attend(dev *d, const dev_attn *a, const attn_task *t, attn_scratch *
         state_clear(&s->segment, rows, a->dim_v);
         for (; page < segment_end; page++) {
             if (!page_ranges(a, t, page, s->from, s->to)) continue;
-            const uint16_t *at = t->run->pages[page];
+            const uint16_t *at = t->run->pages[page], *next = page < last_page ? t->run->pages[page + 1] : NULL;
+            size_t k_at = a->k_offset + t->head_kv * DEV_PAGE * a->dim_k;
+            size_t v_at = a->v_offset + t->head_kv * DEV_PAGE * a->dim_v;
             kern_attn args = {
                 .n_q = rows,
                 .dim_k = a->dim_k,
                 .dim_v = a->dim_v,
                 .q = s->q,
-                .k = at + a->k_offset + t->head_kv * DEV_PAGE * a->dim_k,
-                .v = at + a->v_offset + t->head_kv * DEV_PAGE * a->dim_v,
+                .k = at + k_at,
+                .v = at + v_at,
+                .k_next = next ? next + k_at : NULL,
+                .v_next = next ? next + v_at : NULL,
                 .k_stride = a->dim_k,
                 .v_stride = a->dim_v,
                 .n_pos = MIN(DEV_PAGE, first_pos + t->n_tok - page * DEV_PAGE),

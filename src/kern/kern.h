@@ -62,6 +62,7 @@ typedef struct kern_attn {
     size_t k_stride, v_stride;  /* in elements */
     size_t n_pos;               /* at most KERN_ATTN_TILE */
     const uint16_t *from, *to;  /* (n_q): each query sees positions [from, to) of this tile */
+    const uint16_t *k_next, *v_next; /* as much of the next tile, to be fetched meanwhile; NULL: none */
     float *max, *sum;           /* (n_q): the running softmax; start with -inf and 0 */
     float *acc;                 /* (n_q, dim_v): start with 0; divide by sum at the end */
 } kern_attn;

@@ -26,6 +26,12 @@ KERN_INLINE void attn_step(vf dot[16], const float *q, size_t q_stride, const ui
     }
 }
 
+/* Rows [from, to) of the next tile, while those of this one are used by its first queries. */
+KERN_INLINE void attn_ahead(const uint16_t *next, size_t stride, size_t dim, size_t from, size_t to) {
+    for (size_t p = from; p < to; p++)
+        for (size_t d = 0; d < dim; d += 32) v_prefetch(next + p * stride + d);
+}
+
 /* scores[i][p] for n queries and positions [from, to); n is 1 or VEC_QUERIES. 16 dot products at once: their sums across a vector
  * share the shuffles. Positions past the end repeat the last one. */
 KERN_INLINE void attn_scores(const kern_attn *a, size_t first, size_t n, size_t from, size_t to,
@@ -36,6 +42,7 @@ KERN_INLINE void attn_scores(const kern_attn *a, size_t first, size_t n, size_t 
         vf dot[16];
         const uint16_t *rows[16];
         float sums[16];
+        if (first == 0 && a->k_next) attn_ahead(a->k_next, a->k_stride, a->dim_k, at, MIN(at + per, to));
         for (size_t j = 0; j < 16; j++) dot[j] = vf_set(0);
         for (size_t j = 0; j < per; j++) rows[j] = a->k + MIN(at + j, to - 1) * a->k_stride;
         for (size_t d = 0; d < whole; d += 16) attn_step(dot, q, a->dim_k, rows, d, 16, n);
@@ -77,6 +84,7 @@ KERN_INLINE void attn_values(const kern_attn *a, size_t first, size_t n, size_t 
             for (size_t s = 0; s < VEC_STRIP; s++) acc[i][s] = vf_load(a->acc + (first + i) * a->dim_v + d + 16 * s);
         for (size_t p = from; p < to; p++) {
             vf v[VEC_STRIP];
+            if (first == 0 && d == 0 && a->v_next) attn_ahead(a->v_next, a->v_stride, a->dim_v, p, p + 1);
             for (size_t s = 0; s < VEC_STRIP; s++) v[s] = vf_load_f16(a->v + p * a->v_stride + d + 16 * s);
             for (size_t i = 0; i < n; i++)
                 for (size_t s = 0; s < VEC_STRIP; s++) acc[i][s] = vf_fma(vf_set(weights[i][p]), v[s], acc[i][s]);

@@ -307,7 +307,7 @@ static void bench_attn(void) {
             from[i] = 0;
             to[i] = KERN_ATTN_TILE;
         }
-        kern_attn a = {n_q, dim, dim, q, kv, kv + TILES * KERN_ATTN_TILE * DIM, dim, dim, KERN_ATTN_TILE, from, to, max, sum, acc};
+        kern_attn a = {n_q, dim, dim, q, kv, kv + TILES * KERN_ATTN_TILE * DIM, dim, dim, KERN_ATTN_TILE, from, to, NULL, NULL, max, sum, acc};
         job j = {.run = run_attn, .attn = &a, .n_rows = TILES};
         double t = best(&j, 1);
         double macs = 2.0 * TILES * KERN_ATTN_TILE * (double)(dim * n_q), bytes = 4.0 * TILES * KERN_ATTN_TILE * (double)dim;
