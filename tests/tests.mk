@@ -12,9 +12,9 @@ SUITE_FILES := $(B)/test
 include tests/tidy/tidy.mk
 -include tests/fuzz/fuzz.mk tests/kern/kern.mk tests/golden/golden.mk tests/tmpl/tmpl.mk tests/sample/sample.mk
 
-SUITES += tidy example cli size
+SUITES += tidy example cli quantize size
 SUITE_FILES += $(B)/complete $(B)/tiny-models
-LONG_SUITES += clang asan cli-asan tsan valgrind fuzzing
+LONG_SUITES += clang asan cli-asan quantize-asan tsan valgrind fuzzing readers
 
 LEAT_BYTES_MAX := 1100000 # of the stripped program: all of it, with chat, server and streaming still to come
 MODELS := $(B)/models
@@ -89,6 +89,9 @@ suite-asan:
 suite-cli-asan: $(MODELS)/done
 	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san all
 	@tests/cli/cli.sh $(B)/san/leat $(MODELS) $(B)/san/test-files/cli
+suite-quantize-asan: $(MODELS)/done
+	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san all
+	@tests/cli/quantize.sh $(B)/san/leat $(MODELS) $(B)/san/test-files/quantize
 
 # The parts where threads meet.
 suite-tsan:
