@@ -179,7 +179,9 @@ static val run_namespace(render *r, const call *c, const val *p) {
 static val run_raise(render *r, const call *c, const val *p) {
     str s = tmpl_text(r, p[0]);
     (void)c;
-    if (!r->code) r->code = ERR(r->e, ERR_ARGUMENT, "%.*s", (int)MIN(s.len, (size_t)250), s.ptr);
+    size_t room = sizeof r->e->text - 1;
+    if (s.len > room) s.len = utf8_complete(s.ptr, room);
+    if (!r->code) r->code = ERR(r->e, ERR_ARGUMENT, "%.*s", (int)s.len, s.ptr);
     return VAL_NONE;
 }
 

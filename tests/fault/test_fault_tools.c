@@ -71,6 +71,10 @@ TEST(fault_tools_run) {
     try("run -m %s -f %s -n 3 -t 2 --ignore-eos --temp 0", model(TINY_TOK_SPM), text_file("Once upon"));
 }
 TEST(fault_tools_run_ids) { try("run -m %s --ids %s -n 3 -t 1 -q", model(TINY_TOK_NONE), text_file("3 4 5")); }
+TEST(fault_tools_template) {
+    const char *messages = text_file("[{\"role\": \"user\", \"content\": \"Once\\nupon\"}]");
+    try("template -m %s --messages @%s --chat-template gemma", model(TINY_TOK_SPM), messages);
+}
 TEST(fault_tools_eval) {
     char line[1024];
     snprintf(line, sizeof line, "eval -m %%s --ids %%s --logits %s -t 1", test_path(2, "fault-tools.npy"));
