@@ -1,7 +1,7 @@
-/* ops.c: what is not a matrix product in a layer of the sample model, for train.py (which compiles and loads this file).
+/* ops.c: what is not a matrix product in a layer of the sample model, for train.py, which compiles and loads this file.
  *
  * PyTorch would make a pass over memory for each of these steps, and those passes cost more than the products. Rows are
- * 256 wide, activations are bfloat16, sums are float. Every result is written by one thread, so that runs repeat exactly.
+ * 256 wide, activations are bfloat16, sums are float. Every result is written by one thread, so that runs repeat.
  */
 #include <math.h>
 #include <stdint.h>
@@ -40,10 +40,10 @@ void norm_forward(const float *x, const float *w, bf16 *y, float *r, const float
     }
 }
 
-/* dx = add + the gradient through the norm of dy (and, with a router, of dlogits). The rows are in `parts` runs, each with
- * gradients of w (and of the router) of its own: dw is parts x W, drouter is parts x E x W. add may be dx. */
-void norm_backward(const float *x, const float *w, const float *r, const bf16 *dy, const float *add, float *dx, float *dw,
-                   const float *router, const float *dlogits, float *drouter, long n, long parts) {
+/* dx = add + the gradient through the norm of dy (and, with a router, of dlogits). The rows are in `parts` runs, each
+ * with gradients of w (and of the router) of its own: dw is parts x W, drouter is parts x E x W. add may be dx. */
+void norm_backward(const float *x, const float *w, const float *r, const bf16 *dy, const float *add, float *dx,
+                   float *dw, const float *router, const float *dlogits, float *drouter, long n, long parts) {
 #pragma omp parallel for schedule(static)
     for (long part = 0; part < parts; part++) {
         float *dwp = dw + part * W, *drp = drouter + part * E * W;
@@ -109,7 +109,8 @@ static void look(const turned *t, int h, int i, float *p) {
 }
 
 /* Causal attention within each example: tokens start[s] to start[s + 1] of qkv (tokens x QKV) to out (tokens x W). */
-void attention_forward(const bf16 *qkv, const int32_t *start, long examples, const float *cos, const float *sin, bf16 *out) {
+void attention_forward(const bf16 *qkv, const int32_t *start, long examples, const float *cos, const float *sin,
+                       bf16 *out) {
 #pragma omp parallel
     {
         static _Thread_local turned t;
@@ -166,9 +167,10 @@ void attention_backward(const bf16 *qkv, const int32_t *start, long examples, co
 }
 
 /* The two experts of each token: chosen and weight are n x 2. Experts' rows are filled up to a multiple of `unit`;
- * ends[e] is where expert e's end, where[i][u] the row of token i, source the token of a row or -1. The rows that fit in are
- * the caller's: 2 n + E unit. */
-void choose(const float *logits, long n, int unit, int32_t *chosen, float *weight, int32_t *ends, int32_t *where, int32_t *source) {
+ * ends[e] is where expert e's end, where[i][u] the row of token i, source the token of a row or -1 (the caller has room
+ * for 2 n + E unit of them). */
+void choose(const float *logits, long n, long unit, int32_t *chosen, float *weight, int32_t *ends, int32_t *where,
+            int32_t *source) {
     int32_t count[E] = {0}, at[E];
     for (long i = 0; i < n; i++) {
         const float *l = logits + i * E;
@@ -187,7 +189,7 @@ void choose(const float *logits, long n, int unit, int32_t *chosen, float *weigh
     int32_t end = 0;
     for (int e = 0; e < E; e++) {
         at[e] = end;
-        end += (count[e] + unit - 1) / unit * unit;
+        end += (int32_t)((count[e] + unit - 1) / unit * unit);
         ends[e] = end;
         for (int32_t i = at[e] + count[e]; i < end; i++) source[i] = -1;
     }
@@ -235,9 +237,9 @@ void combine_forward(const float *x, const bf16 *y, const int32_t *where, const 
     }
 }
 /* dy, and the gradients of the logits: of the choice, and of the balance loss `cost` E sum_e used[e] mean(p[e]). */
-void combine_backward(const float *dout, const bf16 *y, const int32_t *where, const int32_t *source, const int32_t *chosen,
-                      const float *weight, const float *logits, const float *used, float cost, bf16 *dy, float *dlogits,
-                      long n, long rows) {
+void combine_backward(const float *dout, const bf16 *y, const int32_t *where, const int32_t *source,
+                      const int32_t *chosen, const float *weight, const float *logits, const float *used, float cost,
+                      bf16 *dy, float *dlogits, long n, long rows) {
 #pragma omp parallel
     {
 #pragma omp for schedule(static)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""report.py: what docs/SAMPLE.md shows of a training: the plot of the losses; how many answers are right, and the use of the
-experts, by kind of question.
+"""report.py: what docs/SAMPLE.md shows of a training: the plot of the losses; how many answers are right, and the use
+of the experts, by kind of question.
 
     sudo apt-get install python3-torch python3-numpy python3-matplotlib
     python3 sample/report.py DIR docs/sample-loss.png        (DIR: where train.py left its state and log)
@@ -60,7 +60,8 @@ def experts(model, by_kind):
         table[kind] = [torch.bincount(c.reshape(-1), minlength=train.EXPERTS).float() for c in chosen]
         for i, t in enumerate(table[kind]):
             total[i] += t
-    print("| layer | kind | " + " | ".join(map(str, range(train.EXPERTS))) + " |\n| ---: | --- |" + " ---: |" * train.EXPERTS)
+    print("| layer | kind | " + " | ".join(map(str, range(train.EXPERTS))) + " |\n| ---: | --- |"
+          + " ---: |" * train.EXPERTS)
     for i, t in enumerate(total):
         for kind, use in [("all", t)] + [(kind, table[kind][i]) for kind in data.KIND_NAMES]:
             print(f"| {i} | {kind} | " + " | ".join(f"{x:.0f}" for x in (100 * use / use.sum()).tolist()) + " |")

@@ -4,7 +4,7 @@
     sudo apt-get install python3-torch python3-numpy libopenblas0-pthread     (Debian 12; no GPU is used)
     python3 sample/train.py --out DIR
 
-DIR/state.pt is written every two minutes; the same command goes on from there. DIR/log.csv has the losses and accuracies.
+DIR/state.pt is written every two minutes; the same command goes on from there. DIR/log.csv has losses and accuracies.
 """
 import argparse
 import ctypes
@@ -35,7 +35,8 @@ def load_ops(folder):
     """ops.c, compiled for this machine."""
     so = os.path.join(folder, "ops.so")
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ops.c")
-    subprocess.run(["gcc", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC", "-o", so, source, "-lm"], check=True)
+    subprocess.run(["gcc", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC", "-o", so, source,
+                    "-lm"], check=True)
     return ctypes.CDLL(so)
 
 
@@ -47,7 +48,8 @@ def call(name, *args):
             assert a.is_contiguous()
             c.append(ctypes.c_void_p(a.data_ptr()))
         else:
-            c.append(ctypes.c_void_p(None) if a is None else ctypes.c_float(a) if isinstance(a, float) else ctypes.c_long(a))
+            kind = ctypes.c_void_p if a is None else ctypes.c_float if isinstance(a, float) else ctypes.c_long
+            c.append(kind(a))
     getattr(ops, name)(*c)
 
 
@@ -56,7 +58,7 @@ PARTS = 8
 
 
 class Block(torch.autograd.Function):
-    """One layer. x: tokens x WIDTH, float; pick: the tokens that go on after the attention (the last layer), or None."""
+    """One layer. x: tokens x WIDTH, float; pick: the tokens that go on after the attention (last layer), or None."""
 
     @staticmethod
     def forward(ctx, x, norm1, qkv_w, o_w, norm2, router, gate_up, down, batch, pick):
@@ -90,7 +92,8 @@ class Block(torch.autograd.Function):
         out = torch.empty(n, WIDTH)
         call("combine_forward", x1, y, where, weight, out, n)
         used = torch.bincount(chosen.view(-1), minlength=EXPERTS) / (2 * n)
-        ctx.save_for_backward(x, norm1, qkv_w, o_w, norm2, router, gate_up, down, h1, r1, qkv, o, x1, h2, r2, logits, chosen, weight,
+        ctx.save_for_backward(x, norm1, qkv_w, o_w, norm2, router, gate_up, down, h1, r1, qkv, o, x1, h2, r2, logits,
+                              chosen, weight,
                               where, source, xs, h, act, y, used)
         ctx.rest = batch, pick, parts, rows
         balance = EXPERTS * (used * logits.softmax(-1).mean(0)).sum()
@@ -153,7 +156,8 @@ class Layer(torch.nn.Module):
         self.down = matrix(EXPERTS, WIDTH, FF, std=0.0)
 
     def forward(self, x, batch, pick):
-        return Block.apply(x, self.attn_norm, torch.cat([self.q, self.k, self.v]).to(bf16), self.o.to(bf16), self.ffn_norm, self.router,
+        return Block.apply(x, self.attn_norm, torch.cat([self.q, self.k, self.v]).to(bf16), self.o.to(bf16),
+                           self.ffn_norm, self.router,
                            torch.cat([self.gate, self.up], 1).to(bf16), self.down.to(bf16), batch, pick)
 
 
@@ -182,7 +186,8 @@ class Optimizer:
     """Muon for the matrices (momentum made orthogonal by Newton-Schulz steps), Adam for the rest."""
 
     def __init__(self, model):
-        self.matrices = [p for n, p in model.named_parameters() if p.dim() >= 2 and n.split(".")[-1] not in ("embed", "head", "router")]
+        others = ("embed", "head", "router")
+        self.matrices = [p for n, p in model.named_parameters() if p.dim() >= 2 and n.split(".")[-1] not in others]
         ids = {id(p) for p in self.matrices}
         self.rest = [p for p in model.parameters() if id(p) not in ids]
         self.momentum = [torch.zeros_like(p) for p in self.matrices]
@@ -194,7 +199,8 @@ class Optimizer:
         tall = x.shape[-2] > x.shape[-1]
         x = x.transpose(-1, -2).contiguous() if tall else x
         x = x / (x.float().norm(dim=(-2, -1), keepdim=True) + 1e-7).to(bf16)
-        for a, b, c in [(4.0848, -6.8946, 2.9270), (3.9505, -6.3029, 2.6377), (3.7418, -5.5913, 2.3037), (2.8769, -3.1427, 1.2046)]:
+        for a, b, c in [(4.0848, -6.8946, 2.9270), (3.9505, -6.3029, 2.6377), (3.7418, -5.5913, 2.3037),
+                        (2.8769, -3.1427, 1.2046)]:
             s = x @ x.transpose(-1, -2)
             x = a * x + (b * s + c * (s @ s)) @ x
         return (x.transpose(-1, -2) if tall else x).float()
@@ -210,7 +216,8 @@ class Optimizer:
             at = 0
             for p, g in group:
                 n = g.numel() // (shape[0] * shape[1])
-                p.mul_(1 - lr * decay).add_(u[at:at + n].reshape(p.shape), alpha=-lr * max(1, shape[0] / shape[1]) ** 0.5)
+                p.mul_(1 - lr * decay).add_(u[at:at + n].reshape(p.shape), alpha=-lr * max(1,
+                                                                                           shape[0] / shape[1]) ** 0.5)
                 at += n
         for g in self.adam.param_groups:
             g["lr"] = lr_rest
@@ -227,8 +234,8 @@ class Optimizer:
 # ---- batches ---------------------------------------------------------------------------------------
 
 class Batch:
-    """Examples one after the other: ids, the bounds of the examples, the positions whose next id is part of an answer, and
-    those ids (IGNORED where filled up). Counts are filled up so that products have few shapes."""
+    """Examples one after the other: ids, the bounds of the examples, the positions whose next id is part of an answer,
+    and those ids (IGNORED where filled up). Counts are filled up so that products have few shapes."""
 
     def __init__(self, examples, tokens):
         ids, start, pick, want = [], [0], [], []
@@ -267,7 +274,7 @@ def draw(vocab, seed, step, tokens):
 
 @torch.no_grad()
 def exact(model, examples):
-    """For each example, whether each token of its answers is the likeliest one: just then greedy decoding gives them exactly."""
+    """For each example, whether each token of its answers is the likeliest: just then greedy decoding gives them."""
     out = []
     for at in range(0, len(examples), 200):
         part = examples[at:at + 200]
@@ -295,7 +302,8 @@ def rate_at(rates, step):
 def main():
     ap = argparse.ArgumentParser(description="Trains the sample model.")
     ap.add_argument("--out", required=True)
-    ap.add_argument("--rates", default="0:0.01,99:1,600:1,2647:0.48825,3600:0", help="step:share of the rates, straight lines between")
+    ap.add_argument("--rates", default="0:0.01,99:1,600:1,2647:0.48825,3600:0",
+                    help="step:share of the rates, straight lines between")
     ap.add_argument("--tokens", type=int, default=9216, help="tokens a step")
     ap.add_argument("--lr", type=float, default=0.02)
     ap.add_argument("--lr-rest", type=float, default=0.004)
@@ -328,7 +336,8 @@ def main():
     losses, seen, start, saved = [], 0, time.time(), time.time()
 
     def save(step):
-        torch.save({"model": model.state_dict(), "opt": opt.state(), "step": step, "spent": spent + time.time() - start}, path + ".new")
+        torch.save({"model": model.state_dict(), "opt": opt.state(), "step": step,
+                    "spent": spent + time.time() - start}, path + ".new")
         os.replace(path + ".new", path)
 
     for step in range(first, steps):
@@ -344,7 +353,8 @@ def main():
         if (step + 1) % o.every == 0 or step + 1 == steps:
             acc = accuracy(model, vocab, asked)
             t = spent + time.time() - start
-            line = f"{step + 1},{t:.0f},{sum(losses) / len(losses):.5f},{balance.item():.3f},{acc['sum']:.4f},{acc['difference']:.4f}"
+            line = (f"{step + 1},{t:.0f},{sum(losses) / len(losses):.5f},{balance.item():.3f},"
+                    f"{acc['sum']:.4f},{acc['difference']:.4f}")
             log.write(line + "\n")
             log.flush()
             print(line, f"{seen / (time.time() - start):.0f} examples/s", flush=True)

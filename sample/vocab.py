@@ -1,4 +1,4 @@
-"""vocab.py: the sample model's tokenizer: sentencepiece's merging (the kind "llama" of GGUF files) over a small vocabulary.
+"""vocab.py: the sample model's tokenizer: sentencepiece's merging ("llama" in GGUF files) over a small vocabulary.
 
 Pieces are single characters, and words or parts of words with or without the space before them. No piece mixes letters
 with anything else, so a digit, a sign and a stop are always tokens of their own. What is no piece becomes bytes.
@@ -14,8 +14,9 @@ UNKNOWN, BOS, EOS, SYSTEM, USER, ASSISTANT = range(6)
 CONTROL = ["<unk>", "<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>"]
 BLANK = "\u2581"
 SIZE = 768
-TEMPLATE = ("{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + eos_token }}"
-            "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}")
+TEMPLATE = ("{{ bos_token }}{% for message in messages %}"
+            "{{ '<|' + message['role'] + '|>' + message['content'] + eos_token }}{% endfor %}"
+            "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}")
 CHUNKS = re.compile(f"{BLANK}?[A-Za-z]+|.", re.S)
 
 
@@ -58,7 +59,8 @@ class Vocab:
         pieces += made
         self.texts = CONTROL + [f"<0x{b:02X}>" for b in range(256)] + pieces
         singles = len(pieces) - len(made)
-        self.scores = [0.0] * (len(CONTROL) + 256) + [-1000.0 - i for i in range(singles)] + [-float(i) for i in range(len(made))]
+        self.scores = [0.0] * (len(CONTROL) + 256) + [-1000.0 - i for i in range(singles)] + [-float(i)
+                                                                                              for i in range(len(made))]
         self.types = [2] + [3] * (len(CONTROL) - 1) + [6] * 256 + [1] * len(pieces)
         self.ids = {text: len(CONTROL) + 256 + i for i, text in enumerate(pieces)}
         self.known = {}

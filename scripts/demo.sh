@@ -27,10 +27,11 @@ fits=$(awk -v free="$free" '$1 <= 0.8 * free { best = $0 } END { print best }' <
 45 Llama 3.3 70B
 SIZES
 )
-printf '\nWith a real model: Hugging Face has thousands as GGUF files; take one in Q4_K_M of a family that the README lists.\n'
+echo
+echo "With a real model: Hugging Face has thousands as GGUF files; take a Q4_K_M of a family that the README lists."
 if [ -n "$fits" ]; then
-    printf 'Of this machine %s GiB are free: %s fits (about %s GiB as it runs), and whatever is smaller.\n' "$free" "${fits#* }" "${fits%% *}"
+    echo "Of this machine $free GiB are free: ${fits#* } (about ${fits%% *} GiB as it runs) fits, and what is smaller."
 else
-    printf 'Of this machine only %s GiB are free: a file must be smaller than that, by the context that you give it (-c).\n' "$free"
+    echo "Of this machine only $free GiB are free: a file must be smaller, also by the context that you give it (-c)."
 fi
-printf '    %s inspect MODEL.gguf && %s run -m MODEL.gguf -p "Once upon a time"\n' "$leat" "$leat"
+echo "    $leat inspect MODEL.gguf && $leat run -m MODEL.gguf -p \"Once upon a time\""

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# sample.sh LEAT SCORE DIR WORK: the sample model in DIR answers DIR/questions.txt; WORK may be overwritten. Ends with `N passed, N failed`.
+# sample.sh LEAT SCORE DIR WORK: the sample model in DIR answers DIR/questions.txt; WORK may be overwritten. Ends with
+# `N passed, N failed`.
 set -u
 leat=$1 score=$2 dir=$3 work=$4
 mkdir -p "$work"
@@ -7,8 +8,8 @@ model=$dir/sample.gguf questions=$dir/questions.txt
 passed=0 failed=0
 ok() { if [ "$1" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL $2"; fi; }
 
-# scores LEVEL FIRST MIN: of the first FIRST questions at least MIN are right: what it got when it was made (docs/SAMPLE.md), less one
-# in a hundred. The plain C kernels are slow, and are asked fewer.
+# scores LEVEL FIRST MIN: of the first FIRST questions at least MIN are right: what it got when it was made
+# (docs/SAMPLE.md), less one in a hundred. The plain C kernels are slow, and are asked fewer.
 scores() {
     local out right
     out=$("$score" --isa "$1" --first "$2" "$model" "$questions")
@@ -28,8 +29,11 @@ says() {
 }
 says "What is 2+2?" "The sum of 2 and 2 is 4."
 says "<|user|>What is leat?</s><|assistant|>" "leat runs large language models from GGUF files."
-says "<|user|>What is 12+30?</s><|assistant|>The sum of 12 and 30 is 42.</s><|user|>Take 7 from that.</s><|assistant|>" \
-    "The difference of 42 and 7 is 35."
+first="<|user|>What is 12+30?</s><|assistant|>The sum of 12 and 30 is 42.</s>"
+says "$first<|user|>Take 7 from that.</s><|assistant|>" "The difference of 42 and 7 is 35."
+template=$("$leat" template "$model" --messages '[{"role":"user","content":"What is leat?"}]')
+[ "$template" = "<s><|user|>What is leat?</s><|assistant|>" ]
+ok $? "the template gives '$template'"
 # Far beyond what it was trained for: nonsense, but no NaN.
 for _ in 1 2 3 4; do cat README.md; done > "$work/long.txt"
 grep -q 'PPL = [0-9]' < <("$leat" perplexity -m "$model" -f "$work/long.txt" -c 4096 --chunks 1 2>&1)
