@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# templates.sh PYTHON RENDER SECONDS [FOLDER...]: the comparisons of peer.py, added up: `N passed, N failed`.
+# templates.sh PYTHON RENDER COUNT [FOLDER...]: the comparisons of peer.py, added up: `N passed, N failed`.
 set -u
-python=$1 render=$2 seconds=$3
+python=$1 render=$2 random=$3
 shift 3
 here=$(dirname "$0") passed=0 failed=0
 count() {
@@ -10,7 +10,7 @@ count() {
     passed=$((passed + p)) failed=$((failed + f))
 }
 "$python" -W ignore "$here/peer.py" expect "$render" > /dev/null && passed=1 || failed=1
-count "$python" -W ignore "$here/peer.py" random "$render" "$seconds"
+count "$python" -W ignore "$here/peer.py" random "$render" "$random"
 [ $# = 0 ] || count "$python" "$here/peer.py" compare "$render" "$@"
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

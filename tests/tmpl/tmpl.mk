@@ -2,11 +2,11 @@
 #
 #   make suite-templates TEMPLATES="DIR ..."   every *.jinja of the folders over all conversations of tests/tmpl/cases.py
 #
-# Without TEMPLATES the templates of tests/tmpl/cases.py are compared, and random ones for TEMPLATE_SECONDS.
+# Without TEMPLATES the templates of tests/tmpl/cases.py are compared, and TEMPLATE_COUNT random ones, always the same.
 
 PYTHON3 ?= /usr/bin/python3
 TEMPLATES ?=
-TEMPLATE_SECONDS ?= 20
+TEMPLATE_COUNT ?= 5000
 LONG_SUITES += templates
 
 $(call obj,tests/tmpl/render.c): $(B)/obj/%.o: %.c
@@ -18,5 +18,5 @@ $(B)/tmpl-render: $(call obj,tests/tmpl/render.c) $(B)/libleat.a $(B)/libleat_po
 	$(Q)$(CC) $(LINK) -pthread -o $@ $^ $(B)/libleat.a
 suite-templates: $(B)/tmpl-render
 	@if $(PYTHON3) -c 'import jinja2' 2> /dev/null; then \
-	    tests/tmpl/templates.sh $(PYTHON3) $< $(TEMPLATE_SECONDS) $(TEMPLATES); \
+	    tests/tmpl/templates.sh $(PYTHON3) $< $(TEMPLATE_COUNT) $(TEMPLATES); \
 	else echo "skip templates: $(PYTHON3) has no jinja2"; echo "1 passed, 0 failed"; fi
