@@ -155,10 +155,18 @@ static double best_unit(const book *k, const float *x, const float *w, double sc
     return k->even && odd ? fmin(a[0] + b[1], a[1] + b[0]) : a[0] + b[0];
 }
 
+/* What the encoders weigh errors of a block with: larger weights count more. */
+static void weigh(const float *x, const float *importance, float w[256]) {
+    double mean = 0;
+    for (size_t i = 0; i < 256; i++) mean += (double)x[i] * (double)x[i] / 256;
+    for (size_t i = 0; i < 256; i++) w[i] = importance[i] * (float)sqrt(sqrt(1 + (double)x[i] * (double)x[i] / mean));
+}
+
 /* For the scales that were stored nothing in the codebook is better than what was stored. (The scale of the block is
  * fitted to the words at last, which is worth a little.) */
 TEST(encode_iq_finds_the_best_words) {
     static float x[N], importance[N_IN];
+    float w[256];
     uint8_t block[128];
     quant_unpacked u;
     draw_rows(false, x, importance);
@@ -169,13 +177,14 @@ TEST(encode_iq_finds_the_best_words) {
         for (size_t at = 0; at < 1024; at += 256) {
             t->encode(x + at, importance + at, block, 256);
             t->unpack(block, &u, 256);
+            weigh(x + at, importance + at, w);
             for (size_t i = 0; i < 256; i++) {
                 double e = (double)x[at + i] - (double)u.scale[i / 16] * u.q[i];
-                stored += (double)importance[at + i] * e * e;
+                stored += (double)w[i] * e * e;
             }
             for (size_t i = 0; i < 256; i += 8) {
                 double shift = (u.q[i] & 7) == 1 ? 1 : -1; /* of IQ1: 8 times a level, plus or minus 1 */
-                best += best_unit(&b, x + at + i, importance + at + i, (double)u.scale[i / 16], shift);
+                best += best_unit(&b, x + at + i, w + i, (double)u.scale[i / 16], shift);
             }
         }
         CHECK_MSG(stored <= 1.003 * best, "%s: error %.6g, that of the best words %.6g", t->name, stored, best);
