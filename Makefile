@@ -52,7 +52,7 @@ ISA_O := $(if $(filter 0,$(SAN)),-O3,-O1)
 ISA_scalar := -Wno-psabi
 isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) $(ISA_O))$(if $(filter %_avx512.c,$(1)),$(ISA_avx512) $(ISA_O))$(if \
 	$(filter %_scalar.c,$(1)),$(ISA_scalar))
-# What waits for the engine, for the user, for a disk or for a file's header: small matters more than fast. The encoders are written
+# All but the kernels waits for them, for the user, for a disk or for a file's header: small matters more than fast. The encoders are written
 # in vectors: -O3 makes them twice as large and no faster. Their reference is for machines without AVX2, which are few.
 SMALL := $(addprefix src/,tools/% json/% tmpl/% gguf/% imatrix/% cache/% store/% tok/% base/% model/% kv/% dev/% \
 	engine/api_% quant/%)

@@ -204,6 +204,13 @@ static inline void pack_six_bits(uint8_t *to, const float ls[8], const float lm[
     }
 }
 
+/* What Q4_K and Q5_K begin with, for the block whose first group is g: d, dmin and what multiplies them. */
+static inline void pack_scales(uint8_t *to, const affine *a, size_t g) {
+    store_u16(to, (uint16_t)a->half_d[g]);
+    store_u16(to + 2, (uint16_t)a->half_dm[g]);
+    pack_six_bits(to + 4, a->ls + g, a->lm + g);
+}
+
 static void affine_load(affine *a, batch *b, const float *x, const float *importance, size_t n) {
     batch_load(b, x, importance, n, a->kind->fit.len, a->n_groups);
     affine_search(a, b);
@@ -225,9 +232,7 @@ static void encode_q4_k(const float *x, const float *importance, void *blocks, s
         affine_load(&a, &b, x + at, importance ? importance + at : NULL, len);
         for (size_t g = 0; g < len / 32; g += 8, to += 144) {
             affine_round(&a, g, x + at + 32 * g, q);
-            store_u16(to, (uint16_t)a.half_d[g]);
-            store_u16(to + 2, (uint16_t)a.half_dm[g]);
-            pack_six_bits(to + 4, a.ls + g, a.lm + g);
+            pack_scales(to, &a, g);
             for (size_t pair = 0; pair < 4; pair++)
                 for (size_t i = 0; i < 32; i++)
                     to[16 + 32 * pair + i] = (uint8_t)(q[64 * pair + i] | q[64 * pair + 32 + i] << 4);
@@ -251,9 +256,7 @@ static void encode_q5_k(const float *x, const float *importance, void *blocks, s
         affine_load(&a, &b, x + at, importance ? importance + at : NULL, len);
         for (size_t g = 0; g < len / 32; g += 8, to += 176) {
             affine_round(&a, g, x + at + 32 * g, q);
-            store_u16(to, (uint16_t)a.half_d[g]);
-            store_u16(to + 2, (uint16_t)a.half_dm[g]);
-            pack_six_bits(to + 4, a.ls + g, a.lm + g);
+            pack_scales(to, &a, g);
             memset(to + 16, 0, 32);
             for (size_t pair = 0; pair < 4; pair++)
                 for (size_t i = 0; i < 32; i++) {
