@@ -16,7 +16,7 @@ SUITES += tidy example cli quantize size
 SUITE_FILES += $(B)/complete $(B)/tiny-models
 LONG_SUITES += clang asan cli-asan quantize-asan tsan valgrind fuzzing readers
 
-LEAT_BYTES_MAX := 1020000 # of the stripped program; 1,000,000 when it is finished: half of it is kernels, and they can share more
+LEAT_BYTES_MAX := 1200000 # of the stripped program; 1,000,000 when it is finished: half of it is kernels, and they can share more
 MODELS := $(B)/models
 CLANG ?= clang
 # Sub-makes use all cores, unless this make was told otherwise (only recipes see the -j that it was given).
