@@ -13,7 +13,7 @@ B := $(if $(filter 1,$(SAN)),build/san,$(if $(filter thread,$(SAN)),build/tsan,b
 comma := ,
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
-FLOORS := base mem quant gguf cache uni json imatrix kern pool store tok tmpl dev kv model engine tools
+FLOORS := base mem quant gguf cache uni json emit imatrix kern pool store tok tmpl dev kv model engine srv tools
 CORE_C := $(foreach d,$(FLOORS),$(wildcard src/$(d)/*.c))
 POSIX_C := $(wildcard src/plat/posix/*.c)
 FAULT_C := $(wildcard src/plat/fault/*.c)
@@ -54,7 +54,7 @@ isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) $(ISA_O))$(if $(filter %_av
 	$(filter %_scalar.c,$(1)),$(ISA_scalar))
 # All but the kernels waits for them, for the user, for a disk or for a file's header: small matters more than fast. The encoders are written
 # in vectors: -O3 makes them twice as large and no faster. Their reference is for machines without AVX2, which are few.
-SMALL := $(addprefix src/,tools/% json/% tmpl/% gguf/% imatrix/% cache/% store/% tok/% base/% model/% kv/% dev/% \
+SMALL := $(addprefix src/,tools/% srv/% emit/% json/% tmpl/% gguf/% imatrix/% cache/% store/% tok/% base/% model/% kv/% dev/% \
 	engine/api_% quant/%)
 small_flags = $(if $(filter 0,$(SAN)),$(if $(filter $(SMALL),$(1)),-Os)$(if $(filter src/kern/encode_%,$(1)),-O2))
 

@@ -22,6 +22,7 @@ typedef enum {
     PLAT_INTERRUPTED = -8,
     PLAT_NO_SPACE = -9,
     PLAT_CLOSED = -10, /* nobody reads the other end of a pipe */
+    PLAT_AGAIN = -11,  /* not now: nothing has come yet, or there is no room to send */
 } plat_error;
 const char *plat_error_name(int error); /* "no such file", ... static */
 
@@ -116,6 +117,32 @@ int plat_out_write(plat_out *o, const void *bytes, size_t n);      /* all or an 
 int plat_out_close(plat_out *o, bool sync);                        /* frees o in any case */
 int plat_file_rename(const char *from, const char *to);            /* over an existing file */
 int plat_file_remove(const char *path);
+
+/* ---- streams ----------------------------------------------------------------------------------- */
+
+/* Connections between machines (TCP). Nothing here waits but plat_poll. */
+typedef struct plat_stream plat_stream;
+/* host: an address or a name of this machine; port 0: any free one. PLAT_EXISTS: another program has the port. */
+int plat_listen(plat_stream **out, const char *host, uint16_t port);
+uint16_t plat_stream_port(const plat_stream *listener);
+int plat_accept(plat_stream *listener, plat_stream **out);              /* PLAT_AGAIN when nobody waits */
+int64_t plat_recv(plat_stream *s, void *to, size_t bytes);              /* at least 1; 0 at the end; PLAT_AGAIN */
+int64_t plat_send(plat_stream *s, const void *bytes, size_t n);         /* how many it took; PLAT_AGAIN */
+void plat_stream_end(plat_stream *s);   /* nothing more will be sent; what the other side sends still comes */
+void plat_stream_close(plat_stream *s); /* a listener, too; accepts NULL */
+enum {
+    PLAT_READY_RECV = 1, /* bytes, the end, or a connection to accept     */
+    PLAT_READY_SEND = 2, /* room for more                                 */
+    PLAT_READY_GONE = 4, /* the other side has closed; told without asking */
+};
+typedef struct plat_ready {
+    plat_stream *stream;
+    uint32_t want, got; /* PLAT_READY_...; got is set by plat_poll */
+} plat_ready;
+#define PLAT_POLL_MAX 1024
+/* How many of at most PLAT_POLL_MAX streams have got something; waits at most timeout_ns for one, less when a signal
+ * comes. */
+size_t plat_poll(plat_ready *streams, size_t n, uint64_t timeout_ns);
 
 /* ---- console ----------------------------------------------------------------------------------- */
 

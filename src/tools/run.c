@@ -3,7 +3,7 @@
  *
  * Standard output gets the completion and nothing else; what is said about it goes to standard error.
  */
-#include "tools/emit.h"
+#include "emit/emit.h"
 #include "tools/load.h"
 
 #define PROMPT_STEP 1024   /* tokens fed between two looks at the progress bar     */
@@ -38,6 +38,7 @@ typedef struct runner {
     leat_sampler *sampler;
     tools_ids prompt;
     emit out;
+    str stops[TOOLS_STRS_MAX];
     char *piece;   /* (PIECE_MAX) */
     float *logits; /* (n_vocab), only with --ignore-eos */
     bool as_ids;   /* no tokenizer: ids are printed instead of text */
@@ -239,7 +240,8 @@ static int open_all(runner *r) {
     r->as_ids = !leat_has_tokenizer(r->l.model);
     r->out.write = write_text;
     r->out.user = r;
-    if (emit_open(&r->out, &o->stops, PIECE_MAX, &failed)) return tools_fail(r->t, "%s", failed.text);
+    for (size_t i = 0; i < o->stops.n; i++) r->stops[i] = str_of(o->stops.at[i]);
+    if (emit_open(&r->out, r->stops, o->stops.n, PIECE_MAX, &failed)) return tools_fail(r->t, "%s", failed.text);
     r->piece = mem_block(MEM_TOOLS, PIECE_MAX);
     if (o->ignore_eos) r->logits = mem_block(MEM_TOOLS, (size_t)leat_model_n_vocab(r->l.model) * sizeof(float));
     if (!r->piece || (o->ignore_eos && !r->logits)) return tools_fail(r->t, "no memory for the output");

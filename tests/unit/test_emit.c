@@ -1,6 +1,6 @@
 /* What `leat run` holds back: stop strings that span pieces, unfinished characters. */
 #include "check.h"
-#include "tools/emit.h"
+#include "emit/emit.h"
 
 typedef struct sink {
     char text[256];
@@ -15,12 +15,23 @@ static void take(void *user, const char *bytes, size_t n) {
     s->text[s->n] = 0;
 }
 
+typedef struct stop_list {
+    const char *at[4];
+    size_t n;
+} stop_list;
+
+static err_code open_with(emit *m, const stop_list *list, str at[4]) {
+    for (size_t i = 0; i < list->n; i++) at[i] = str_of(list->at[i]);
+    return emit_open(m, at, list->n, 64, NULL);
+}
+
 /* Feeds the pieces (a NULL ends them); what reaches the sink. *stopped: which piece completed a stop string, or -1. */
-static const char *emitted(sink *s, const tools_strs *stops, const char *const *pieces, int *stopped) {
+static const char *emitted(sink *s, const stop_list *stops, const char *const *pieces, int *stopped) {
     emit m = {.write = take, .user = s};
+    str at[4];
     memset(s, 0, sizeof *s);
     *stopped = -1;
-    CHECK_EQ(emit_open(&m, stops, 64, NULL), ERR_NONE);
+    CHECK_EQ(open_with(&m, stops, at), ERR_NONE);
     for (int i = 0; pieces[i] && *stopped < 0; i++)
         if (emit_piece(&m, pieces[i], strlen(pieces[i]))) *stopped = i;
     emit_end(&m);
@@ -28,7 +39,7 @@ static const char *emitted(sink *s, const tools_strs *stops, const char *const *
     return s->text;
 }
 
-static const tools_strs no_stops;
+static const stop_list no_stops;
 #define PIECES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 TEST(emit_without_stops_passes_text) {
@@ -41,14 +52,14 @@ TEST(emit_without_stops_passes_text) {
 TEST(emit_stop_inside_one_piece) {
     sink s;
     int at;
-    CHECK_STR(emitted(&s, &(tools_strs){{"END"}, 1}, PIECES("ab", "cENDd", "e"), &at), "abc");
+    CHECK_STR(emitted(&s, &(stop_list){{"END"}, 1}, PIECES("ab", "cENDd", "e"), &at), "abc");
     CHECK_EQ(at, 1);
 }
 
 TEST(emit_stop_across_pieces_does_not_leak) {
     sink s;
     int at;
-    tools_strs stops = {{"\n\nUser:"}, 1};
+    stop_list stops = {{"\n\nUser:"}, 1};
     CHECK_STR(emitted(&s, &stops, PIECES("Hi.", "\n", "\nUs", "er", ":", "x"), &at), "Hi.");
     CHECK_EQ(at, 4);
     /* A beginning that was none. */
@@ -60,16 +71,16 @@ TEST(emit_stop_across_pieces_does_not_leak) {
 TEST(emit_first_of_several_stops_wins) {
     sink s;
     int at;
-    CHECK_STR(emitted(&s, &(tools_strs){{"dog", "cat"}, 2}, PIECES("a c", "at and a dog"), &at), "a ");
+    CHECK_STR(emitted(&s, &(stop_list){{"dog", "cat"}, 2}, PIECES("a c", "at and a dog"), &at), "a ");
     CHECK_EQ(at, 1);
-    CHECK_STR(emitted(&s, &(tools_strs){{"aab"}, 1}, PIECES("a", "a", "a", "b"), &at), "a"); /* overlaps itself */
+    CHECK_STR(emitted(&s, &(stop_list){{"aab"}, 1}, PIECES("a", "a", "a", "b"), &at), "a"); /* overlaps itself */
 }
 
 TEST(emit_writes_whole_characters_only) {
     sink s;
     emit m = {.write = take, .user = &s};
     memset(&s, 0, sizeof s);
-    CHECK_EQ(emit_open(&m, &no_stops, 64, NULL), ERR_NONE);
+    CHECK_EQ(emit_open(&m, NULL, 0, 64, NULL), ERR_NONE);
     emit_piece(&m, "\xf0\x9f", 2);
     CHECK_EQ(s.n, 0);
     emit_piece(&m, "\x98\x80z", 3);
@@ -83,9 +94,10 @@ TEST(emit_writes_whole_characters_only) {
 TEST(emit_stop_may_end_inside_a_character) {
     sink s;
     emit m = {.write = take, .user = &s};
-    tools_strs stops = {{"\xc3\xa9!"}, 1};
+    stop_list stops = {{"\xc3\xa9!"}, 1};
+    str at[4];
     memset(&s, 0, sizeof s);
-    CHECK_EQ(emit_open(&m, &stops, 64, NULL), ERR_NONE);
+    CHECK_EQ(open_with(&m, &stops, at), ERR_NONE);
     CHECK(!emit_piece(&m, "caf\xc3", 4));
     CHECK_STR(s.text, "caf");
     CHECK(!emit_piece(&m, "\xa9", 1));

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -397,4 +398,45 @@ TEST(plat_machine) {
     CHECK(plat_time_ns() <= plat_time_ns() && plat_wall_ns() > 1600000000000000000u);
     CHECK(plat_terminal_columns() > 0);
     CHECK((plat_caps() & (PLAT_CAN_MAP | PLAT_CAN_WRITE)) == (PLAT_CAN_MAP | PLAT_CAN_WRITE));
+}
+
+/* ---- streams ---------------------------------------------------------------------------------------- */
+
+static int client_of(uint16_t port) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof at) == 0);
+    return fd;
+}
+
+TEST(plat_streams) {
+    plat_stream *listener, *s, *again;
+    char text[16];
+    CHECK_EQ(plat_listen(&listener, "127.0.0.1", 0), PLAT_OK);
+    uint16_t port = plat_stream_port(listener);
+    CHECK(port != 0);
+    CHECK_EQ(plat_listen(&again, "127.0.0.1", port), PLAT_EXISTS);
+    CHECK_EQ(plat_listen(&again, "no.such.host.invalid", port), PLAT_NOT_FOUND);
+    CHECK(plat_accept(listener, &s) == PLAT_AGAIN && !s);
+    plat_ready r[2] = {{.stream = listener, .want = PLAT_READY_RECV}};
+    CHECK_EQ(plat_poll(r, 1, 1000000), 0);
+    int fd = client_of(port);
+    CHECK(plat_poll(r, 1, 1000000000) == 1 && r[0].got == PLAT_READY_RECV);
+    CHECK_EQ(plat_accept(listener, &s), PLAT_OK);
+    CHECK_EQ(plat_recv(s, text, sizeof text), PLAT_AGAIN);
+    CHECK_EQ(plat_send(s, "hello", 5), 5);
+    CHECK(read(fd, text, sizeof text) == 5 && !memcmp(text, "hello", 5));
+    CHECK_EQ(write(fd, "hi", 2), 2);
+    r[1] = (plat_ready){.stream = s, .want = PLAT_READY_RECV | PLAT_READY_SEND};
+    CHECK(plat_poll(r, 2, 1000000000) == 1 && r[1].got == (PLAT_READY_RECV | PLAT_READY_SEND));
+    CHECK_EQ(plat_recv(s, text, sizeof text), 2);
+    plat_stream_end(s);
+    CHECK_EQ(read(fd, text, sizeof text), 0);
+    close(fd);
+    r[1].want = 0;
+    CHECK(plat_poll(r + 1, 1, 1000000000) == 1 && r[1].got & PLAT_READY_GONE);
+    CHECK(plat_recv(s, text, sizeof text) <= 0);
+    plat_stream_close(s);
+    plat_stream_close(listener);
+    plat_stream_close(NULL);
 }

@@ -151,6 +151,46 @@ int __wrap_plat_file_rename(const char *from, const char *to) {
     return strikes(&plan.write_error) ? PLAT_DENIED : __real_plat_file_rename(from, to);
 }
 
+/* ---- streams ------------------------------------------------------------------------------------- */
+
+int __real_plat_listen(plat_stream **out, const char *host, uint16_t port);
+int __wrap_plat_listen(plat_stream **out, const char *host, uint16_t port);
+int __wrap_plat_listen(plat_stream **out, const char *host, uint16_t port) {
+    *out = NULL;
+    return strikes(&plan.stream_error) ? PLAT_DENIED : __real_plat_listen(out, host, port);
+}
+
+/* The one who came is lost. */
+int __real_plat_accept(plat_stream *listener, plat_stream **out);
+int __wrap_plat_accept(plat_stream *listener, plat_stream **out);
+int __wrap_plat_accept(plat_stream *listener, plat_stream **out) {
+    bool hit = strikes(&plan.stream_error);
+    int error = __real_plat_accept(listener, out);
+    if (error || !hit) return error;
+    plat_stream_close(*out);
+    *out = NULL;
+    return PLAT_NO_MEMORY;
+}
+
+/* How many bytes a stream moves; 0: none just now. */
+static size_t stream_part(size_t n) { return also(&plan.stream_short) ? below(n) : n; }
+
+int64_t __real_plat_recv(plat_stream *s, void *to, size_t bytes);
+int64_t __wrap_plat_recv(plat_stream *s, void *to, size_t bytes);
+int64_t __wrap_plat_recv(plat_stream *s, void *to, size_t bytes) {
+    if (strikes(&plan.stream_error)) return PLAT_CLOSED;
+    size_t part = stream_part(bytes);
+    return part ? __real_plat_recv(s, to, part) : PLAT_AGAIN;
+}
+
+int64_t __real_plat_send(plat_stream *s, const void *bytes, size_t n);
+int64_t __wrap_plat_send(plat_stream *s, const void *bytes, size_t n);
+int64_t __wrap_plat_send(plat_stream *s, const void *bytes, size_t n) {
+    if (strikes(&plan.stream_error)) return PLAT_CLOSED;
+    size_t part = stream_part(n);
+    return part ? __real_plat_send(s, bytes, part) : PLAT_AGAIN;
+}
+
 /* ---- queued reads --------------------------------------------------------------------------------- */
 
 /* What shall become of a submitted read. Decided when it is submitted, because reads end in any order. */

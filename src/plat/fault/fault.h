@@ -13,6 +13,8 @@ typedef struct fault_plan {
     double read_delay;    /* chance that a queued read stays unfinished for a while   */
     double memory_error;  /* chance that memory, a mapping, a thread, a queue is refused */
     double write_error;   /* chance that creating, writing, closing or renaming fails */
+    double stream_error;  /* chance that a stream breaks: accept, recv, send          */
+    double stream_short;  /* chance that it moves fewer bytes, or none just now       */
     int64_t fail_at;      /* >= 0: exactly the call with this number (from 0) fails; -1 off */
     bool no_map;          /* hide PLAT_CAN_MAP                                        */
 } fault_plan;

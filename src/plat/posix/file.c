@@ -34,6 +34,10 @@ int posix_error(int error_number) {
     case ENOSPC:
     case EDQUOT:
     case EFBIG: return PLAT_NO_SPACE;
+    case EADDRINUSE: return PLAT_EXISTS;
+    case EADDRNOTAVAIL: return PLAT_NOT_FOUND;
+    case EAGAIN: return PLAT_AGAIN;
+    case ECONNRESET:
     case EPIPE: return PLAT_CLOSED;
     default: return PLAT_IO_ERROR;
     }
@@ -43,7 +47,7 @@ const char *plat_error_name(int error) {
     static const char *const names[] = {
         "no error", "no such file", "permission denied", "not enough memory", "input or output error",
         "it exists already", "not a usable file or argument", "not supported here", "interrupted", "no space left",
-        "closed by its reader"};
+        "closed by its reader", "not ready"};
     return error <= 0 && (size_t)-error < COUNT_OF(names) ? names[-error] : "unknown error";
 }
 
