@@ -125,8 +125,9 @@ err_code json_parse(arena *a, str text, json_value *out, err *e) {
     *out = (json_value){.kind = JSON_NULL};
     if (text.len > UINT32_MAX)
         return ERR(e, ERR_LIMIT, "a JSON text of %zu bytes, wanted 4 GiB at most", text.len);
-    /* A value takes two bytes of text at least, and a hash table eight bytes for a member. */
-    if (!mul_size(text.len / 2 + 2, sizeof(json_member) + 16, &bytes))
+    /* A value takes two bytes of text at least, one while it is an array that is still open; and a hash table eight
+     * bytes for a member. */
+    if (!mul_size(text.len / 2 + 2 + JSON_DEPTH_MAX, sizeof(json_member) + 16, &bytes))
         return ERR(e, ERR_LIMIT, "a JSON text of %zu bytes is too long for this machine", text.len);
     err_code code = arena_open(&t.stack, a->tag, bytes + 64, e);
     if (!code) {

@@ -9,6 +9,7 @@
 FUZZ ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_C))
 FUZZ_SECONDS ?= 60
 FUZZ_LEN ?= 4096
+FUZZ_FLAGS ?= # more of libFuzzer's options
 # What parses: kernels are left out, as they take minutes to build with sanitizers.
 FUZZ_CORE_O := $(call obj,$(foreach d,base mem quant gguf uni imatrix json tok tmpl gram,$(wildcard src/$(d)/*.c)))
 FUZZ_REPLAYS := $(patsubst tests/fuzz/fuzz_%.c,$(B)/fuzz/replay_%,$(FUZZ_C))
@@ -33,7 +34,7 @@ fuzz:
 	@for name in $(FUZZ); do \
 	    $(MAKE) --no-print-directory SAN=1 CC="$(CLANG) -fsanitize=fuzzer-no-link" B=build/fuzz build/fuzz/fuzz_$$name && \
 	    mkdir -p build/fuzz/found/$$name build/fuzz/broken && \
-	    build/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -max_len=$(FUZZ_LEN) -timeout=10 -rss_limit_mb=2048 \
+	    build/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) $(FUZZ_FLAGS) -max_len=$(FUZZ_LEN) -timeout=10 -rss_limit_mb=2048 \
 	        -print_final_stats=1 -artifact_prefix=build/fuzz/broken/$$name- \
 	        $$(test -f tests/fuzz/$$name.dict && echo -dict=tests/fuzz/$$name.dict) \
 	        build/fuzz/found/$$name tests/data/fuzz/$$name || exit 1; done
