@@ -107,6 +107,7 @@ void leat_session_close(leat_session *session); /* accepts NULL */
 
 int32_t leat_session_n_ctx(const leat_session *session);
 int32_t leat_session_length(const leat_session *session); /* tokens fed so far */
+const int32_t *leat_session_tokens(const leat_session *session); /* (length): these; valid until the next feed */
 const char *leat_session_isa(const leat_session *session);
 int32_t leat_session_threads(const leat_session *session);
 size_t leat_session_bytes(const leat_session *session);   /* KV cache and scratch */

@@ -69,6 +69,10 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     s->user = o->user;
     pool_opts workers = {.n_workers = o->n_threads, .pin = !o->no_pin};
     kv_shape shape = model_kv_shape(m->model);
+    if (!(s->tokens = mem_block(MEM_ENGINE, s->n_ctx * sizeof *s->tokens))) {
+        code = ERR(e, ERR_MEMORY, "no memory for a context of %zu tokens", s->n_ctx);
+        goto fail;
+    }
     if ((code = pick_kern(&s->kern, o->isa, e)) || (code = pool_open(&s->pool, &workers, e))) goto fail;
     model_graph_opts graph = {.kern = s->kern, .pool = s->pool, .rows_max = s->rows_max, .inputs = o->importance};
     if (o->routing) {
@@ -92,11 +96,13 @@ void leat_session_close(leat_session *s) {
     kv_close(s->cache);
     model_graph_close(s->graph);
     pool_close(s->pool);
+    mem_block_free(s->tokens);
     mem_block_free(s);
 }
 
 int32_t leat_session_n_ctx(const leat_session *s) { return (int32_t)s->n_ctx; }
 int32_t leat_session_length(const leat_session *s) { return (int32_t)kv_seq_length(s->sequence); }
+const int32_t *leat_session_tokens(const leat_session *s) { return s->tokens; }
 const char *leat_session_isa(const leat_session *s) { return kern_name(s->kern); }
 int32_t leat_session_threads(const leat_session *s) { return pool_workers(s->pool); }
 size_t leat_session_bytes(const leat_session *s) { return kv_bytes(s->cache) + model_graph_bytes(s->graph); }
@@ -178,6 +184,7 @@ static err_code feed(leat_session *s, const int32_t *tokens, size_t n, leat_role
         if ((code = model_graph_run(s->graph, &batch, e))) return code;
         if (w->each || last) code = deliver(s, k, w->each ? 0 : rows - 1, rows, done, w, e);
         if (code) return code;
+        memcpy(s->tokens + kv_seq_length(s->sequence), tokens + done, rows * sizeof *tokens);
         kv_seq_commit(s->sequence, rows);
         done += rows;
     }

@@ -25,6 +25,7 @@ struct leat_session {
     kv_cache *cache;
     kv_seq *sequence;
     size_t n_ctx, rows_max;
+    int32_t *tokens; /* (n_ctx) what was fed */
     bool (*yield)(void *user);
     void *user;
     float *logits; /* (n_vocab) of the last token */

@@ -199,6 +199,23 @@ TEST(engine_sliding_window_sees_the_window_only) {
 
 /* ---- sessions --------------------------------------------------------------------------------------------------- */
 
+TEST(engine_remembers_what_was_fed) {
+    tiny_spec spec = tiny_default("llama");
+    leat_model *m = open_tiny(&spec, "tokens.gguf");
+    leat_session_options o = {.n_ctx = 64, .n_threads = 1, .n_chunk = 7};
+    leat_session *s;
+    int32_t ids[40];
+    random_tokens(ids, 40, leat_model_n_vocab(m), 3);
+    CHECK(leat_session_open(&s, m, &o, NULL) == LEAT_OK);
+    CHECK(leat_feed(s, ids, 30, LEAT_PROMPT, NULL) == LEAT_OK);
+    CHECK(leat_rewind(s, 20, NULL) == LEAT_OK);
+    CHECK(leat_feed(s, ids + 20, 20, LEAT_GENERATED, NULL) == LEAT_OK);
+    CHECK_EQ(leat_session_length(s), 40);
+    CHECK(!memcmp(leat_session_tokens(s), ids, sizeof ids));
+    leat_session_close(s);
+    leat_model_close(m);
+}
+
 TEST(engine_context_full_is_a_clear_stop) {
     tiny_spec spec = tiny_default("llama");
     leat_model *m = open_tiny(&spec, "full.gguf");
