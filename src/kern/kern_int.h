@@ -123,8 +123,8 @@ struct kern {
 
 typedef void kern_unpack(const void *blocks, quant_unpacked *out, size_t n);
 
-/* encode.h compiled for each instruction set (encode_<level>.c). */
-extern quant_encode *const kern_encoders_avx2[QUANT_ID_MAX], *const kern_encoders_avx512[QUANT_ID_MAX];
+/* encode.h compiled for AVX2 (encode_avx2.c); AVX-512 uses it too. */
+extern quant_encode *const kern_encoders_avx2[QUANT_ID_MAX];
 
 /* The levels that this architecture has, slowest first, NULL at the end; and what this CPU has (cpu.c). */
 extern const kern *const kern_levels[];
