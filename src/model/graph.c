@@ -22,8 +22,8 @@ struct model_graph {
     float *q_scale;                              /* (rows) */
     void *embedding_row;                         /* one row as stored */
     dev_matrix weights[W_COUNT];                 /* of the layer in work, leased */
-    store_lease lease;                           /* its unit, while `leased` */
-    bool leased;
+    store_lease leases[LAYER_UNITS_MAX];         /* its units */
+    size_t n_leases;
     model_leases experts;
     size_t n_used;                               /* experts of a layer for each token */
     const uint16_t *routing;                     /* forced, see model_graph_opts */
@@ -156,20 +156,19 @@ bool model_graph_input(const model_graph *g, size_t index, model_input *out) {
 
 /* ---- weights ------------------------------------------------------------------------------------------------ */
 
-/* Layers that are read ahead; where they are in memory for good it costs nothing to want them. */
-#define LAYERS_AHEAD 2
-
-/* The layers after this one, and those of the next step. */
+/* The layers after this one and those of the next step, in order: reads run ahead as far as there is room. Where they
+ * are in memory for good it costs nothing to want them. */
 static void want_ahead(model_graph *g, size_t layer) {
-    uint32_t units[LAYERS_AHEAD];
-    size_t n = g->model->shape.n_layer + 1; /* with the output matrix */
-    for (size_t i = 0; i < LAYERS_AHEAD; i++) units[i] = (uint32_t)((layer + 1 + i) % n);
-    store_want(g->model->store, units, LAYERS_AHEAD);
+    const bound_layer *l = &g->model->layers[layer];
+    uint32_t n = model_unit_of_output(g->model) + 1;
+    for (uint32_t i = 0; i < n - l->n_units; i++) {
+        uint32_t unit = (l->first_unit + l->n_units + i) % n;
+        store_want(g->model->store, &unit, 1);
+    }
 }
 
 static void release_layer(model_graph *g) {
-    if (g->leased) store_release(g->model->store, &g->lease);
-    g->leased = false;
+    while (g->n_leases) store_release(g->model->store, &g->leases[--g->n_leases]);
 }
 
 /* Matrices of experts have their place when they are leased, unless all are in place already. */
@@ -181,18 +180,20 @@ static void place_experts(model_graph *g, int role, const bound_matrix *b) {
 }
 
 static err_code lease_layer(model_graph *g, size_t layer, err *e) {
-    err_code code = store_lease_now(g->model->store, model_unit_of_layer(g->model, layer), &g->lease, e);
-    if (code) return code;
-    g->leased = true;
+    const bound_layer *l = &g->model->layers[layer];
+    for (uint32_t i = 0; i < l->n_units; i++, g->n_leases++) {
+        err_code code = store_lease_now(g->model->store, l->first_unit + i, &g->leases[i], e);
+        if (code) return code;
+    }
     for (int w = 0; w < W_COUNT; w++) {
-        const bound_matrix *b = &g->model->layers[layer].weights[w];
+        const bound_matrix *b = &l->weights[w];
         if (b->tensor == NO_TENSOR) continue;
         if (w == W_GATE_EXPS || w == W_UP_EXPS || w == W_DOWN_EXPS) {
             place_experts(g, w, b);
             continue;
         }
         g->weights[w] = b->matrix;
-        g->weights[w].data = (const char *)store_span_at(g->model->store, &g->lease, b->span) +
+        g->weights[w].data = (const char *)store_span_at(g->model->store, &g->leases[b->unit], b->span) +
                              b->row_first * b->matrix.row_bytes;
     }
     return ERR_NONE;

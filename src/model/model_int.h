@@ -48,13 +48,16 @@ typedef enum {
 /* A matrix in the file; data is filled in while it is leased. */
 typedef struct bound_matrix {
     uint32_t tensor;   /* NO_TENSOR: this layer has none */
-    size_t span;       /* which part of its layer's unit it is; not for experts */
+    uint8_t unit, span; /* in which of its layer's units, and which part of it; not for experts */
     size_t row_first;  /* where it starts inside a fused tensor (attn_qkv) */
     dev_matrix matrix; /* data NULL */
 } bound_matrix;
 
+#define LAYER_UNITS_MAX 5 /* attention and routers; gate, up, down; the shared expert */
+
 typedef struct bound_layer {
     bound_matrix weights[W_COUNT];
+    uint32_t first_unit, n_units; /* its dense tensors in the store */
     const float *vectors[V_COUNT]; /* decoded to floats at open; NULL: absent */
 } bound_layer;
 
@@ -77,8 +80,7 @@ err_code model_bind(model *m, err *e);
 /* ---- what is read and held as a whole ------------------------------------------------------------------- */
 
 err_code model_set_units(model *m, err *e);
-uint32_t model_unit_of_layer(const model *m, size_t layer);
-uint32_t model_unit_of_output(const model *m);
+uint32_t model_unit_of_output(const model *m); /* the last of the dense ones */
 uint32_t model_unit_of_expert(const model *m, size_t layer, size_t expert);
 
 /* The leases of one layer's experts, where these are not all in place for good. */

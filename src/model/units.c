@@ -1,17 +1,16 @@
-/* units.c: what the store reads and holds as a whole: the dense tensors of one layer, the output matrix, and gate, up
- * and down of one expert. Units are numbered in this order: layers, output, experts by layer. Next: experts.c.
+/* units.c: what the store reads and holds as a whole. A layer's dense tensors are several units, so that a ring of few
+ * small slots can pass those through that do not fit; gate, up and down of one expert are one. Units are numbered in
+ * the order of their use: layers, output; then experts by layer. Next: experts.c.
  */
 #include "model/model_int.h"
 
-uint32_t model_unit_of_layer(const model *m, size_t layer) {
-    (void)m;
-    return (uint32_t)layer;
+uint32_t model_unit_of_output(const model *m) {
+    const bound_layer *last = &m->layers[m->shape.n_layer - 1];
+    return last->first_unit + last->n_units;
 }
 
-uint32_t model_unit_of_output(const model *m) { return (uint32_t)m->shape.n_layer; }
-
 uint32_t model_unit_of_expert(const model *m, size_t layer, size_t expert) {
-    return (uint32_t)(m->shape.n_layer + 1 + layer * m->shape.n_expert + expert);
+    return model_unit_of_output(m) + 1 + (uint32_t)(layer * m->shape.n_expert + expert);
 }
 
 static bool is_routed(int role) { return role == W_GATE_EXPS || role == W_UP_EXPS || role == W_DOWN_EXPS; }
@@ -21,12 +20,14 @@ typedef struct describer {
     store_span *spans; /* (STORE_SPANS_MAX), filled anew for each unit */
 } describer;
 
-static void describe_layer(const describer *d, size_t layer, store_unit *out) {
+static void describe_dense(const describer *d, size_t unit, store_unit *out) {
+    size_t layer = 0, n = 0;
+    while (unit >= d->m->layers[layer].first_unit + d->m->layers[layer].n_units) layer++;
     const bound_layer *l = &d->m->layers[layer];
-    size_t n = 0;
     for (int w = 0; w < W_COUNT; w++) {
         const bound_matrix *b = &l->weights[w];
-        if (b->tensor == NO_TENSOR || is_routed(w) || b->span < n) continue; /* a fused tensor is one part */
+        if (b->tensor == NO_TENSOR || is_routed(w) || b->unit != unit - l->first_unit) continue;
+        if (b->span < n) continue; /* a fused tensor is one part */
         d->spans[n++] = (store_span){.tensor = b->tensor, .bytes = gguf_tensor_at(d->m->file, b->tensor)->bytes};
     }
     *out = (store_unit){.spans = d->spans, .n_spans = n, .layer = (uint32_t)layer};
@@ -45,34 +46,54 @@ static void describe_expert(const describer *d, size_t layer, size_t expert, sto
 static void describe(const void *user, size_t i, store_unit *out) {
     const describer *d = user;
     const model_shape *s = &d->m->shape;
-    if (i < s->n_layer) {
-        describe_layer(d, i, out);
-    } else if (i == s->n_layer) {
+    size_t output = model_unit_of_output(d->m);
+    if (i < output) {
+        describe_dense(d, i, out);
+    } else if (i == output) {
         uint32_t tensor = d->m->output.tensor;
         d->spans[0] = (store_span){.tensor = tensor, .bytes = gguf_tensor_at(d->m->file, tensor)->bytes};
         *out = (store_unit){.spans = d->spans, .n_spans = 1, .layer = (uint32_t)s->n_layer};
     } else {
-        i -= s->n_layer + 1;
+        i -= output + 1;
         describe_expert(d, i / s->n_expert, i % s->n_expert, out);
     }
 }
 
-/* Which part of its layer's unit each matrix is. */
-static void number_spans(model *m) {
+static int group_of(int role) {
+    switch (role) {
+    case W_GATE: return 1;
+    case W_UP: return 2;
+    case W_DOWN: return 3;
+    case W_GATE_SHARED: case W_UP_SHARED: case W_DOWN_SHARED: return 4;
+    default: return 0;
+    }
+}
+
+/* The first other matrix of the layer in the same tensor, or w. */
+static int same_tensor(const bound_layer *l, int w) {
+    int k = 0;
+    while (k < w && l->weights[k].tensor != l->weights[w].tensor) k++;
+    return k;
+}
+
+/* In which of its layer's units each matrix is, and as which part of it. */
+static void number_units(model *m) {
+    uint32_t next = 0;
     for (size_t layer = 0; layer < m->shape.n_layer; layer++) {
         bound_layer *l = &m->layers[layer];
-        size_t n = 0;
-        for (int w = 0; w < W_COUNT; w++) {
-            bound_matrix *b = &l->weights[w];
-            if (b->tensor == NO_TENSOR || is_routed(w)) continue;
-            bool again = false;
-            for (int k = 0; k < w && !again; k++)
-                if (l->weights[k].tensor == b->tensor) {
-                    b->span = l->weights[k].span;
-                    again = true;
-                }
-            if (!again) b->span = n++;
+        l->first_unit = next;
+        for (int group = 0; group < LAYER_UNITS_MAX; group++) {
+            uint8_t n = 0;
+            for (int w = 0; w < W_COUNT; w++) {
+                bound_matrix *b = &l->weights[w];
+                int first = same_tensor(l, w);
+                if (b->tensor == NO_TENSOR || is_routed(w) || group_of(first) != group) continue;
+                b->unit = (uint8_t)(next - l->first_unit);
+                b->span = first == w ? n++ : l->weights[first].span;
+            }
+            next += n > 0;
         }
+        l->n_units = next - l->first_unit;
     }
 }
 
@@ -80,8 +101,9 @@ err_code model_set_units(model *m, err *e) {
     store_span spans[STORE_SPANS_MAX];
     describer d = {m, spans};
     const model_shape *s = &m->shape;
-    number_spans(m);
-    store_units units = {.describe = describe, .user = &d, .n_units = s->n_layer + 1 + s->n_layer * s->n_expert,
+    number_units(m);
+    store_units units = {.describe = describe, .user = &d,
+                         .n_units = model_unit_of_output(m) + 1 + s->n_layer * s->n_expert,
                          .n_layers = s->n_layer + 1, .n_used = s->n_expert_used};
     return store_set_units(m->store, &units, e);
 }

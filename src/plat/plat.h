@@ -41,6 +41,7 @@ int plat_commit(void *at, size_t bytes);      /* page multiples; zeroed on first
 void plat_decommit(void *at, size_t bytes);   /* contents lost, address space kept            */
 void plat_release(void *at, size_t bytes);    /* gives the reservation back                   */
 void plat_huge_pages(void *at, size_t bytes); /* a hint                                       */
+void plat_populate(void *at, size_t bytes);   /* a hint: all of it is used soon; contents stay */
 size_t plat_page_bytes(void);
 uint64_t plat_mem_total(void);     /* bytes, within the limits that hold for this process */
 uint64_t plat_mem_available(void); /* bytes that could be used now without swapping       */

@@ -1,11 +1,11 @@
 /* probe.c: how fast the disk is when read as the store reads it, and how many reads it wants at once: the fewest that
- * give 95 % of the best. Each number of reads is tried for a tenth of a second at most.
+ * give 95 % of the best. Each number of reads is tried twice for a twentieth of a second at most.
  */
 #include "store/store_int.h"
 
 #define PROBE_READ_BYTES ((size_t)1 << 20)
 #define PROBE_READS 48
-#define PROBE_NS 100000000u
+#define PROBE_NS 50000000u
 
 /* Bytes a second with `depth` reads at a time, at random places; 0 where a read failed. */
 static double measure(store *s, rng *dice, char *to, size_t depth) {
@@ -44,10 +44,11 @@ void store_probe(store *s, char *to, size_t bytes) {
     rng_seed(&dice, 1);
     if (bytes < 2 * PROBE_READ_BYTES) return;
     measure(s, &dice, to, 1); /* wakes the disk, touches the memory */
-    for (size_t i = 0; i < COUNT_OF(depths) && depths[i] * PROBE_READ_BYTES <= bytes; i++) {
-        speed[i] = measure(s, &dice, to, depths[i]);
-        best = MAX(best, speed[i]);
-    }
+    for (int round = 0; round < 2; round++) /* others may have disturbed one */
+        for (size_t i = 0; i < COUNT_OF(depths) && depths[i] * PROBE_READ_BYTES <= bytes; i++) {
+            speed[i] = MAX(speed[i], measure(s, &dice, to, depths[i]));
+            best = MAX(best, speed[i]);
+        }
     if (best <= 0) return;
     s->stats.disk_bytes_s = best;
     for (size_t i = 0; i < COUNT_OF(depths); i++)

@@ -7,11 +7,14 @@
 #include "cache/cache.h"
 #include "store/store.h"
 
+#include <stdatomic.h>
+
 #define STORE_PIECE_BYTES ((size_t)8 << 20)
 #define STORE_DEPTH 8      /* reads under way, until the probe knows better */
 #define STORE_DEPTH_MAX 32
-#define STORE_RING_MAX 3   /* one in use, two being read */
+#define STORE_RING_MAX 20
 #define STORE_NOBODY UINT32_MAX
+#define STORE_TOUCHERS 4 /* threads that make memory real, at most */
 
 typedef enum { ON_DISK, READING, IN_RAM, FAILED } store_place;
 typedef enum { HOME_BLOCK, HOME_PINNED, HOME_RING, HOME_CACHE } store_home;
@@ -65,6 +68,9 @@ struct store {
     char *ring_memory, *cache_memory, *bounce;
     size_t ring_slot_bytes, n_ring, n_pinned, n_dense;
     size_t bounce_bytes;
+    plat_thread *touchers[STORE_TOUCHERS]; /* touch the block from its start, ahead of the reads */
+    size_t n_touchers;
+    _Atomic size_t touched; /* bytes taken by them; past the end: they return */
     uint32_t ring[STORE_RING_MAX]; /* who is there, or STORE_NOBODY */
     cache *experts;                /* NULL: the model has none */
     uint32_t *unit_of;             /* by cache_id */

@@ -7,6 +7,7 @@
  */
 #include "store/store_int.h"
 
+#define RING_AHEAD 2 /* slots of the ring beside those in use: one being read, one done */
 #define BOUNCE_BYTES ((size_t)64 << 10)
 #define PROBE_FROM_BYTES ((uint64_t)256 << 20) /* smaller files are read before a probe is done */
 
@@ -109,6 +110,7 @@ typedef struct plan {
     size_t n_dense, n_experts;
     size_t n_ring, n_ringed;           /* slots, and the units that share them */
     size_t pinned_bytes, ring_slot_bytes;
+    size_t ring_least;                 /* units of one layer that pass through the ring: leased together */
 } plan;
 
 /* Of the dense units in order, m pass through the ring, evenly spread. The last one (the output matrix, which is large)
@@ -120,13 +122,20 @@ static bool is_ringed(const plan *p, size_t i) {
 
 static void measure(const store *s, plan *p) {
     size_t dense = 0;
-    p->pinned_bytes = p->ring_slot_bytes = 0;
+    size_t layer_units = 0, layer = SIZE_MAX;
+    p->pinned_bytes = p->ring_slot_bytes = p->ring_least = 0;
     for (size_t i = 0; i < s->n_units; i++) {
         const unit *u = &s->units[i];
         if (u->expert) continue;
         size_t bytes = align_up(u->bytes, 4096);
-        if (is_ringed(p, dense++)) p->ring_slot_bytes = MAX(p->ring_slot_bytes, bytes);
-        else p->pinned_bytes += bytes;
+        if (!is_ringed(p, dense++)) {
+            p->pinned_bytes += bytes;
+            continue;
+        }
+        layer_units = u->layer == layer ? layer_units + 1 : 1;
+        layer = u->layer;
+        p->ring_least = MAX(p->ring_least, layer_units);
+        p->ring_slot_bytes = MAX(p->ring_slot_bytes, bytes);
     }
 }
 
@@ -158,24 +167,48 @@ static err_code choose(store *s, plan *p, size_t bytes_max, err *e) {
         else p->n_dense++;
     }
     for (p->n_ringed = 0; p->n_ringed <= p->n_dense; p->n_ringed++) {
-        for (p->n_ring = p->n_ringed ? STORE_RING_MAX : 0;; p->n_ring--) {
+        measure(s, p);
+        for (p->n_ring = p->n_ringed ? MIN(p->ring_least + RING_AHEAD, STORE_RING_MAX) : 0;; p->n_ring--) {
             bool last = p->n_ringed == p->n_dense; /* only then fewer slots than let reads run ahead */
-            measure(s, p);
             size_t fixed = p->pinned_bytes + p->n_ring * p->ring_slot_bytes + BOUNCE_BYTES;
             least = MIN(least, fixed);
             if (p->n_ringed && p->n_ringed <= p->n_ring) { /* no gain over pinning them */
-                if (last && p->n_ring > 1) continue;
+                if (last && p->n_ring > p->ring_least) continue;
                 break;
             }
             if (fixed <= bytes_max) {
                 err_code code = p->n_experts ? open_cache(s, p, bytes_max - fixed, &why) : ERR_NONE;
                 if (!code) return ERR_NONE;
             }
-            if (!last || p->n_ring <= 1) break;
+            if (!last || p->n_ring <= p->ring_least) break;
         }
     }
     return ERR(e, ERR_MEMORY, "%zu MiB for weights are too little: the layers alone want %zu MiB%s%s", bytes_max >> 20,
                (least + ((size_t)1 << 20) - 1) >> 20, why.code ? "; and for experts: " : "", why.text);
+}
+
+/* ---- making memory real ---------------------------------------------------------------------------------- */
+
+#define TOUCH_BYTES ((size_t)8 << 20)
+
+/* Fresh memory costs a page fault, which direct reads would take one by one where they are submitted. */
+static void touch(void *arg) {
+    store *s = arg;
+    size_t all = (size_t)(s->bounce - s->memory), at;
+    while ((at = atomic_fetch_add_explicit(&s->touched, TOUCH_BYTES, memory_order_relaxed)) < all)
+        plat_populate(s->memory + at, MIN(TOUCH_BYTES, all - at) / plat_page_bytes() * plat_page_bytes());
+}
+
+/* Where no thread starts it is done by the reads. */
+static void start_touching(store *s) {
+    size_t n = MIN((size_t)plat_core_count(), STORE_TOUCHERS);
+    atomic_store(&s->touched, 0);
+    while (s->n_touchers < n && !plat_thread_start(&s->touchers[s->n_touchers], touch, s, -1)) s->n_touchers++;
+}
+
+static void stop_touching(store *s) {
+    atomic_store(&s->touched, SIZE_MAX / 2);
+    while (s->n_touchers) plat_thread_join(s->touchers[--s->n_touchers]);
 }
 
 /* ---- beginning and end ---------------------------------------------------------------------------------- */
@@ -255,6 +288,7 @@ err_code store_stream(store *s, size_t bytes_max, err *e) {
     s->visited = s->unit_of + MAX(p.n_experts, 1);
     settle_homes(s, &p);
     s->mode = STORE_STREAMING;
+    start_touching(s);
     if (s->direct && file_bytes >= PROBE_FROM_BYTES) store_probe(s, s->memory, taken);
     return ERR_NONE;
 }
@@ -328,6 +362,7 @@ err_code store_measure_disk(store *s, double *bytes_s, size_t *depth, err *e) {
 }
 
 void store_close_stream(store *s) {
+    stop_touching(s);
     cache_close(s->experts);
     mem_block_free(s->memory);
     mem_block_free(s->unit_of);
