@@ -93,6 +93,9 @@ typedef struct leat_session_options {
     int32_t n_threads; /* 0: one per core this process may use  */
     int32_t n_chunk;   /* prompt tokens a pass; 0: 256. Logits do not depend on it. */
     const char *isa;   /* "scalar", "avx2", "avx512"; NULL: the best this CPU has */
+    /* How keys and values are kept: "f16" "bf16" "q8_0" "q4_0"; NULL: f16. The last two only where heads have a
+     * multiple of 32 dimensions. */
+    const char *cache_type_k, *cache_type_v;
     bool no_pin;       /* do not bind threads to cores */
     bool importance;   /* sum up what goes into each weight matrix: see leat_importance_at */
     const leat_routing *routing; /* forced on a model with experts, of as many layers; NULL: its own */

@@ -44,10 +44,11 @@ err_code dev_open(dev **out, const dev_opts *o, err *e) {
     size_t attn_bytes = dev_attn_scratch_bytes(o->attn_rows_max, o->head_dim_max);
     size_t scratch = MAX(kern_scratch_bytes(o->kern, o->n_in_max), attn_bytes);
     scratch = align_up(MAX(scratch, o->n_in_max * sizeof(float)), 4096); /* a normed row, see dev_norm */
+    size_t parts = DEV_ATTN_SEGMENTS_MAX * o->n_head * dev_attn_part_floats(o->head_dim_max) * sizeof(float);
     /* The sum of everything, so that no address space is asked for in vain: limits on it and valgrind would refuse. */
     size_t bytes = sizeof(dev) + 2 * 4096 + workers * scratch + acts_bytes(o->kern, o->rows_max, o->n_in_max) +
                    acts_bytes(o->kern, o->slots_max, o->n_slot_in_max) + routing_bytes(o->slots_max, o->n_experts) +
-                   workers * DEV_OPS_MAX * sizeof *(*out)->taken + 64 + o->buffers_bytes;
+                   workers * DEV_OPS_MAX * sizeof *(*out)->taken + 2 * 64 + parts + o->buffers_bytes;
     arena memory;
     err_code code = arena_open(&memory, MEM_SCRATCH, bytes, e);
     if (code) return code;
@@ -61,7 +62,10 @@ err_code dev_open(dev **out, const dev_opts *o, err *e) {
     d->worker_scratch_bytes = scratch;
     d->worker_scratch = arena_alloc(&d->memory, workers * scratch, 4096);
     d->taken = arena_alloc(&d->memory, workers * DEV_OPS_MAX * sizeof *d->taken, 64);
-    if (!d->worker_scratch || !d->taken || !acts_open(d, &d->acts[DEV_SET_ROWS], o->rows_max, o->n_in_max) ||
+    d->attn_parts_max = DEV_ATTN_SEGMENTS_MAX * o->n_head;
+    d->attn_parts = arena_alloc(&d->memory, parts, 64);
+    if (!d->worker_scratch || !d->taken || !d->attn_parts ||
+        !acts_open(d, &d->acts[DEV_SET_ROWS], o->rows_max, o->n_in_max) ||
         !acts_open(d, &d->acts[DEV_SET_SLOTS], o->slots_max, o->n_slot_in_max) ||
         (o->slots_max && !routing_open(d, o->slots_max, o->n_experts))) {
         memory = d->memory;

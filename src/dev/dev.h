@@ -25,7 +25,7 @@ typedef struct dev_opts {
     size_t n_slot_in_max; /* longest input row of an expert's down matrix; 0 without experts */
     size_t n_experts;
     size_t attn_rows_max; /* most query rows of one attention task: tokens x heads of a group */
-    size_t head_dim_max;
+    size_t head_dim_max, n_head;
     size_t buffers_bytes; /* of all buffers that will be opened: the sum of dev_buf_bytes */
 } dev_opts;
 
@@ -75,7 +75,7 @@ void dev_swiglu(dev *d, dev_set set, const dev_buf *gate, const dev_buf *up, con
 /* One sequence's part of a batch: rows [row, row + n) are its positions [pos, pos + n). */
 typedef struct dev_run {
     size_t row, n, pos;
-    uint16_t *const *pages; /* of DEV_PAGE positions each; F16 */
+    char *const *pages; /* of DEV_PAGE positions each */
 } dev_run;
 #define DEV_PAGE KERN_ATTN_TILE
 
@@ -88,13 +88,14 @@ typedef struct dev_attn {
     const float *q_norm, *k_norm;          /* per head (dim_k), or NULL */
     float eps;
     size_t window;             /* a query sees itself and window-1 positions before; 0: all */
-    size_t k_offset, v_offset; /* of this layer in a page, in elements; head h follows at h * DEV_PAGE * dim */
+    quant_id type_k, type_v;   /* in the pages */
+    size_t k_offset, v_offset; /* of this layer in a page, in bytes; the heads' tiles follow each other, see kern.h */
     const dev_run *runs;
     size_t n_runs;
     const dev_buf *q, *k, *v;  /* (n_head * dim_k), (n_head_kv * dim_k), (n_head_kv * dim_v) */
     const dev_buf *out;        /* (n_head * dim_v) */
 } dev_attn;
-/* Biases, QK-norm, rotation, query scale; K and V rows go into the pages as F16. The struct must live until submit. */
+/* Biases, QK-norm, rotation, query scale; K and V rows go into the pages. The struct must live until submit. */
 void dev_attn_store(dev *d, const dev_attn *a);
 /* Causal attention over the pages, queries from a->q. */
 void dev_attn_run(dev *d, const dev_attn *a);

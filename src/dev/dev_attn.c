@@ -3,11 +3,13 @@
  *
  * Order of arithmetic (part of the numerics rule): a page is one tile of the online softmax; SEGMENT_PAGES pages make
  * a segment, and finished segments are merged in order of position. The bounds depend on positions only, so a
- * query's bits are the same in any chunk and company, and segments may be given to different workers later.
+ * query's bits are the same in any chunk and company, and whether one worker computes all segments of a head or several
+ * one each.
  */
 #include "dev/dev_int.h"
 
 #define SEGMENT_PAGES 16
+#define SEGMENT (SEGMENT_PAGES * DEV_PAGE)
 
 /* ---- store ------------------------------------------------------------------------------------------- */
 
@@ -23,26 +25,36 @@ static void finish_head(dev *d, const dev_attn *a, size_t row, float *x, const f
     if (a->rope) kern_rope(d->kern, x, a->rope[row], a->n_rot, a->interleaved);
 }
 
-static void store_kv(dev *d, const dev_attn *a, size_t row, size_t head) {
+/* KV heads [head, head + n) of a row. */
+static void store_kv(dev *d, const dev_attn *a, size_t row, size_t head, size_t n) {
     const dev_run *run = run_of_row(a, row);
     size_t pos = run->pos + row - run->row;
-    uint16_t *page = run->pages[pos / DEV_PAGE];
-    size_t at = head * DEV_PAGE + pos % DEV_PAGE;
+    char *page = run->pages[pos / DEV_PAGE];
     float *k = a->k->rows[row] + head * a->dim_k, *v = a->v->rows[row] + head * a->dim_v;
-    finish_head(d, a, row, k, a->k_bias ? a->k_bias + head * a->dim_k : NULL, a->k_norm);
-    if (a->v_bias) kern_add(d->kern, v, a->v_bias + head * a->dim_v, a->dim_v);
-    kern_f16_of_f32(d->kern, k, page + a->k_offset + at * a->dim_k, a->dim_k);
-    kern_f16_of_f32(d->kern, v, page + a->v_offset + at * a->dim_v, a->dim_v);
+    for (size_t h = 0; h < n; h++)
+        finish_head(d, a, row, k + h * a->dim_k, a->k_bias ? a->k_bias + (head + h) * a->dim_k : NULL, a->k_norm);
+    if (a->v_bias) kern_add(d->kern, v, a->v_bias + head * a->dim_v, n * a->dim_v);
+    kern_attn_store(d->kern, a->type_k, true, k, n, a->dim_k,
+                    page + a->k_offset + head * kern_attn_tile_bytes(a->type_k, a->dim_k), pos % DEV_PAGE);
+    kern_attn_store(d->kern, a->type_v, false, v, n, a->dim_v,
+                    page + a->v_offset + head * kern_attn_tile_bytes(a->type_v, a->dim_v), pos % DEV_PAGE);
+}
+
+/* KV heads a task: encoders of blocks like 512 values at a time. */
+static size_t store_heads(const dev_attn *a) {
+    bool blocks = quant_find(a->type_k)->block_len > 1 || quant_find(a->type_v)->block_len > 1;
+    return blocks ? MAX(512 / a->dim_k, 1) : 1;
 }
 
 static void run_store(dev *d, dev_op *op, int worker, int n_workers) {
     const dev_attn *a = op->attn;
-    size_t heads = a->n_head + a->n_head_kv, from, to;
-    pool_share(op->n * heads, 1, worker, n_workers, &from, &to);
+    size_t each = store_heads(a), tasks = a->n_head + div_up(a->n_head_kv, each), from, to;
+    pool_share(op->n * tasks, 1, worker, n_workers, &from, &to);
     for (size_t i = from; i < to; i++) {
-        size_t row = i / heads, head = i % heads;
+        size_t row = i / tasks, head = i % tasks;
         if (head >= a->n_head) {
-            store_kv(d, a, row, head - a->n_head);
+            head = (head - a->n_head) * each;
+            store_kv(d, a, row, head, MIN(each, a->n_head_kv - head));
             continue;
         }
         float *q = a->q->rows[row] + head * a->dim_k;
@@ -67,67 +79,78 @@ void dev_attn_store(dev *d, const dev_attn *a) {
 /* The running softmax of a set of query rows. */
 typedef struct softmax_state {
     float *max, *sum; /* (rows) */
-    float *acc;       /* (rows, dim_v) */
+    float *acc;       /* (rows, acc_row) */
 } softmax_state;
 
 typedef struct attn_scratch {
     float *q; /* (rows, dim_k) */
     softmax_state segment, total;
     uint16_t *from, *to; /* (rows) */
+    void *tile;
 } attn_scratch;
 
-static size_t scratch_floats(size_t rows, size_t head_dim) {
-    return align_up(rows, 16) * (3 * align_up(head_dim, 16) + 5);
+static size_t acc_row(size_t dim_v) { return align_up(dim_v, 16); }
+
+size_t dev_attn_scratch_bytes(size_t rows, size_t head_dim) {
+    rows = align_up(rows, 16);
+    return rows * (3 * align_up(head_dim, 16) + 5) * sizeof(float) + kern_attn_scratch_bytes(rows, head_dim, head_dim);
 }
-size_t dev_attn_scratch_bytes(size_t rows, size_t head_dim) { return scratch_floats(rows, head_dim) * sizeof(float); }
 
 static attn_scratch scratch_split(void *at, size_t rows, size_t dim_k, size_t dim_v) {
     attn_scratch s;
     float *p = at;
     rows = align_up(rows, 16);
     s.q = p, p += rows * dim_k;
-    s.segment.acc = p, p += rows * dim_v;
-    s.total.acc = p, p += rows * dim_v;
+    s.segment.acc = p, p += rows * acc_row(dim_v);
+    s.total.acc = p, p += rows * acc_row(dim_v);
     s.segment.max = p, p += rows;
     s.segment.sum = p, p += rows;
     s.total.max = p, p += rows;
     s.total.sum = p, p += rows;
-    s.from = (uint16_t *)p;
+    s.from = (uint16_t *)p, p += rows;
     s.to = s.from + rows;
+    s.tile = p;
     return s;
 }
 
 static void state_clear(softmax_state *s, size_t rows, size_t dim_v) {
     for (size_t i = 0; i < rows; i++) s->max[i] = -F32_INF, s->sum[i] = 0;
-    memset(s->acc, 0, rows * dim_v * sizeof(float));
+    memset(s->acc, 0, rows * acc_row(dim_v) * sizeof(float));
 }
 
-/* total += segment, row by row. A row that saw nothing in the segment stays untouched. */
-static void state_merge(dev *d, softmax_state *total, const softmax_state *segment, size_t rows, size_t dim_v) {
-    for (size_t i = 0; i < rows; i++) {
-        float *to = total->acc + i * dim_v;
-        const float *from = segment->acc + i * dim_v;
-        if (segment->sum[i] == 0) continue;
-        if (total->sum[i] == 0) {
-            total->max[i] = segment->max[i];
-            total->sum[i] = segment->sum[i];
-            memcpy(to, from, dim_v * sizeof *to);
-            continue;
-        }
-        float max = MAX(total->max[i], segment->max[i]);
-        float keep = (float)math_exp((double)total->max[i] - max),
-              take = (float)math_exp((double)segment->max[i] - max);
-        kern_scale(d->kern, to, keep, dim_v);
-        kern_axpy(d->kern, to, take, from, dim_v);
-        total->sum[i] = total->sum[i] * keep + segment->sum[i] * take;
-        total->max[i] = max;
+/* One row: total += segment. A row that saw nothing in the segment stays untouched. */
+static void state_merge(dev *d, const softmax_state *total, const softmax_state *segment, size_t dim_v) {
+    float top = MAX(*total->max, *segment->max);
+    if (*segment->sum == 0) return;
+    if (*total->sum == 0) {
+        *total->max = *segment->max;
+        *total->sum = *segment->sum;
+        memcpy(total->acc, segment->acc, dim_v * sizeof(float));
+        return;
     }
+    float keep = *total->max == top ? 1 : (float)math_exp((double)*total->max - top);
+    float take = *segment->max == top ? 1 : (float)math_exp((double)*segment->max - top);
+    kern_scale(d->kern, total->acc, keep, dim_v);
+    kern_axpy(d->kern, total->acc, take, segment->acc, dim_v);
+    *total->sum = *total->sum * keep + *segment->sum * take;
+    *total->max = top;
+}
+
+/* Added to zero, so that a zero has one sign. */
+static void finish_row(dev *d, const dev_attn *a, const softmax_state *total, size_t row, size_t head) {
+    float *out = a->out->rows[row] + head * a->dim_v;
+    memset(out, 0, a->dim_v * sizeof *out);
+    kern_axpy(d->kern, out, 1.0f / *total->sum, total->acc, a->dim_v);
+}
+
+static softmax_state state_row(const softmax_state *s, size_t row, size_t dim_v) {
+    return (softmax_state){s->max + row, s->sum + row, s->acc + row * acc_row(dim_v)};
 }
 
 /* Queries [token, token + n_tok) of a run, all heads of one group: rows token-major. */
 typedef struct attn_task {
     const dev_run *run;
-    size_t token, n_tok, head_kv, group;
+    size_t token, n_tok, head_kv, group, segment;
 } attn_task;
 
 /* The range of a page that each row sees; false when none sees any. */
@@ -147,75 +170,159 @@ static bool page_ranges(const dev_attn *a, const attn_task *t, size_t page, uint
     return any;
 }
 
-static void attend(dev *d, const dev_attn *a, const attn_task *t, attn_scratch *s) {
-    size_t rows = t->n_tok * t->group, first_row = t->run->row + t->token, first_head = t->head_kv * t->group;
+static void gather_queries(const dev_attn *a, const attn_task *t, attn_scratch *s) {
+    size_t of_token = t->group * a->dim_k;
     for (size_t i = 0; i < t->n_tok; i++)
-        memcpy(s->q + i * t->group * a->dim_k, a->q->rows[first_row + i] + first_head * a->dim_k,
-               t->group * a->dim_k * sizeof(float));
-    state_clear(&s->total, rows, a->dim_v);
-    size_t first_pos = t->run->pos + t->token, last_page = (first_pos + t->n_tok - 1) / DEV_PAGE;
-    size_t first_page = a->window && first_pos + 1 > a->window ? (first_pos + 1 - a->window) / DEV_PAGE : 0;
-    for (size_t page = first_page; page <= last_page;) {
-        size_t segment_end = MIN((page / SEGMENT_PAGES + 1) * SEGMENT_PAGES, last_page + 1);
-        state_clear(&s->segment, rows, a->dim_v);
-        for (; page < segment_end; page++) {
-            if (!page_ranges(a, t, page, s->from, s->to)) continue;
-            const uint16_t *at = t->run->pages[page], *next = page < last_page ? t->run->pages[page + 1] : NULL;
-            size_t k_at = a->k_offset + t->head_kv * DEV_PAGE * a->dim_k;
-            size_t v_at = a->v_offset + t->head_kv * DEV_PAGE * a->dim_v;
-            kern_attn args = {
-                .n_q = rows,
-                .dim_k = a->dim_k,
-                .dim_v = a->dim_v,
-                .q = s->q,
-                .k = at + k_at,
-                .v = at + v_at,
-                .k_next = next ? next + k_at : NULL,
-                .v_next = next ? next + v_at : NULL,
-                .k_stride = a->dim_k,
-                .v_stride = a->dim_v,
-                .n_pos = MIN(DEV_PAGE, first_pos + t->n_tok - page * DEV_PAGE),
-                .from = s->from,
-                .to = s->to,
-                .max = s->segment.max,
-                .sum = s->segment.sum,
-                .acc = s->segment.acc,
-            };
-            kern_run_attn(d->kern, &args);
-        }
-        state_merge(d, &s->total, &s->segment, rows, a->dim_v);
-    }
-    for (size_t i = 0; i < rows; i++) {
-        float *out = a->out->rows[first_row + i / t->group] + (first_head + i % t->group) * a->dim_v;
-        memcpy(out, s->total.acc + i * a->dim_v, a->dim_v * sizeof *out);
-        kern_scale(d->kern, out, 1.0f / s->total.sum[i], a->dim_v);
+        memcpy(s->q + i * of_token, a->q->rows[t->run->row + t->token + i] + t->head_kv * of_token,
+               of_token * sizeof(float));
+}
+
+/* The pages that a task's queries see at all: [*first, returned). */
+static size_t page_bounds(const dev_attn *a, const attn_task *t, size_t *first) {
+    size_t pos = t->run->pos + t->token;
+    *first = a->window && pos + 1 > a->window ? (pos + 1 - a->window) / DEV_PAGE : 0;
+    return (pos + t->n_tok - 1) / DEV_PAGE + 1;
+}
+
+/* s->segment = the queries over the pages of t->segment. */
+static void attend_segment(dev *d, const dev_attn *a, const attn_task *t, attn_scratch *s) {
+    size_t rows = t->n_tok * t->group, n_pos = t->run->pos + t->token + t->n_tok, first;
+    size_t end = page_bounds(a, t, &first);
+    size_t k_at = a->k_offset + t->head_kv * kern_attn_tile_bytes(a->type_k, a->dim_k);
+    size_t v_at = a->v_offset + t->head_kv * kern_attn_tile_bytes(a->type_v, a->dim_v);
+    state_clear(&s->segment, rows, a->dim_v);
+    first = MAX(first, t->segment * SEGMENT_PAGES);
+    end = MIN(end, (t->segment + 1) * SEGMENT_PAGES);
+    for (size_t page = first; page < end; page++) {
+        if (!page_ranges(a, t, page, s->from, s->to)) continue;
+        const char *at = t->run->pages[page], *next = page + 1 < end ? t->run->pages[page + 1] : NULL;
+        kern_attn args = {
+            .n_q = rows,
+            .dim_k = a->dim_k,
+            .dim_v = a->dim_v,
+            .type_k = a->type_k,
+            .type_v = a->type_v,
+            .q = s->q,
+            .k = at + k_at,
+            .v = at + v_at,
+            .k_next = next ? next + k_at : NULL,
+            .v_next = next ? next + v_at : NULL,
+            .n_pos = MIN(DEV_PAGE, n_pos - page * DEV_PAGE),
+            .from = s->from,
+            .to = s->to,
+            .max = s->segment.max,
+            .sum = s->segment.sum,
+            .acc = s->segment.acc,
+            .scratch = s->tile,
+        };
+        kern_run_attn(d->kern, &args);
     }
 }
 
+static void attend(dev *d, const dev_attn *a, attn_task *t, attn_scratch *s) {
+    size_t rows = t->n_tok * t->group, first, end = page_bounds(a, t, &first);
+    gather_queries(a, t, s);
+    state_clear(&s->total, rows, a->dim_v);
+    for (t->segment = first / SEGMENT_PAGES; t->segment * SEGMENT_PAGES < end; t->segment++) {
+        attend_segment(d, a, t, s);
+        for (size_t i = 0; i < rows; i++) {
+            softmax_state total = state_row(&s->total, i, a->dim_v), segment = state_row(&s->segment, i, a->dim_v);
+            state_merge(d, &total, &segment, a->dim_v);
+        }
+    }
+    for (size_t i = 0; i < rows; i++) {
+        softmax_state total = state_row(&s->total, i, a->dim_v);
+        finish_row(d, a, &total, t->run->row + t->token + i / t->group, t->head_kv * t->group + i % t->group);
+    }
+}
+
+/* ---- segments by several workers ------------------------------------------------------------------------- */
+
+/* A part is what a head of a row has of one segment: acc, then max and sum. */
+static softmax_state part_of(const dev *d, const dev_attn *a, size_t segments, size_t row, size_t head, size_t i) {
+    float *at = d->attn_parts + ((row * a->n_head + head) * segments + i) * dev_attn_part_floats(d->head_dim_max);
+    return (softmax_state){at + acc_row(a->dim_v), at + acc_row(a->dim_v) + 1, at};
+}
+
+static void attend_part(dev *d, const dev_attn *a, const attn_task *t, attn_scratch *s, size_t segments) {
+    gather_queries(a, t, s);
+    attend_segment(d, a, t, s);
+    for (size_t i = 0; i < t->n_tok * t->group; i++) {
+        softmax_state from = state_row(&s->segment, i, a->dim_v);
+        softmax_state to = part_of(d, a, segments, t->run->row + t->token + i / t->group,
+                                   t->head_kv * t->group + i % t->group, t->segment);
+        *to.max = *from.max;
+        *to.sum = *from.sum;
+        memcpy(to.acc, from.acc, acc_row(a->dim_v) * sizeof(float));
+    }
+}
+
+static void run_merge(dev *d, dev_op *op, int worker, int n_workers) {
+    const dev_attn *a = op->attn;
+    attn_scratch s = scratch_split(dev_scratch(d, worker), d->attn_rows_max, a->dim_k, a->dim_v);
+    size_t from, to;
+    pool_share(op->n * a->n_head, 1, worker, n_workers, &from, &to);
+    for (size_t i = from; i < to; i++) {
+        size_t row = i / a->n_head, head = i % a->n_head;
+        state_clear(&s.total, 1, a->dim_v);
+        for (size_t k = 0; k < op->n_jobs; k++) {
+            softmax_state part = part_of(d, a, op->n_jobs, row, head, k);
+            state_merge(d, &s.total, &part, a->dim_v);
+        }
+        finish_row(d, a, &s.total, row, head);
+    }
+}
+
+/* ---- the op ---------------------------------------------------------------------------------------------- */
+
+static size_t block_tokens(const dev *d, const dev_attn *a) {
+    return MAX(d->attn_rows_max / (a->n_head / a->n_head_kv), 1);
+}
+
+/* op->n_jobs: segments, each a task of its own; 0: a task walks through all of them. */
 static void run_attn(dev *d, dev_op *op, int worker, int n_workers) {
     (void)n_workers;
     const dev_attn *a = op->attn;
-    size_t group = a->n_head / a->n_head_kv, block = MAX(d->attn_rows_max / group, 1);
+    size_t block = block_tokens(d, a), segments = MAX(op->n_jobs, 1);
     attn_scratch s = scratch_split(dev_scratch(d, worker), d->attn_rows_max, a->dim_k, a->dim_v);
     for (;;) {
-        size_t task = dev_take(op);
+        size_t task = dev_take(op), blocks = 0;
         const dev_run *run = NULL;
-        size_t blocks = 0;
         for (size_t i = 0; i < a->n_runs && !run; i++) {
             blocks = div_up(a->runs[i].n, block);
-            if (task < blocks * a->n_head_kv) run = &a->runs[i];
-            else task -= blocks * a->n_head_kv;
+            if (task < blocks * a->n_head_kv * segments) run = &a->runs[i];
+            else task -= blocks * a->n_head_kv * segments;
         }
         if (!run) return;
         /* Late positions see the most and are started first. */
-        size_t token = (blocks - 1 - task / a->n_head_kv) * block;
-        attn_task t = {run, token, MIN(block, run->n - token), task % a->n_head_kv, group};
-        attend(d, a, &t, &s);
+        size_t token = (blocks - 1 - task / (a->n_head_kv * segments)) * block;
+        attn_task t = {run, token, MIN(block, run->n - token), task / segments % a->n_head_kv, a->n_head / a->n_head_kv,
+                       task % segments};
+        if (op->n_jobs) attend_part(d, a, &t, &s, segments);
+        else attend(d, a, &t, &s);
     }
 }
 
+/* Few tasks over many positions are split, where the parts have room. */
+static size_t segments_to_split(const dev *d, const dev_attn *a) {
+    size_t tasks = 0, segments = 0, block = block_tokens(d, a);
+    for (size_t i = 0; i < a->n_runs; i++) {
+        tasks += div_up(a->runs[i].n, block) * a->n_head_kv;
+        segments = MAX(segments, div_up(a->runs[i].pos + a->runs[i].n, SEGMENT));
+    }
+    size_t parts = attn_n_rows(a) * a->n_head * segments, workers = (size_t)pool_workers(d->pool);
+    return workers > 1 && segments > 1 && tasks < 8 * workers && parts <= d->attn_parts_max ? segments : 0;
+}
+
 void dev_attn_run(dev *d, const dev_attn *a) {
+    size_t segments = segments_to_split(d, a);
     dev_op *op = dev_record(d, run_attn);
     op->attn = a;
     op->n = attn_n_rows(a);
+    op->n_jobs = segments;
+    if (!segments) return;
+    op = dev_record(d, run_merge);
+    op->attn = a;
+    op->n = attn_n_rows(a);
+    op->n_jobs = segments;
 }

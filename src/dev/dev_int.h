@@ -58,6 +58,8 @@ struct dev {
     char *worker_scratch; /* (workers, worker_scratch_bytes): matrix kernels, attention and norms, one op at a time */
     size_t worker_scratch_bytes;
     size_t attn_rows_max, head_dim_max;
+    float *attn_parts; /* (attn_parts_max, dev_attn_part_floats) */
+    size_t attn_parts_max;
     const uint16_t *const *forced; /* of the next dev_route */
     size_t forced_first;
     dev_op ops[DEV_OPS_MAX];
@@ -85,6 +87,9 @@ static inline size_t dev_take_near(dev *d, const dev_op *op, size_t n, int n_wor
     }
     return n;
 }
+/* What a head of a row has of one segment of positions; segments for which there is room, of one row. */
+static inline size_t dev_attn_part_floats(size_t head_dim) { return align_up(head_dim, 16) + 16; }
+#define DEV_ATTN_SEGMENTS_MAX 128
 /* Bytes of scratch that an attention task needs. */
 size_t dev_attn_scratch_bytes(size_t rows, size_t head_dim);
 

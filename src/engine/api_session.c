@@ -40,6 +40,13 @@ static err_code check_routing(const leat_routing *r, const model_shape *shape, e
     return ERR_NONE;
 }
 
+static err_code cache_type(const char *name, quant_id *out, err *e) {
+    const quant_type *t = name ? quant_find_name(str_of(name)) : NULL;
+    if (name && !t) return ERR(e, ERR_ARGUMENT, "cache type \"%.32s\": wanted f16, bf16, q8_0 or q4_0", name);
+    if (t) *out = t->id;
+    return ERR_NONE;
+}
+
 static err_code check_options(const leat_session_options *o, err *e) {
     if (o->n_ctx < 0 || o->n_ctx > CTX_MAX)
         return ERR(e, ERR_ARGUMENT, "context is %d tokens, wanted 1 to %d", o->n_ctx, CTX_MAX);
@@ -57,7 +64,10 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     *out = NULL;
     err_code code = check_options(o, e);
     if (!code && o->routing) code = check_routing(o->routing, model_shape_of(m->model), e);
-    if (code) return (leat_code)code;
+    kv_shape shape = model_kv_shape(m->model);
+    if (code || (code = cache_type(o->cache_type_k, &shape.type_k, e)) ||
+        (code = cache_type(o->cache_type_v, &shape.type_v, e)) || (code = kv_check(&shape, e)))
+        return (leat_code)code;
     size_t n_vocab = model_shape_of(m->model)->n_vocab, n_train = model_shape_of(m->model)->n_ctx_train;
     leat_session *s = mem_block(MEM_ENGINE, align_up(sizeof *s, 64) + n_vocab * sizeof(float));
     if (!s) return (leat_code)ERR(e, ERR_MEMORY, "no memory for a session");
@@ -68,7 +78,6 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     s->yield = o->yield;
     s->user = o->user;
     pool_opts workers = {.n_workers = o->n_threads, .pin = !o->no_pin};
-    kv_shape shape = model_kv_shape(m->model);
     if (!(s->tokens = mem_block(MEM_ENGINE, s->n_ctx * sizeof *s->tokens))) {
         code = ERR(e, ERR_MEMORY, "no memory for a context of %zu tokens", s->n_ctx);
         goto fail;

@@ -53,21 +53,38 @@ size_t kern_row_step(const kern *k); /* split rows between workers in multiples 
 
 /* ---- attention: one tile of KV positions ------------------------------------------------------------ */
 
-#define KERN_ATTN_TILE 64 /* positions a tile; KV pages are a multiple of it */
+#define KERN_ATTN_TILE 64 /* positions a tile; a KV page is one */
+#define KERN_ATTN_DIM_MAX 4096
+
+/* The keys (or values) of a tile's positions, of one KV head. Keys lie dimension by dimension, 16 positions side by side,
+ * so that scores need no sum across a vector; values row by row:
+ *     F16, BF16 keys    (4, dim, 16)             values  (64, dim)
+ *     Q8_0      keys    (4, dim, 16) int8        values  (64, dim),      then scales in F16, keys (4, dim / 32, 16),
+ *     Q4_0      keys    (4, dim / 2, 16) bytes   values  (64, dim / 2)   values (64, dim / 32)
+ * Bytes of Q4_0 hold two dimensions as in its blocks. Positions never share a byte: they may be written at the same time. */
+size_t kern_attn_tile_bytes(quant_id type, size_t dim);
+/* Whether heads of this many dimensions can be held in the type; else wants what they must be a multiple of, 0: never. */
+bool kern_attn_holds(quant_id type, size_t dim, size_t *wanted);
+/* Rounds the rows of n_heads heads, one after the other at x, to the type; the head's tiles follow each other, too. */
+void kern_attn_store(const kern *k, quant_id type, bool keys, const float *x, size_t n_heads, size_t dim, void *tiles,
+                     size_t pos);
+
 typedef struct kern_attn {
     size_t n_q;                 /* query rows that share this KV head (tokens x heads of its group) */
     size_t dim_k, dim_v;
+    quant_id type_k, type_v;
     const float *q;             /* (n_q, dim_k), already scaled */
-    const uint16_t *k, *v;      /* (n_pos, dim) F16 rows */
-    size_t k_stride, v_stride;  /* in elements */
+    const void *k, *v;          /* a tile each; values may be read 64 bytes beyond */
     size_t n_pos;               /* at most KERN_ATTN_TILE */
     const uint16_t *from, *to;  /* (n_q): each query sees positions [from, to) of this tile */
-    const uint16_t *k_next, *v_next; /* as much of the next tile, to be fetched meanwhile; NULL: none */
+    const void *k_next, *v_next; /* the next tile, to be fetched meanwhile; NULL: none */
     float *max, *sum;           /* (n_q): the running softmax; start with -inf and 0 */
-    float *acc;                 /* (n_q, dim_v): start with 0; divide by sum at the end */
+    float *acc;                 /* (n_q, align_up(dim_v, 16)): start with 0; divide by sum at the end */
+    void *scratch;              /* kern_attn_scratch_bytes, 64-byte aligned */
 } kern_attn;
+size_t kern_attn_scratch_bytes(size_t n_q, size_t dim_k, size_t dim_v);
 /* Online softmax (Milakov, Gimelshein 2018; FlashAttention, Dao 2022). A query whose range is empty stays as it is;
- * the result for a query does not depend on the other queries of the call. */
+ * the result for a query does not depend on the other queries of the call, but for the sign of a zero in acc: add 0. */
 void kern_run_attn(const kern *k, const kern_attn *a);
 
 /* ---- rows of floats ---------------------------------------------------------------------------------- */

@@ -1,144 +1,190 @@
 /* kern_attn.h: attention over one tile of positions (template of a level).
  *
- * Online softmax (Milakov, Gimelshein 2018; FlashAttention, Dao 2022), VEC_QUERIES at a time where there are as many: a
- * row of K or V is converted once for them. A query's sums have the same order either way, and rows that it
- * does not see are never multiplied for it, not even by zero: they may hold infinities.
+ * Online softmax (Milakov, Gimelshein 2018; FlashAttention, Dao 2022). Keys, then values, are unpacked to floats once for
+ * all queries; scores and outputs are then products of small matrices, each element a sum of its own in order of dimensions
+ * or positions. What a query does not see is multiplied by zero for it; where such a value is not finite, each query goes
+ * alone.
  */
 #ifndef LEAT_KERN_ATTN_H
 #define LEAT_KERN_ATTN_H
 
-KERN_INLINE vf load_f16_n(const uint16_t *p, size_t n) {
-    if (n == 16) return vf_load_f16(p);
-    uint16_t padded[16] = {0};
-    memcpy(padded, p, n * sizeof *p);
-    return vf_load_f16(padded);
+/* ---- a tile as floats ------------------------------------------------------------------------------------ */
+
+/* n values in a row, up to 15 more. */
+static void unpack_halves(quant_id type, const uint8_t *from, size_t n, float *to) {
+    if (type == QUANT_F16)
+        for (size_t i = 0; i < n; i += 16) vf_store(to + i, vf_load_f16(from + 2 * i));
+    else
+        for (size_t i = 0; i < n; i += 16) vf_store(to + i, vf_load_bf16(from + 2 * i));
 }
 
-/* dot[i * per + j] += query i times row j, over 16 dimensions of which `here` exist. */
-KERN_INLINE void attn_step(vf dot[16], const float *q, size_t q_stride, const uint16_t *const *rows, size_t d, size_t here,
-                           size_t n) {
-    size_t per = 16 / n;
-    vf x[VEC_QUERIES];
-    for (size_t i = 0; i < n; i++) x[i] = here == 16 ? vf_load(q + i * q_stride + d) : vf_load_n(q + i * q_stride + d, here);
-    for (size_t j = 0; j < per; j++) {
-        vf row = here == 16 ? vf_load_f16(rows[j] + d) : load_f16_n(rows[j] + d, here);
-        for (size_t i = 0; i < n; i++) dot[per * i + j] = vf_fma(x[i], row, dot[per * i + j]);
+/* A block's values: rows of 16 at from and to, of which Q4_0 holds two in one. */
+KERN_INLINE void unpack_block(quant_id type, const uint8_t *from, size_t rows, vf scale, float *to) {
+    if (type == QUANT_Q8_0) {
+        for (size_t i = 0; i < rows; i++) vf_store(to + 16 * i, vf_mul(vf_of_i8(from + 16 * i), scale));
+        return;
+    }
+    vf middle = vf_set(8);
+    for (size_t i = 0; i < rows / 2; i++) {
+        vf low, high;
+        vf_of_nibbles(from + 16 * i, &low, &high);
+        vf_store(to + 16 * i, vf_mul(vf_sub(low, middle), scale));
+        vf_store(to + 16 * (rows / 2 + i), vf_mul(vf_sub(high, middle), scale));
     }
 }
 
-/* Rows [from, to) of the next tile, while those of this one are used by its first queries. */
-KERN_INLINE void attn_ahead(const uint16_t *next, size_t stride, size_t dim, size_t from, size_t to) {
-    for (size_t p = from; p < to; p++)
-        for (size_t d = 0; d < dim; d += 32) v_prefetch(next + p * stride + d);
+/* Keys: a block is 32 rows of 16 positions, which have scales of their own. */
+KERN_INLINE void unpack_keys(quant_id type, const uint8_t *from, size_t dim, size_t n_groups, float *to) {
+    size_t bytes = type == QUANT_Q8_0 ? 512 : 256, blocks = dim / 32;
+    const uint8_t *scales = from + 4 * blocks * bytes;
+    for (size_t i = 0; i < n_groups * blocks; i++)
+        unpack_block(type, from + i * bytes, 32, vf_load_f16(scales + 32 * i), to + 512 * i);
 }
 
-/* scores[i][p] for n queries and positions [from, to); n is 1 or VEC_QUERIES. 16 dot products at once: their sums across a vector
- * share the shuffles. Positions past the end repeat the last one. */
-KERN_INLINE void attn_scores(const kern_attn *a, size_t first, size_t n, size_t from, size_t to,
-                             float scores[][KERN_ATTN_TILE + 16]) {
-    const float *q = a->q + first * a->dim_k;
-    size_t per = 16 / n, whole = a->dim_k / 16 * 16;
-    for (size_t at = from; at < to; at += per) {
-        vf dot[16];
-        const uint16_t *rows[16];
-        float sums[16];
-        if (first == 0 && a->k_next) attn_ahead(a->k_next, a->k_stride, a->dim_k, at, MIN(at + per, to));
-        for (size_t j = 0; j < 16; j++) dot[j] = vf_set(0);
-        for (size_t j = 0; j < per; j++) rows[j] = a->k + MIN(at + j, to - 1) * a->k_stride;
-        for (size_t d = 0; d < whole; d += 16) attn_step(dot, q, a->dim_k, rows, d, 16, n);
-        if (whole < a->dim_k) attn_step(dot, q, a->dim_k, rows, whole, a->dim_k - whole, n);
-        vf_store(sums, vf_sum_each(dot));
-        for (size_t i = 0; i < n; i++) memcpy(scores[i] + at, sums + per * i, per * sizeof *sums);
+/* Values: a block is 2 rows of one position. */
+KERN_INLINE void unpack_values(quant_id type, const uint8_t *from, size_t dim, size_t n_pos, float *to) {
+    size_t bytes = type == QUANT_Q8_0 ? 32 : 16, blocks = dim / 32;
+    const uint8_t *scales = from + KERN_ATTN_TILE * blocks * bytes;
+    float scale[KERN_ATTN_DIM_MAX / 32 + 15];
+    for (size_t p = 0; p < n_pos; p++, from += blocks * bytes, to += dim) {
+        for (size_t b = 0; b < blocks; b += 16) vf_store(scale + b, vf_load_f16(scales + 2 * (p * blocks + b)));
+        for (size_t b = 0; b < blocks; b++) unpack_block(type, from + b * bytes, 2, vf_set(scale[b]), to + 32 * b);
     }
 }
+
+/* (4, dim, 16) of n_groups groups of 16 positions. */
+static void tile_keys(const kern_attn *a, size_t n_groups, float *to) {
+    if (a->type_k == QUANT_Q8_0) unpack_keys(QUANT_Q8_0, a->k, a->dim_k, n_groups, to);
+    else if (a->type_k == QUANT_Q4_0) unpack_keys(QUANT_Q4_0, a->k, a->dim_k, n_groups, to);
+    else unpack_halves(a->type_k, a->k, 16 * n_groups * a->dim_k, to);
+}
+
+/* (64, dim): positions [from, to), zeros in the others up to n, and 16 beyond. */
+static void tile_values(const kern_attn *a, size_t from, size_t to, size_t n, float *tile) {
+    size_t dim = a->dim_v;
+    if (a->type_v == QUANT_Q8_0) unpack_values(QUANT_Q8_0, a->v, dim, to, tile);
+    else if (a->type_v == QUANT_Q4_0) unpack_values(QUANT_Q4_0, a->v, dim, to, tile);
+    else unpack_halves(a->type_v, a->v, to * dim, tile);
+    memset(tile, 0, from * dim * sizeof *tile);
+    memset(tile + to * dim, 0, ((n - to) * dim + 16) * sizeof *tile);
+}
+
+/* ---- products -------------------------------------------------------------------------------------------- */
+
+/* Cache lines of the next tile, to be fetched one after the other while this one is multiplied. */
+typedef struct attn_ahead {
+    const char *at;
+    size_t lines, due;
+} attn_ahead;
+
+static attn_ahead ahead_of(const void *next, quant_id type, size_t dim) {
+    return (attn_ahead){next, next ? div_up(kern_attn_tile_bytes(type, dim), 64) : 0, 0};
+}
+
+/* out (n, 16 * strips) += a (n, depth) * b, whose vector s of row k lies at b + k * b_row + s * b_strip. Sums are of at most
+ * ATTN_DEPTH products and then added to those before: short sums round less. */
+#define ATTN_DEPTH 64
+KERN_INLINE void attn_block(float *out, size_t out_row, const float *a, size_t a_row, size_t n, const float *b, size_t b_row,
+                            size_t b_strip, size_t strips, size_t depth, attn_ahead ahead) {
+    for (size_t k = 0; k < depth;) {
+        vf sum[VEC_QUERIES][VEC_STRIP];
+        for (size_t i = 0; i < n; i++)
+            for (size_t s = 0; s < strips; s++) sum[i][s] = vf_set(0);
+        for (size_t end = MIN(k + ATTN_DEPTH, depth); k < end; k++, b += b_row) {
+            vf row[VEC_STRIP];
+            for (size_t s = 0; s < strips; s++) row[s] = vf_load(b + s * b_strip);
+            for (size_t i = 0; i < n; i++) {
+                vf x = vf_set(a[i * a_row + k]);
+                for (size_t s = 0; s < strips; s++) sum[i][s] = vf_fma(x, row[s], sum[i][s]);
+            }
+            for (ahead.due += ahead.lines; ahead.due >= depth; ahead.due -= depth, ahead.at += 64) v_prefetch(ahead.at);
+        }
+        for (size_t i = 0; i < n; i++)
+            for (size_t s = 0; s < strips; s++) {
+                float *to = out + i * out_row + 16 * s;
+                vf_store(to, vf_add(vf_load(to), sum[i][s]));
+            }
+    }
+}
+
+KERN_OUTLINE void attn_multiply(float *out, size_t out_row, const float *a, size_t a_row, size_t n, const float *b, size_t b_row,
+                                size_t b_strip, size_t strips, size_t depth, attn_ahead ahead) {
+    static const attn_ahead nothing;
+    for (size_t s = 0; s < strips;) {
+        size_t here = s + VEC_STRIP <= strips ? VEC_STRIP : 1;
+        for (size_t i = 0; i < n;) {
+            size_t rows = i + VEC_QUERIES <= n ? VEC_QUERIES : 1;
+            float *to = out + i * out_row + 16 * s;
+            const float *x = a + i * a_row, *y = b + s * b_strip;
+            attn_ahead next = i + s ? nothing : ahead;
+            if (rows == VEC_QUERIES && here == VEC_STRIP)
+                attn_block(to, out_row, x, a_row, VEC_QUERIES, y, b_row, b_strip, VEC_STRIP, depth, next);
+            else if (rows == VEC_QUERIES)
+                attn_block(to, out_row, x, a_row, VEC_QUERIES, y, b_row, b_strip, 1, depth, next);
+            else if (here == VEC_STRIP)
+                attn_block(to, out_row, x, a_row, 1, y, b_row, b_strip, VEC_STRIP, depth, next);
+            else attn_block(to, out_row, x, a_row, 1, y, b_row, b_strip, 1, depth, next);
+            i += rows;
+        }
+        s += here;
+    }
+}
+
+/* ---- one tile -------------------------------------------------------------------------------------------- */
 
 /* Turns the scores of a query into weights relative to its new maximum; updates its maximum, sum and output so far. */
-static void attn_weigh(const kern_attn *a, size_t i, float *scores) {
-    size_t from = a->from[i], to = a->to[i];
+static void attn_weigh(const kern_attn *a, size_t i, size_t n_groups, float *scores) {
+    size_t from = a->from[i], to = a->to[i], n = 16 * n_groups;
+    if (from >= to) {
+        memset(scores, 0, n * sizeof *scores);
+        return;
+    }
     for (size_t p = 0; p < from; p++) scores[p] = -F32_INF;
-    for (size_t p = to; p < KERN_ATTN_TILE; p++) scores[p] = -F32_INF;
-    float old = a->max[i], top = max(scores, KERN_ATTN_TILE);
-    vf sum = vf_set(0);
+    for (size_t p = to; p < n; p++) scores[p] = -F32_INF;
+    vf tops = vf_set(-F32_INF), sum = vf_set(0);
+    for (size_t p = 0; p < n; p += 16) tops = vf_max(vf_load(scores + p), tops);
+    float old = a->max[i], top = vf_max_all(tops);
     if (top < old) top = old;
-    float base = top == -F32_INF ? 0 : top; /* where all scores are -infinity: weights 0, not NaN */
-    for (size_t p = 0; p < KERN_ATTN_TILE; p += 16) {
-        vf e = exp_vf(vf_sub(vf_load(scores + p), vf_set(base)));
+    vf base = vf_set(top == -F32_INF ? 0 : top); /* where all scores are -infinity: weights 0, not NaN */
+    for (size_t p = 0; p < n; p += 16) {
+        vf e = exp_vf(vf_sub(vf_load(scores + p), base));
         vf_store(scores + p, e);
         sum = vf_add(sum, e);
     }
-    float factor[16];
-    vf_store(factor, exp_vf(vf_set(old - base)));
-    if (top != old) scale(a->acc + i * a->dim_v, factor[0], a->dim_v);
-    a->sum[i] = a->sum[i] * factor[0] + vf_sum(sum);
+    if (top != old) {
+        float factor[16];
+        vf_store(factor, exp_vf(vf_sub(vf_set(old), base)));
+        scale(a->acc + i * align_up(a->dim_v, 16), factor[0], a->dim_v);
+        a->sum[i] *= factor[0];
+    }
+    a->sum[i] += vf_sum(sum);
     a->max[i] = top;
 }
 
-/* acc += weights * V over positions [from, to) for n queries, VEC_STRIP vectors of their outputs at a time. */
-KERN_INLINE void attn_values(const kern_attn *a, size_t first, size_t n, size_t from, size_t to,
-                             float weights[][KERN_ATTN_TILE + 16]) {
-    size_t d = 0;
-    if (from >= to) return;
-    for (; d + 16 * VEC_STRIP <= a->dim_v; d += 16 * VEC_STRIP) {
-        vf acc[VEC_QUERIES][VEC_STRIP];
-        for (size_t i = 0; i < n; i++)
-            for (size_t s = 0; s < VEC_STRIP; s++) acc[i][s] = vf_load(a->acc + (first + i) * a->dim_v + d + 16 * s);
-        for (size_t p = from; p < to; p++) {
-            vf v[VEC_STRIP];
-            if (first == 0 && d == 0 && a->v_next) attn_ahead(a->v_next, a->v_stride, a->dim_v, p, p + 1);
-            for (size_t s = 0; s < VEC_STRIP; s++) v[s] = vf_load_f16(a->v + p * a->v_stride + d + 16 * s);
-            for (size_t i = 0; i < n; i++)
-                for (size_t s = 0; s < VEC_STRIP; s++) acc[i][s] = vf_fma(vf_set(weights[i][p]), v[s], acc[i][s]);
-        }
-        for (size_t i = 0; i < n; i++)
-            for (size_t s = 0; s < VEC_STRIP; s++) vf_store(a->acc + (first + i) * a->dim_v + d + 16 * s, acc[i][s]);
+static void attn_tile(const kern_attn *a) {
+    size_t n_groups = div_up(a->n_pos, 16), acc_row = align_up(a->dim_v, 16), strips = acc_row / 16;
+    float *scores = a->scratch, *tile = scores + a->n_q * KERN_ATTN_TILE;
+    bool all_seen = true;
+    tile_keys(a, n_groups, tile);
+    memset(scores, 0, a->n_q * KERN_ATTN_TILE * sizeof *scores);
+    attn_multiply(scores, KERN_ATTN_TILE, a->q, a->dim_k, a->n_q, tile, 16, 16 * a->dim_k, n_groups, a->dim_k,
+                  ahead_of(a->k_next, a->type_k, a->dim_k));
+    for (size_t i = 0; i < a->n_q; i++) {
+        attn_weigh(a, i, n_groups, scores + i * KERN_ATTN_TILE);
+        all_seen &= a->from[i] == 0 && a->to[i] >= a->n_pos;
     }
-    for (; d < a->dim_v; d += 16) {
-        size_t here = MIN(a->dim_v - d, 16);
-        for (size_t i = 0; i < n; i++) {
-            float *out = a->acc + (first + i) * a->dim_v + d;
-            vf acc = vf_load_n(out, here);
-            for (size_t p = from; p < to; p++)
-                acc = vf_fma(vf_set(weights[i][p]), load_f16_n(a->v + p * a->v_stride + d, here), acc);
-            vf_store_n(out, acc, here);
-        }
-    }
-}
-
-static void attn_values_1(const kern_attn *a, size_t i, size_t from, size_t to, float weights[][KERN_ATTN_TILE + 16]) {
-    attn_values(a, i, 1, from, to, weights);
-}
-
-/* n queries, n being 1 or VEC_QUERIES. What all of them see goes together; what lies before and after, one by one. */
-KERN_INLINE void attn_queries(const kern_attn *a, size_t first, size_t n) {
-    float scores[VEC_QUERIES][KERN_ATTN_TILE + 16]; /* the last step may write beyond */
-    size_t from = KERN_ATTN_TILE, to = 0, all_from = 0, all_to = KERN_ATTN_TILE;
-    for (size_t i = first; i < first + n; i++) {
-        if (a->from[i] >= a->to[i]) {
-            all_to = 0;
-            continue;
-        }
-        from = MIN(from, a->from[i]);
-        to = MAX(to, a->to[i]);
-        all_from = MAX(all_from, a->from[i]);
-        all_to = MIN(all_to, a->to[i]);
-    }
-    attn_scores(a, first, n, from, to, scores);
-    for (size_t i = 0; i < n; i++)
-        if (a->from[first + i] < a->to[first + i]) attn_weigh(a, first + i, scores[i]);
-    if (all_from >= all_to) {
-        for (size_t i = first; i < first + n; i++) attn_values_1(a, i, a->from[i], a->to[i], scores + (i - first));
+    tile_values(a, 0, a->n_pos, 16 * n_groups, tile);
+    if (all_seen || all_finite(tile, a->n_pos * a->dim_v)) {
+        attn_multiply(a->acc, acc_row, scores, KERN_ATTN_TILE, a->n_q, tile, a->dim_v, 16, strips, 16 * n_groups,
+                      ahead_of(a->v_next, a->type_v, a->dim_v));
         return;
     }
-    for (size_t i = first; i < first + n; i++) attn_values_1(a, i, a->from[i], all_from, scores + (i - first));
-    if (n == 1) attn_values_1(a, first, all_from, all_to, scores);
-    else attn_values(a, first, n, all_from, all_to, scores);
-    for (size_t i = first; i < first + n; i++) attn_values_1(a, i, all_to, a->to[i], scores + (i - first));
-}
-
-static void attn_tile(const kern_attn *a) {
-    size_t i = 0;
-    for (; VEC_QUERIES > 1 && i + VEC_QUERIES <= a->n_q; i += VEC_QUERIES) attn_queries(a, i, VEC_QUERIES);
-    for (; i < a->n_q; i++) attn_queries(a, i, 1);
+    for (size_t i = 0; i < a->n_q; i++) {
+        if (a->from[i] >= a->to[i]) continue;
+        tile_values(a, a->from[i], a->to[i], 16 * n_groups, tile);
+        attn_multiply(a->acc + i * acc_row, acc_row, scores + i * KERN_ATTN_TILE, KERN_ATTN_TILE, 1, tile, a->dim_v, 16,
+                      strips, 16 * n_groups, ahead_of(NULL, a->type_v, a->dim_v));
+    }
 }
 
 #endif

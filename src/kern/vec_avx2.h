@@ -367,6 +367,12 @@ static inline vf vf_of_i8(const void *p) {
     __m128i x = load_16(p, 0);
     return VF(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8))));
 }
+static inline void vf_of_nibbles(const void *p, vf *low, vf *high) {
+    __m128i x = load_16(p, 0);
+    __m256i a = _mm256_cvtepu8_epi32(x), b = _mm256_cvtepu8_epi32(_mm_srli_si128(x, 8)), mask = _mm256_set1_epi32(15);
+    *low = VF(_mm256_cvtepi32_ps(_mm256_and_si256(a, mask)), _mm256_cvtepi32_ps(_mm256_and_si256(b, mask)));
+    *high = VF(_mm256_cvtepi32_ps(_mm256_srli_epi32(a, 4)), _mm256_cvtepi32_ps(_mm256_srli_epi32(b, 4)));
+}
 
 /* ---- others ----------------------------------------------------------------------------------------- */
 

@@ -316,6 +316,11 @@ static inline void vf_scales(const void *p, vf *scale, vf *min) {
     *min = twice(all, 8);
 }
 static inline vf vf_of_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_16(p, 0))); }
+static inline void vf_of_nibbles(const void *p, vf *low, vf *high) {
+    __m512i x = _mm512_cvtepu8_epi32(load_16(p, 0));
+    *low = _mm512_cvtepi32_ps(_mm512_and_si512(x, _mm512_set1_epi32(15)));
+    *high = _mm512_cvtepi32_ps(_mm512_srli_epi32(x, 4));
+}
 
 /* ---- others ----------------------------------------------------------------------------------------- */
 

@@ -21,7 +21,7 @@
 #define VEC_ROWS 1         /* rows that the decode kernels take together             */
 #define VEC_AHEAD 1024      /* bytes that the decode kernels prefetch ahead                */
 #define VEC_QUERIES 1       /* queries that the attention kernel takes together                 */
-#define VEC_STRIP 1         /* vectors of a query's output that the attention kernel holds */
+#define VEC_STRIP 2         /* vectors of a query's output that the attention kernel holds */
 #define VEC_STEPS(q_max, n) (n) /* of n dot steps, how many go between vd_start and vd_end      */
 #define VEC_ROLLED(q_max, n) (n) /* n, opaque where the loop over steps must not be unrolled */
 
@@ -127,6 +127,14 @@ static inline vf vf_load_bf16(const void *p) {
 }
 static inline vf vf_load_f64(const void *p) { vf r; EACH16 r[i] = (float)load_f64((const char *)p + 8 * i); return r; }
 static inline vf vf_of_vi(vi a) { return __builtin_convertvector(a, vf); }
+/* 16 signed bytes; the low and the high four bits of 16 bytes. */
+static inline vf vf_of_i8(const void *p) { vi r; EACH16 r[i] = ((const int8_t *)p)[i]; return vf_of_vi(r); }
+static inline void vf_of_nibbles(const void *p, vf *low, vf *high) {
+    vi r;
+    EACH16 r[i] = ((const uint8_t *)p)[i];
+    *low = vf_of_vi(r & 15);
+    *high = vf_of_vi(r >> 4);
+}
 static inline vf vf_add(vf a, vf b) { return a + b; }
 static inline vf vf_sub(vf a, vf b) { return a - b; }
 static inline vf vf_mul(vf a, vf b) { return a * b; }

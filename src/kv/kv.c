@@ -6,7 +6,7 @@ struct kv_seq {
     bool open;
     size_t length;       /* committed positions */
     size_t n_pages;      /* pages held, committed or reserved */
-    uint16_t **pages;    /* (pages_max) */
+    char **pages;    /* (pages_max) */
 };
 
 struct kv_cache {
@@ -20,19 +20,40 @@ struct kv_cache {
     kv_seq *seqs;        /* (seqs_max) */
 };
 
-size_t kv_page_bytes(const kv_shape *s) {
-    return align_up(s->n_layer * s->n_head_kv * KV_PAGE * (s->dim_k + s->dim_v) * sizeof(uint16_t), 64);
+static size_t k_bytes(const kv_shape *s) { return s->n_head_kv * kern_attn_tile_bytes(s->type_k, s->dim_k); }
+static size_t layer_bytes(const kv_shape *s) {
+    return k_bytes(s) + s->n_head_kv * kern_attn_tile_bytes(s->type_v, s->dim_v);
+}
+size_t kv_page_bytes(const kv_shape *s) { return align_up(s->n_layer * layer_bytes(s), 64); }
+
+err_code kv_check(const kv_shape *s, err *e) {
+    const quant_id types[2] = {s->type_k, s->type_v};
+    const size_t dims[2] = {s->dim_k, s->dim_v};
+    for (int i = 0; i < 2; i++) {
+        size_t wanted;
+        if (kern_attn_holds(types[i], dims[i], &wanted)) continue;
+        const quant_type *t = quant_find(types[i]);
+        const char *name = t ? t->name : "?", *what = i ? "values" : "keys";
+        if (!wanted)
+            return ERR(e, ERR_UNSUPPORTED, "%s cannot be kept as %s; wanted F16, BF16, Q8_0 or Q4_0", what, name);
+        return ERR(e, ERR_UNSUPPORTED, "%s cannot be kept as %s: heads have %zu dimensions, wanted a multiple of %zu",
+                   what, name, dims[i], wanted);
+    }
+    return ERR_NONE;
 }
 
 err_code kv_open(kv_cache **out, const kv_shape *shape, size_t n_tokens, size_t seqs_max, err *e) {
     *out = NULL;
+    err_code code = kv_check(shape, e);
+    if (code) return code;
     size_t pages_max = div_up(n_tokens, KV_PAGE), page_bytes = kv_page_bytes(shape), bytes, tables;
     /* Tables: a page pointer per sequence and page, a count and a free entry per page. */
-    if (!mul_size(pages_max, page_bytes, &bytes) || !mul_size(pages_max, seqs_max * sizeof(void *) + 8, &tables) ||
+    if (!mul_size(pages_max, page_bytes, &bytes) || bytes > SIZE_MAX - 64 ||
+        !mul_size(pages_max, seqs_max * sizeof(void *) + 8, &tables) ||
         tables > ((size_t)1 << 40))
         return ERR(e, ERR_LIMIT, "a context of %zu tokens is too large", n_tokens);
     arena memory;
-    err_code code = arena_open(&memory, MEM_KV, tables + seqs_max * sizeof(kv_seq) + ((size_t)1 << 20), e);
+    code = arena_open(&memory, MEM_KV, tables + seqs_max * sizeof(kv_seq) + ((size_t)1 << 20), e);
     if (code) return code;
     kv_cache *c = arena_alloc(&memory, sizeof *c, 64);
     if (!c) goto no_memory;
@@ -49,7 +70,7 @@ err_code kv_open(kv_cache **out, const kv_shape *shape, size_t n_tokens, size_t 
         c->seqs[i].pages = arena_array(&memory, pages_max, sizeof *c->seqs[i].pages);
         if (!c->seqs[i].pages) goto no_memory;
     }
-    c->page_memory = mem_block(MEM_KV, bytes);
+    c->page_memory = mem_block(MEM_KV, bytes + 64);
     if (!c->page_memory) goto no_memory;
     while (c->n_free < pages_max) {
         c->free_list[c->n_free] = (uint32_t)(pages_max - 1 - c->n_free);
@@ -72,28 +93,24 @@ void kv_close(kv_cache *c) {
 }
 
 size_t kv_bytes(const kv_cache *c) { return c->pages_max * c->page_bytes; }
-static size_t layer_elements(const kv_cache *c) {
-    return c->shape.n_head_kv * KV_PAGE * (c->shape.dim_k + c->shape.dim_v);
-}
-size_t kv_k_offset(const kv_cache *c, size_t layer) { return layer * layer_elements(c); }
-size_t kv_v_offset(const kv_cache *c, size_t layer) {
-    return layer * layer_elements(c) + c->shape.n_head_kv * KV_PAGE * c->shape.dim_k;
-}
+const kv_shape *kv_shape_of(const kv_cache *c) { return &c->shape; }
+size_t kv_k_offset(const kv_cache *c, size_t layer) { return layer * layer_bytes(&c->shape); }
+size_t kv_v_offset(const kv_cache *c, size_t layer) { return kv_k_offset(c, layer) + k_bytes(&c->shape); }
 
 /* ---- pages ---------------------------------------------------------------------------------------------- */
 
-static size_t page_index(const kv_cache *c, const uint16_t *page) {
-    return (size_t)((const char *)page - c->page_memory) / c->page_bytes;
+static size_t page_index(const kv_cache *c, const char *page) {
+    return (size_t)(page - c->page_memory) / c->page_bytes;
 }
 
-static uint16_t *page_take(kv_cache *c) {
+static char *page_take(kv_cache *c) {
     ASSERT(c->n_free > 0);
     size_t i = c->free_list[--c->n_free];
     c->refs[i] = 1;
-    return (uint16_t *)(void *)(c->page_memory + i * c->page_bytes);
+    return c->page_memory + i * c->page_bytes;
 }
 
-static void page_drop(kv_cache *c, const uint16_t *page) {
+static void page_drop(kv_cache *c, const char *page) {
     size_t i = page_index(c, page);
     if (--c->refs[i] == 0) c->free_list[c->n_free++] = (uint32_t)i;
 }
@@ -132,7 +149,7 @@ err_code kv_seq_fork(const kv_seq *s, kv_seq **out, err *e) {
 }
 
 size_t kv_seq_length(const kv_seq *s) { return s->length; }
-uint16_t *const *kv_seq_pages(const kv_seq *s) { return s->pages; }
+char *const *kv_seq_pages(const kv_seq *s) { return s->pages; }
 
 err_code kv_seq_reserve(kv_seq *s, size_t n, err *e) {
     kv_cache *c = s->cache;
@@ -143,7 +160,7 @@ err_code kv_seq_reserve(kv_seq *s, size_t n, err *e) {
         return ERR(e, ERR_LIMIT, "the KV cache is full: %zu tokens held, %zu more wanted, room for %zu in all",
                    s->length, n, c->pages_max * KV_PAGE);
     if (shared) {
-        uint16_t *own = page_take(c);
+        char *own = page_take(c);
         memcpy(own, s->pages[first], c->page_bytes);
         page_drop(c, s->pages[first]);
         s->pages[first] = own;

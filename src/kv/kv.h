@@ -2,7 +2,7 @@
  * of pages, share them by reference count and copy on write. Page memory is reserved at open and first touched when
  * a page is first used.
  *
- * A page, in F16 elements:   for each layer: K (n_head_kv, KV_PAGE, dim_k), then V (n_head_kv, KV_PAGE, dim_v)
+ * A page: for each layer the tiles of keys of all KV heads, then those of values; what a tile is, kern.h says.
  */
 #ifndef LEAT_KV_H
 #define LEAT_KV_H
@@ -17,15 +17,19 @@ typedef struct kv_seq kv_seq;
 
 typedef struct kv_shape {
     size_t n_layer, n_head_kv, dim_k, dim_v;
+    quant_id type_k, type_v;
 } kv_shape;
 
+/* ERR_UNSUPPORTED where heads of these dimensions cannot be held in the types. */
+err_code kv_check(const kv_shape *shape, err *e);
 /* Room for n_tokens in all sequences together, of at most seqs_max sequences. */
 err_code kv_open(kv_cache **out, const kv_shape *shape, size_t n_tokens, size_t seqs_max, err *e);
 void kv_close(kv_cache *c); /* accepts NULL; closes its sequences */
 size_t kv_page_bytes(const kv_shape *shape);
 size_t kv_bytes(const kv_cache *c); /* reserved for pages */
-size_t kv_k_offset(const kv_cache *c, size_t layer); /* in elements, of head 0 */
+size_t kv_k_offset(const kv_cache *c, size_t layer); /* in bytes, of head 0 */
 size_t kv_v_offset(const kv_cache *c, size_t layer);
+const kv_shape *kv_shape_of(const kv_cache *c);
 
 err_code kv_seq_open(kv_cache *c, kv_seq **out, err *e);
 void kv_seq_close(kv_seq *s); /* accepts NULL */
@@ -38,6 +42,6 @@ size_t kv_seq_length(const kv_seq *s); /* committed positions */
 err_code kv_seq_reserve(kv_seq *s, size_t n, err *e);
 void kv_seq_commit(kv_seq *s, size_t n);
 void kv_seq_truncate(kv_seq *s, size_t length); /* forgets what follows; gives whole pages back */
-uint16_t *const *kv_seq_pages(const kv_seq *s);
+char *const *kv_seq_pages(const kv_seq *s);
 
 #endif

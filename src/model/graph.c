@@ -122,6 +122,7 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
         .n_experts = s->n_expert,
         .attn_rows_max = MAX(ATTN_ROWS, s->n_head / s->n_head_kv),
         .head_dim_max = MAX(s->dim_k, s->dim_v),
+        .n_head = s->n_head,
         .buffers_bytes = plan_buffers(g, buffers),
     };
     if ((code = dev_open(&g->dev, &device, e)) || (code = open_buffers(g, buffers, e)) ||
@@ -376,6 +377,8 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
         .q_scale = g->q_scale,
         .eps = s->rms_eps,
         .window = s->window,
+        .type_k = kv_shape_of(b->cache)->type_k,
+        .type_v = kv_shape_of(b->cache)->type_v,
         .runs = b->runs,
         .n_runs = b->n_runs,
         .q = &g->q,

@@ -41,7 +41,7 @@ err_code model_open(model **out, const gguf *g, store *s, err *e);
 void model_close(model *m); /* accepts NULL */
 const model_shape *model_shape_of(const model *m);
 const char *model_family_name(const model *m);
-kv_shape model_kv_shape(const model *m);
+kv_shape model_kv_shape(const model *m); /* in F16 */
 /* Bytes of weights that one generated token reads: all tensors but the input embedding (a row of it), experts by share.
  */
 uint64_t model_bytes_per_token(const model *m);

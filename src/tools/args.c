@@ -156,6 +156,12 @@ static const tools_option *find_letter(const tools_command *c, char letter) {
     return NULL;
 }
 
+static const tools_option *find_word(const tools_command *c, str word) {
+    for (size_t i = 0; i < c->n_options; i++)
+        if (c->options[i].word && str_is(word, c->options[i].word)) return &c->options[i];
+    return NULL;
+}
+
 static int unknown_option(parser *p, str name, const char *written) {
     args_nearest n = {name, NULL, SIZE_MAX};
     for (size_t i = 0; i < p->command->n_options; i++) args_consider(&n, p->command->options[i].name);
@@ -190,6 +196,9 @@ static int parse_long(parser *p, int argc, char **argv, int *i) {
 static int parse_short(parser *p, int argc, char **argv, int *i) {
     const char *written = argv[*i];
     str word = str_of(written + 1);
+    const tools_option *whole = find_word(p->command, word);
+    if (whole && *i + 1 >= argc) return tools_usage(p->t, "%s wants a value: %s", written, whole->value);
+    if (whole) return set_value(p, whole, written, argv[++*i]);
     if (word.len > 1 && find_long(p->command, word))
         return tools_usage(p->t, "unknown option %s; did you mean --%s?", written, word.ptr);
     for (const char *at = word.ptr; *at; at++) {
@@ -292,6 +301,7 @@ static void print_folded(tools *t, str text, size_t column, size_t indent, size_
 static void option_help(tools *t, const tools_option *o, const char *values, size_t width) {
     char head[128], text[768], standard[128];
     size_t n = o->letter ? fmt(head, sizeof head, "  -%c, --%s", o->letter, o->name)
+               : o->word ? fmt(head, sizeof head, "  -%s, --%s", o->word, o->name)
                          : fmt(head, sizeof head, "      --%s", o->name);
     if (o->value) n += fmt(head + n, sizeof head - n, " %s", o->value);
     tools_out(t, "%s", head);

@@ -12,6 +12,7 @@ typedef struct bench_values {
     const char *model, *isa, *format, *routing;
     tools_ints n_prompt, n_gen, n_depth, n_threads;
     int32_t n_reps;
+    load_cache cache;
     load_memory memory;
 } bench_values;
 
@@ -199,6 +200,7 @@ static int measure_depth(bench *b, int32_t depth) {
 
 static int measure_threads(bench *b, const bounds_machine *machine) {
     load_options options = {.path = b->o->model,
+                            .cache = b->o->cache,
                             .n_ctx = (int32_t)b->n_tokens,
                             .n_threads = machine->n_threads,
                             .isa = b->o->isa,
@@ -244,7 +246,8 @@ static int open_all(bench *b) {
     if (status) return status;
     if (o->routing && (trace_open(&b->trace, o->routing, &e) || trace_routing(&b->trace, &b->routing, &e)))
         return tools_fail(b->t, "%s", e.text);
-    if (bounds_count(&b->model, o->model, &e)) return tools_fail(b->t, "%s", e.text);
+    quant_id type_k = load_cache_type(o->cache.k), type_v = load_cache_type(o->cache.v);
+    if (bounds_count(&b->model, o->model, type_k, type_v, &e)) return tools_fail(b->t, "%s", e.text);
     plat_cpu_name(b->cpu, sizeof b->cpu);
     size_t bytes;
     b->n_tokens = MAX(largest(&o->n_prompt), largest(&o->n_gen)) + largest(&o->n_depth);
@@ -287,6 +290,7 @@ static const tools_option options[] = {
     TOOLS_CHOICE(T, format, 'o', "output", "md|json|csv", "format ({})"),
     TOOLS_ISA(T, isa),
     TOOLS_STR(T, routing, 0, "routing", "TRACE", "force recorded routing on a model of as many layers and experts"),
+    LOAD_CACHE(T, cache),
     LOAD_MEMORY(T, memory),
 };
 #undef T

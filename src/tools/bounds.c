@@ -132,7 +132,9 @@ static void count_tensor(bounds_model *m, const gguf *g, const gguf_tensor *t) {
     else m->float_macs += macs;
 }
 
-err_code bounds_count(bounds_model *out, const char *path, err *e) {
+static double bytes_each(quant_id type) { return (double)quant_find(type)->block_bytes / quant_find(type)->block_len; }
+
+err_code bounds_count(bounds_model *out, const char *path, quant_id type_k, quant_id type_v, err *e) {
     gguf *g;
     str arch;
     err_code code = gguf_open(&g, path, e);
@@ -144,10 +146,11 @@ err_code bounds_count(bounds_model *out, const char *path, err *e) {
     for (size_t i = 0; i < gguf_tensor_count(g); i++) count_tensor(out, g, gguf_tensor_at(g, i));
     uint64_t n_layer = get(g, arch, "block_count", 0), n_head = MAX(get(g, arch, "attention.head_count", 1), 1);
     uint64_t dim = get(g, arch, "embedding_length", 0) / n_head;
-    double dims =
-        (double)get(g, arch, "attention.key_length", dim) + (double)get(g, arch, "attention.value_length", dim);
-    out->kv_bytes = sum_over_layers(g, arch, "attention.head_count_kv", n_layer, n_head) * dims * 2; /* F16 */
-    out->kv_macs = sum_over_layers(g, arch, "attention.head_count", n_layer, n_head) * dims;
+    double dim_k = (double)get(g, arch, "attention.key_length", dim);
+    double dim_v = (double)get(g, arch, "attention.value_length", dim);
+    out->kv_bytes = sum_over_layers(g, arch, "attention.head_count_kv", n_layer, n_head) *
+                    (dim_k * bytes_each(type_k) + dim_v * bytes_each(type_v));
+    out->kv_macs = sum_over_layers(g, arch, "attention.head_count", n_layer, n_head) * (dim_k + dim_v);
     out->window = (double)get(g, arch, "attention.sliding_window", 0);
     gguf_close(g);
     return ERR_NONE;

@@ -27,7 +27,8 @@ typedef struct bounds_model {
     double kv_macs;           /* multiply-adds for each of them                                                       */
     double window;            /* positions attended to at most; 0: all                                                */
 } bounds_model;
-err_code bounds_count(bounds_model *out, const char *path, err *e);
+/* With keys and values kept in these types. */
+err_code bounds_count(bounds_model *out, const char *path, quant_id type_k, quant_id type_v, err *e);
 
 /* Tokens a second that cannot be beaten: n generated one by one, or fed as a prompt, after `depth` others. */
 double bounds_decode(const bounds_model *m, const bounds_machine *on, int n, int depth);

@@ -7,6 +7,7 @@
 typedef struct eval_values {
     const char *model, *ids, *logits, *isa;
     int32_t n_batch, n_threads;
+    load_cache cache;
     load_memory memory;
 } eval_values;
 
@@ -55,7 +56,8 @@ static int feed_all(tools *t, const eval_values *o, leat_session *session, const
 
 static int run(tools *t, const void *values) {
     const eval_values *o = values;
-    load_options options = {.path = o->model, .memory = o->memory, .n_threads = o->n_threads, .isa = o->isa};
+    load_options options = {
+        .path = o->model, .memory = o->memory, .cache = o->cache, .n_threads = o->n_threads, .isa = o->isa};
     loaded l = {0};
     tools_ids ids = {0};
     eval v = {.t = t};
@@ -104,6 +106,7 @@ static const tools_option options[] = {
               "feed N tokens at a time as generated tokens (default: all of them as one prompt)"),
     TOOLS_THREADS(eval_values, n_threads),
     TOOLS_ISA(eval_values, isa),
+    LOAD_CACHE(eval_values, cache),
     LOAD_MEMORY(eval_values, memory),
 };
 

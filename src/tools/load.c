@@ -9,6 +9,8 @@ int load_model(tools *t, loaded *out, const load_options *o) {
     return TOOLS_OK;
 }
 
+quant_id load_cache_type(const char *name) { return name ? quant_find_name(str_of(name))->id : QUANT_F16; }
+
 /* The engine asks at least once a layer, so that Ctrl-C need not wait for a whole prompt. */
 static bool interrupted(void *user) {
     (void)user;
@@ -19,7 +21,8 @@ int load_session(tools *t, loaded *out, const load_options *o) {
     leat_error e;
     leat_session_options options = {
         .n_ctx = o->n_ctx, .n_threads = o->n_threads, .n_chunk = o->n_chunk, .isa = o->isa,
-        .importance = o->importance, .routing = o->routing, .yield = interrupted};
+        .cache_type_k = o->cache.k, .cache_type_v = o->cache.v, .importance = o->importance, .routing = o->routing,
+        .yield = interrupted};
     if (leat_session_open(&out->session, out->model, &options, &e)) return tools_fail(t, "%s", e.text);
     int32_t trained = leat_model_n_ctx_train(out->model), n_ctx = leat_session_n_ctx(out->session);
     if (!o->quiet && trained > 0 && n_ctx > trained)

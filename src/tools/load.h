@@ -2,6 +2,7 @@
 #ifndef LEAT_TOOLS_LOAD_H
 #define LEAT_TOOLS_LOAD_H
 
+#include "quant/quant.h"
 #include "tools/tools.h"
 
 /* How the weights are held. */
@@ -16,9 +17,23 @@ typedef struct load_memory {
     TOOLS_FLAG(T, field.map, 0, "mmap", "let the system page the weights, even if they do not fit"),                 \
     TOOLS_FLAG(T, field.no_map, 0, "no-mmap", "read the weights into memory instead of mapping the file")
 
+/* How keys and values are kept; NULL: in F16. */
+typedef struct load_cache {
+    const char *k, *v;
+} load_cache;
+/* Two rows of an option table. */
+#define LOAD_CACHE_ROW(T, field, letters, name, what)                                                                \
+    TOOLS_ROW(TOOLS_KIND_CHOICE, T, field, const char *, 0, name, "f16|bf16|q8_0|q4_0",                              \
+              "how the context's " what " are kept (default: f16)", .word = letters)
+#define LOAD_CACHE(T, field)                                                                                         \
+    LOAD_CACHE_ROW(T, field.k, "ctk", "cache-type-k", "keys"),                                                       \
+    LOAD_CACHE_ROW(T, field.v, "ctv", "cache-type-v", "values")
+quant_id load_cache_type(const char *name); /* one of these words, or NULL */
+
 typedef struct load_options {
     const char *path;
     load_memory memory;
+    load_cache cache;
     int32_t n_ctx, n_threads, n_chunk; /* 0: the default */
     const char *isa;
     const leat_routing *routing; /* for measurements */

@@ -10,6 +10,7 @@
 typedef struct perplexity_values {
     const char *model, *file, *base, *isa;
     int32_t n_ctx, n_chunks, n_threads;
+    load_cache cache;
     load_memory memory;
 } perplexity_values;
 
@@ -21,7 +22,8 @@ static void defaults(void *values) {
 /* Two models share what --ram allows. */
 static load_options options_of(const perplexity_values *o, const char *path) {
     load_options options = {
-        .path = path, .memory = o->memory, .n_ctx = o->n_ctx, .n_threads = o->n_threads, .isa = o->isa};
+        .path = path, .memory = o->memory, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
+        .isa = o->isa};
     if (o->base) options.memory.ram /= 2;
     return options;
 }
@@ -165,6 +167,7 @@ static const tools_option options[] = {
     TOOLS_INT(T, n_chunks, 0, "chunks", "N", 1, INT32_MAX, "stop after N chunks (default: the whole text)"),
     TOOLS_THREADS(T, n_threads),
     TOOLS_ISA(T, isa),
+    LOAD_CACHE(T, cache),
     LOAD_MEMORY(T, memory),
 };
 #undef T

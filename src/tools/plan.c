@@ -9,6 +9,7 @@ typedef struct plan_values {
     uint64_t ram;
     int32_t n_ctx, n_threads;
     float disk_gbs, mem_gbs;
+    load_cache cache;
 } plan_values;
 
 typedef struct planner {
@@ -119,7 +120,7 @@ static int measure(planner *x) {
     bounds_machine machine;
     x->disk_bytes_s = (double)x->o->disk_gbs * 1e9;
     x->mem_bytes_s = (double)x->o->mem_gbs * 1e9;
-    if (bounds_count(&weights, x->o->model, &failed)) return tools_fail(x->t, "%s", failed.text);
+    if (bounds_count(&weights, x->o->model, QUANT_F16, QUANT_F16, &failed)) return tools_fail(x->t, "%s", failed.text);
     x->active_bytes = weights.read_bytes;
     if (x->disk_bytes_s <= 0 && leat_measure_disk(x->l.session, &x->disk_bytes_s, &depth, &e))
         return tools_fail(x->t, "%s", e.text);
@@ -134,7 +135,8 @@ static int run(tools *t, const void *values) {
     planner x = {.t = t, .o = o};
     leat_plan p;
     leat_error e;
-    load_options options = {.path = o->model, .memory = {.map = true}, .n_ctx = o->n_ctx, .n_threads = o->n_threads};
+    load_options options = {.path = o->model, .memory = {.map = true}, .cache = o->cache, .n_ctx = o->n_ctx,
+                            .n_threads = o->n_threads};
     int status = load_model(t, &x.l, &options);
     if (!status) status = load_session(t, &x.l, &options);
     if (!status && leat_plan_memory(x.l.session, o->ram, &p, &e)) status = tools_fail(t, "%s", e.text);
@@ -152,6 +154,7 @@ static const tools_option options[] = {
     TOOLS_MODEL(T, model),
     TOOLS_SIZE(T, ram, 0, "ram", "SIZE", "all memory to use (default: what is free)"),
     TOOLS_INT(T, n_ctx, 'c', "ctx-size", "N", 1, INT32_MAX, "context in tokens (default: the model's, at most 4096)"),
+    LOAD_CACHE(T, cache),
     TOOLS_FLOAT(T, disk_gbs, 0, "disk-gbps", "X", 0, 100000, "the disk reads X GB/s (default: measured)"),
     TOOLS_FLOAT(T, mem_gbs, 0, "mem-gbps", "X", 0, 100000, "memory reads X GB/s (default: measured)"),
     TOOLS_THREADS(T, n_threads),

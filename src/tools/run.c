@@ -15,6 +15,7 @@ typedef struct run_values {
     leat_sampler_options sampler;
     tools_strs stops;
     bool ignore_eos, quiet, verbose, stats;
+    load_cache cache;
     load_memory memory;
 } run_values;
 
@@ -225,8 +226,8 @@ static int open_all(runner *r) {
     err failed;
     const run_values *o = r->o;
     load_options options = {
-        .path = o->model, .memory = o->memory, .n_ctx = o->n_ctx, .n_threads = o->n_threads, .isa = o->isa,
-        .quiet = o->quiet};
+        .path = o->model, .memory = o->memory, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
+        .isa = o->isa, .quiet = o->quiet};
     uint64_t start = plat_time_ns();
     int status = load_model(r->t, &r->l, &options);
     if (!status) status = load_session(r->t, &r->l, &options);
@@ -320,6 +321,7 @@ static const tools_option options[] = {
               "length that costs nothing ({})"),
     TOOLS_INT(T, sampler.dry_penalty_last_n, 0, "dry-penalty-last-n", "N", -1, INT32_MAX,
               "tokens looked back on; -1: the whole context ({})"),
+    LOAD_CACHE(T, cache),
     LOAD_MEMORY(T, memory),
     TOOLS_FLAG(T, stats, 0, "stats", "also what was read from disk while generating, and how fast"),
     TOOLS_FLAG(T, quiet, 'q', "quiet", "only the completion, and errors"),

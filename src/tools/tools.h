@@ -51,6 +51,7 @@ typedef struct tools_ints {
 typedef struct tools_option {
     tools_kind kind;
     char letter;       /* of the short form, or 0                                      */
+    const char *word;  /* taken with one dash as well ("ctk"), or NULL                 */
     bool required;     /* a usage error when absent                                    */
     bool bare;         /* also taken from an argument without a dash                   */
     const char *name;  /* of the long form, without dashes                             */

@@ -144,6 +144,7 @@ bytes_are eval-npy-bytes "$work/logits.npy" $((39 * n_vocab * 4 + 128))
 tail -c +129 "$work/logits.npy" > "$work/npy.f32"
 same eval-npy-data "$work/npy.f32" "$work/prompt-1.f32"
 check eval-npy-header 0 "^.NUMPY.*'descr': '<f4', 'fortran_order': False, 'shape': \(39, 128\), }" '' head -n 1 "$work/logits.npy"
+check cache-type-choice 2 '' "-ctk: 'q9' is none of f16" "$leat" eval "$bare" --ids "$work/ids39" --logits "$work/x.f32" -ctk q9
 check eval-scalar 0 '' '*' "$leat" eval "$bare" --ids "$work/ids39" --logits "$work/scalar.f32" --isa scalar
 ids_error() { check "$1" 1 '' "$2" sh -c 'printf "%b" "$1" | "$2" eval "$3" --ids - --logits "$4"' sh "$3" "$leat" "$bare" "$work/x"; }
 ids_error eval-outside 'line 2: token id 128 is outside the vocabulary of 128' '1 2\n128'

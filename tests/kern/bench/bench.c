@@ -284,39 +284,61 @@ static void run_attn(job *j, int w, int n) {
     if (w) return;
     kern_attn a = *j->attn;
     for (size_t at = 0; at < j->n_rows; at++) {
+        a.k_next = (const char *)a.k + kern_attn_tile_bytes(a.type_k, a.dim_k);
+        a.v_next = (const char *)a.v + kern_attn_tile_bytes(a.type_v, a.dim_v);
         kern_run_attn(opt.k, &a);
-        a.k += KERN_ATTN_TILE * a.k_stride;
-        a.v += KERN_ATTN_TILE * a.v_stride;
+        a.k = a.k_next, a.v = a.v_next;
     }
 }
 
-static void bench_attn(void) {
-    static const size_t cases[][2] = {{1, 128}, {4, 64}, {4, 128}, {8, 128}, {32, 128}, {128, 128}};
-    enum { TILES = 64, DIM = 128, Q = 128 };
+static void bench_attn_type(quant_id type) {
+    static const size_t cases[][2] = {{1, 128}, {4, 64}, {8, 64}, {4, 128}, {8, 128}, {32, 128}, {2, 8}};
+    enum { TILES = 1024, DIM = 128, Q = 32 };
+    size_t each = kern_attn_tile_bytes(type, DIM);
+    char *kv = aligned_alloc(64, (2 * TILES + 3) * each);
+    uint16_t from[Q], to[Q];
+    float *q = malloc(Q * DIM * sizeof *q), *acc = calloc(Q * DIM, sizeof *acc), max[Q], sum[Q];
+    void *scratch = aligned_alloc(64, align_up(kern_attn_scratch_bytes(Q, DIM, DIM), 64));
     rng r;
     rng_seed(&r, 3);
-    uint16_t *kv = malloc(2 * TILES * KERN_ATTN_TILE * DIM * sizeof *kv), from[Q], to[Q];
-    float *q = malloc(Q * DIM * sizeof *q), *acc = calloc(Q * DIM, sizeof *acc), max[Q], sum[Q];
-    for (size_t i = 0; i < 2 * TILES * KERN_ATTN_TILE * DIM; i++) kv[i] = f16_of_f32(rng_normal(&r));
+    for (size_t i = 0; i < KERN_ATTN_TILE; i++) {
+        fill(&r, q, DIM);
+        kern_attn_store(opt.k, type, true, q, 1, DIM, kv, i);
+        kern_attn_store(opt.k, type, false, q, 1, DIM, kv + TILES * each, i);
+    }
+    for (size_t i = 0; i < 2 * TILES + 3; i++)
+        if (i % TILES) memcpy(kv + i * each, kv + (i < TILES ? 0 : TILES) * each, each);
     fill(&r, q, Q * DIM);
     for (size_t c = 0; c < COUNT_OF(cases); c++) {
-        size_t n_q = cases[c][0], dim = cases[c][1];
+        size_t n_q = cases[c][0], dim = cases[c][1], wanted;
+        if (!kern_attn_holds(type, dim, &wanted)) continue;
         for (size_t i = 0; i < Q; i++) {
             max[i] = -F32_INF;
             sum[i] = 0;
             from[i] = 0;
             to[i] = KERN_ATTN_TILE;
         }
-        kern_attn a = {n_q, dim, dim, q, kv, kv + TILES * KERN_ATTN_TILE * DIM, dim, dim, KERN_ATTN_TILE, from, to, NULL, NULL, max, sum, acc};
+        kern_attn a = {.n_q = n_q, .dim_k = dim, .dim_v = dim, .type_k = type, .type_v = type, .q = q, .k = kv,
+                       .v = kv + TILES * each, .n_pos = KERN_ATTN_TILE, .from = from, .to = to, .max = max, .sum = sum,
+                       .acc = acc, .scratch = scratch};
         job j = {.run = run_attn, .attn = &a, .n_rows = TILES};
         double t = best(&j, 1);
-        double macs = 2.0 * TILES * KERN_ATTN_TILE * (double)(dim * n_q), bytes = 4.0 * TILES * KERN_ATTN_TILE * (double)dim;
-        printf("attn   %3zu queries of %3zu: %5.1f GMAC/s (%3.0f %% of the float peak), KV at %5.1f GB/s\n", n_q, dim,
-               macs / t / 1e9, 100 * macs / t / 1e9 / peak_gmacs[1], bytes / t / 1e9);
+        double macs = 2.0 * TILES * KERN_ATTN_TILE * (double)(dim * n_q);
+        double bytes = 2.0 * TILES * (double)kern_attn_tile_bytes(type, dim);
+        printf("attn   %-5s %3zu queries of %3zu: %5.1f GMAC/s (%3.0f %% of the float peak), KV at %5.1f GB/s\n",
+               quant_find(type)->name, n_q, dim, macs / t / 1e9, 100 * macs / t / 1e9 / peak_gmacs[1], bytes / t / 1e9);
     }
+    free(scratch);
     free(kv);
     free(q);
     free(acc);
+}
+
+static void bench_attn(void) {
+    bench_attn_type(QUANT_F16);
+    bench_attn_type(QUANT_BF16);
+    bench_attn_type(QUANT_Q8_0);
+    bench_attn_type(QUANT_Q4_0);
 }
 
 static void run_prepare_8(job *j, int w, int n) {
