@@ -161,6 +161,75 @@ const float *leat_logits(const leat_session *session);
 /* Forgets all but the first n tokens. */
 leat_code leat_rewind(leat_session *session, int32_t n, leat_error *error);
 
+/* Rewinds to what the session and tokens[0..n) have in common, but to n - 1 tokens at most, so that feeding the rest,
+ * tokens[*kept..n), gives logits. Common tokens count in either role: what was generated stays as it was computed then.
+ * prompt_only: no further than the first generated one, so that all bits are those of a new session. n > 0. */
+leat_code leat_reuse(leat_session *session, const int32_t *tokens, size_t n, bool prompt_only, size_t *kept,
+                     leat_error *error);
+
+/* Writes what the session holds to a file, with a note of the caller's (any bytes, at most LEAT_NOTE_BYTES_MAX). The
+ * file appears whole or not at all. */
+#define LEAT_NOTE_BYTES_MAX ((size_t)16 << 20)
+leat_code leat_session_save(const leat_session *session, const char *path, const char *note, size_t note_bytes,
+                            leat_error *error);
+/* Reads it back; the session then goes on, with the same bits, after a rewind of at least one token or a feed.
+ * LEAT_UNSUPPORTED: of another model, instruction set or version; LEAT_LIMIT: longer than this context; LEAT_FORMAT:
+ * damaged. The session is as before then, or empty when the file broke in its middle. */
+leat_code leat_session_load(leat_session *session, const char *path, leat_error *error);
+/* The note alone, whatever the model: writes at most cap bytes; *bytes is the full number. */
+leat_code leat_saved_note(const char *path, char *buf, size_t cap, size_t *bytes, leat_error *error);
+
+/* ---- chats ----------------------------------------------------------------------------------------- */
+
+/* A model's chat template, ready to render conversations. Used by one thread at a time; the model must outlive it. */
+typedef struct leat_chat leat_chat;
+
+/* from: a Jinja template, or the name of a built-in one ("chatml", "llama3", ...); NULL: the file's own. Where the file
+ * has none, and where a template needs what leat has not, a built-in one is taken: leat_chat_warning says so. */
+leat_code leat_chat_open(leat_chat **out, const leat_model *model, const char *from, leat_error *error);
+void leat_chat_close(leat_chat *chat); /* accepts NULL */
+/* A line for the user; "" when there is nothing to warn of. A render may add one. */
+const char *leat_chat_warning(const leat_chat *chat);
+
+/* A part of the caller's text; NULL: not given. */
+typedef struct leat_text {
+    const char *at;
+    size_t bytes;
+} leat_text;
+
+/* JSON in the shapes of OpenAI's chat API. */
+typedef struct leat_chat_input {
+    leat_text messages;  /* array of {"role", "content", ...}                                   */
+    leat_text tools;     /* array; not given: null                                              */
+    leat_text variables; /* object: more variables for the template ("enable_thinking", ...)    */
+    bool no_prompt;      /* end with the last message; else with what begins an answer          */
+    uint64_t now_s;      /* the date that templates are told, since 1970-01-01; 0: the clock's  */
+} leat_chat_input;
+
+typedef struct leat_chat_prompt {
+    const char *text;
+    size_t bytes;
+    const int32_t *tokens; /* special tokens parsed, one BOS where the file wants one */
+    size_t n_tokens;
+    bool reasoning;        /* the answer begins inside its reasoning */
+} leat_chat_prompt;
+
+/* *out is valid until the chat's next render. Where `session` (may be NULL) holds other tokens of the same text, those
+ * are taken: a model cuts its words otherwise than the tokenizer, and what it wrote need not be computed again.
+ * LEAT_ARGUMENT: the template itself refuses these messages, in its own words; LEAT_FORMAT: bad JSON, or a template
+ * that is wrong. */
+leat_code leat_chat_render(leat_chat *chat, const leat_chat_input *input, const leat_session *session,
+                           leat_chat_prompt *out, leat_error *error);
+
+/* An answer parted into reasoning and text, token by token. The tags between the two are not shown, nor are white space
+ * beside them and control tokens; an unfinished UTF-8 character may come in two pieces. */
+typedef void leat_part_fn(void *user, bool reasoning, const char *bytes, size_t n);
+/* Before the first token. reasoning: as the prompt says. Tags are those that the template knows. */
+void leat_answer_begin(leat_chat *chat, bool reasoning);
+void leat_answer_token(leat_chat *chat, int32_t id, leat_part_fn *put, void *user);
+/* Gives what was held back for a tag that did not come; true while still in the reasoning. */
+bool leat_answer_end(leat_chat *chat, leat_part_fn *put, void *user);
+
 /* ---- importance ------------------------------------------------------------------------------------ */
 
 /* How much the columns of a weight matrix matter, which is what quantisers want to know. */

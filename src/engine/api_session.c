@@ -78,10 +78,11 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     s->yield = o->yield;
     s->user = o->user;
     pool_opts workers = {.n_workers = o->n_threads, .pin = !o->no_pin};
-    if (!(s->tokens = mem_block(MEM_ENGINE, s->n_ctx * sizeof *s->tokens))) {
+    if (!(s->tokens = mem_block(MEM_ENGINE, s->n_ctx * (sizeof *s->tokens + sizeof *s->roles)))) {
         code = ERR(e, ERR_MEMORY, "no memory for a context of %zu tokens", s->n_ctx);
         goto fail;
     }
+    s->roles = (uint8_t *)(s->tokens + s->n_ctx);
     if ((code = pick_kern(&s->kern, o->isa, e)) || (code = pool_open(&s->pool, &workers, e))) goto fail;
     model_graph_opts graph = {.kern = s->kern, .pool = s->pool, .rows_max = s->rows_max, .inputs = o->importance};
     if (o->routing) {
@@ -132,6 +133,17 @@ leat_code leat_rewind(leat_session *s, int32_t n, leat_error *error) {
     kv_seq_truncate(s->sequence, (size_t)n);
     s->has_logits = false;
     return LEAT_OK;
+}
+
+leat_code leat_reuse(leat_session *s, const int32_t *tokens, size_t n, bool prompt_only, size_t *kept,
+                     leat_error *error) {
+    size_t length = kv_seq_length(s->sequence), same = 0;
+    if (n == 0) return (leat_code)ERR(err_of(error), ERR_ARGUMENT, "no tokens to compare with the session's");
+    while (same < n - 1 && same < length && tokens[same] == s->tokens[same] &&
+           !(prompt_only && s->roles[same] != LEAT_PROMPT))
+        same++;
+    *kept = same;
+    return leat_rewind(s, (int32_t)same, error);
 }
 
 /* ---- feeding -------------------------------------------------------------------------------------------------- */
@@ -193,7 +205,8 @@ static err_code feed(leat_session *s, const int32_t *tokens, size_t n, leat_role
         if ((code = model_graph_run(s->graph, &batch, e))) return code;
         if (w->each || last) code = deliver(s, k, w->each ? 0 : rows - 1, rows, done, w, e);
         if (code) return code;
-        memcpy(s->tokens + kv_seq_length(s->sequence), tokens + done, rows * sizeof *tokens);
+        memcpy(s->tokens + run.pos, tokens + done, rows * sizeof *tokens);
+        memset(s->roles + run.pos, (int)role, rows);
         kv_seq_commit(s->sequence, rows);
         done += rows;
     }

@@ -13,6 +13,7 @@ struct leat_model {
     tok *tokens; /* NULL when the file carries no tokenizer */
     arena memory;
     const char *name, *chat_template;
+    uint64_t identity; /* 0: not asked for yet; see api_saved.c */
     uint64_t ram_bytes; /* 0: what is free */
     bool map, placed;   /* only mapped; it is decided how the weights are held */
 };
@@ -26,6 +27,7 @@ struct leat_session {
     kv_seq *sequence;
     size_t n_ctx, rows_max;
     int32_t *tokens; /* (n_ctx) what was fed */
+    uint8_t *roles;  /* (n_ctx) leat_role of each, in the same block */
     bool (*yield)(void *user);
     void *user;
     float *logits; /* (n_vocab) of the last token */

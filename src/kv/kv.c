@@ -149,6 +149,7 @@ err_code kv_seq_fork(const kv_seq *s, kv_seq **out, err *e) {
 }
 
 size_t kv_seq_length(const kv_seq *s) { return s->length; }
+const kv_shape *kv_seq_shape(const kv_seq *s) { return &s->cache->shape; }
 char *const *kv_seq_pages(const kv_seq *s) { return s->pages; }
 
 err_code kv_seq_reserve(kv_seq *s, size_t n, err *e) {

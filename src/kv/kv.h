@@ -37,11 +37,35 @@ void kv_seq_close(kv_seq *s); /* accepts NULL */
 err_code kv_seq_fork(const kv_seq *s, kv_seq **out, err *e);
 
 size_t kv_seq_length(const kv_seq *s); /* committed positions */
+const kv_shape *kv_seq_shape(const kv_seq *s);
 /* Makes positions [length, length + n) writable, in pages of their own. ERR_LIMIT when no page is free; the
  * sequence is unchanged then. Positions count only after kv_seq_commit: a failed step just does not commit. */
 err_code kv_seq_reserve(kv_seq *s, size_t n, err *e);
 void kv_seq_commit(kv_seq *s, size_t n);
 void kv_seq_truncate(kv_seq *s, size_t length); /* forgets what follows; gives whole pages back */
 char *const *kv_seq_pages(const kv_seq *s);
+
+/* ---- files: kv_file.c ---------------------------------------------------------------------------------- */
+
+#define KV_NOTE_BYTES_MAX ((size_t)16 << 20)
+
+/* What a sequence's numbers depend on besides its tokens: a file is refused where any of it differs. */
+typedef struct kv_identity {
+    uint64_t model; /* a hash */
+    char isa[16];   /* zero-padded */
+    int32_t n_vocab;
+} kv_identity;
+
+/* Writes the sequence beside path, syncs it and renames it over path. tokens, roles (kv_seq_length): what made each
+ * position; note: the caller's. */
+err_code kv_save(const kv_seq *s, const char *path, const kv_identity *who, const int32_t *tokens, const uint8_t *roles,
+                 str note, err *e);
+/* Reads it into a sequence in place of what that holds, and tokens and roles of at most `cap` positions.
+ * ERR_UNSUPPORTED: of something else; ERR_LIMIT: too long; ERR_FORMAT: damaged. After an error the sequence is as
+ * before, or empty where the file broke in its middle. */
+err_code kv_load(kv_seq *s, const char *path, const kv_identity *who, int32_t *tokens, uint8_t *roles, size_t cap,
+                 err *e);
+/* The note of a file, whoever wrote it; at most cap bytes of it; *bytes is the full number. */
+err_code kv_load_note(const char *path, char *buf, size_t cap, size_t *bytes, err *e);
 
 #endif

@@ -1,9 +1,7 @@
-/* template.c: `leat template`: a conversation as the model reads it. It reads the file's header only. Variables are
- * those that the transformers library gives to templates: messages, tools and documents (null when not given),
- * add_generation_prompt, and the texts of the special tokens. Next: tmpl/tmpl.h.
+/* template.c: `leat template`: a conversation as the model reads it. It reads the file's header only. Next:
+ * engine/template.c.
  */
-#include "tmpl/tmpl.h"
-#include "gguf/gguf.h"
+#include "engine/engine.h"
 #include "tools/tools.h"
 
 typedef struct template_values {
@@ -29,53 +27,6 @@ static err_code read_given(given *g, arena *a, const char *option, const char *f
     return code ? ERR(e, code, "%s: %s", option, inner.text) : ERR_NONE;
 }
 
-/* ---- the file -------------------------------------------------------------------------------------- */
-
-/* Token number id of the vocabulary. */
-static bool token_text(const gguf *file, uint64_t id, str *out) {
-    const gguf_kv *tokens = gguf_find(file, "tokenizer.ggml.tokens");
-    gguf_cursor c = {0, 0};
-    while (tokens && gguf_next_str(tokens, &c, out))
-        if (c.index == id + 1) return true;
-    return false;
-}
-
-typedef struct members {
-    json_member at[256];
-    uint32_t n;
-} members;
-
-/* Adds a variable, or changes it. */
-static err_code put(members *m, str key, json_value value, err *e) {
-    uint32_t i = 0;
-    while (i < m->n && !str_eq(m->at[i].key, key)) i++;
-    if (i == COUNT_OF(m->at)) return ERR(e, ERR_LIMIT, "more than %zu variables", COUNT_OF(m->at));
-    m->at[i] = (json_member){key, value};
-    m->n = MAX(m->n, i + 1);
-    return ERR_NONE;
-}
-
-static err_code put_tokens(members *m, const gguf *file, err *e) {
-    static const struct {
-        const char *key;
-        str name;
-    } tokens[] = {
-        {"tokenizer.ggml.bos_token_id", {"bos_token", 9}},     {"tokenizer.ggml.eos_token_id", {"eos_token", 9}},
-        {"tokenizer.ggml.unknown_token_id", {"unk_token", 9}}, {"tokenizer.ggml.seperator_token_id", {"sep_token", 9}},
-        {"tokenizer.ggml.padding_token_id", {"pad_token", 9}}, {"tokenizer.ggml.cls_token_id", {"cls_token", 9}},
-        {"tokenizer.ggml.mask_token_id", {"mask_token", 10}},
-    };
-    err_code code = ERR_NONE;
-    for (size_t i = 0; i < COUNT_OF(tokens) && !code; i++) {
-        uint64_t id;
-        str text;
-        if (!gguf_get_u64(file, tokens[i].key, &id) || !token_text(file, id, &text)) continue;
-        json_value v = {.kind = JSON_STR, .count = (uint32_t)text.len, .s = text.ptr};
-        code = put(m, tokens[i].name, v, e);
-    }
-    return code;
-}
-
 /* ---- options --------------------------------------------------------------------------------------- */
 
 /* YYYY-MM-DD, in seconds since 1970. */
@@ -96,75 +47,37 @@ static bool parse_date(const char *date, uint64_t *seconds) {
 
 typedef struct inputs {
     arena mem;
-    tools_text source_text;
-    given messages, tools, kwargs;
-    members variables;
-    char builtin[TMPL_BUILTIN_BYTES_MAX];
+    tools_text source;
+    given messages, tools, variables;
+    engine_template used;
 } inputs;
 
-/* The source of the template that was asked for, or of the file's own. */
-static err_code find_source(const template_values *o, const gguf *file, inputs *in, str *source, err *e) {
-    tools_text *held = &in->source_text;
-    char *builtin = in->builtin;
+static err_code open_template(const template_values *o, const gguf *file, inputs *in, err *e) {
+    const char *from = o->builtin;
     if (o->file) {
-        err_code code = tools_text_open(held, o->file, e);
-        *source = (str){held->data, held->bytes};
-        return code;
+        err_code code = tools_text_open(&in->source, o->file, e);
+        if (code) return code;
+        from = arena_copy(&in->mem, (str){in->source.data, in->source.bytes});
+        if (!from) return ERR(e, ERR_MEMORY, "no memory for a template of %zu bytes", in->source.bytes);
+    } else if (!from && !gguf_find(file, "tokenizer.chat_template")) {
+        return ERR(e, ERR_FORMAT, "the file has no chat template; --template FILE or --chat-template NAME gives one");
     }
-    if (o->builtin) {
-        *source = (str){builtin, tmpl_builtin(str_of(o->builtin), builtin, TMPL_BUILTIN_BYTES_MAX)};
-        if (source->len) return ERR_NONE;
-        return ERR(e, ERR_ARGUMENT, "no built-in template is named '%.60s'; see `leat template --help`", o->builtin);
-    }
-    if (gguf_get_str(file, "tokenizer.chat_template", source)) return ERR_NONE;
-    return ERR(e, ERR_FORMAT, "the file has no chat template; --template FILE or --chat-template NAME gives one");
+    return engine_template_open(&in->used, file, from, e);
 }
 
-static err_code collect(const template_values *o, const gguf *file, inputs *in, err *e) {
-    static const json_value null = {.kind = JSON_NULL};
+static err_code render(const template_values *o, inputs *in, uint64_t now_s, str *text, err *e) {
     err_code code = read_given(&in->messages, &in->mem, "--messages", o->messages, e);
     if (!code && o->tool_list) code = read_given(&in->tools, &in->mem, "--tools", o->tool_list, e);
-    if (!code && o->kwargs) code = read_given(&in->kwargs, &in->mem, "--kwargs", o->kwargs, e);
-    if (code) return code;
-    if (in->messages.value.kind != JSON_ARRAY)
-        return ERR(e, ERR_ARGUMENT, "--messages is %s, wanted an array", json_kind_name(in->messages.value.kind));
-    if (o->kwargs && in->kwargs.value.kind != JSON_OBJECT)
-        return ERR(e, ERR_ARGUMENT, "--kwargs is %s, wanted an object", json_kind_name(in->kwargs.value.kind));
-    members *m = &in->variables;
-    code = put(m, STR("messages"), in->messages.value, e);
-    if (!code) code = put(m, STR("tools"), in->tools.value, e);
-    if (!code) code = put(m, STR("documents"), null, e);
-    if (!code) code = put(m, STR("add_generation_prompt"), (json_value){.kind = JSON_BOOL, .b = !o->no_prompt}, e);
-    if (!code) code = put_tokens(m, file, e);
-    for (uint32_t i = 0; i < in->kwargs.value.count && !code; i++)
-        code = put(m, in->kwargs.value.members[i].key, in->kwargs.value.members[i].value, e);
-    return code;
-}
-
-/* Renders; a template that this engine cannot render gives way to the built-in one that it looks like. */
-static err_code render(tools *t, str source, inputs *in, uint64_t now_s, str *text, err *e) {
-    json_value variables = {.kind = JSON_OBJECT, .count = in->variables.n, .members = in->variables.at};
-    tmpl_opts opts = {.now_s = now_s};
-    tmpl *compiled = NULL;
-    err_code code = tmpl_open(&compiled, source, e);
-    if (!code) code = tmpl_render(compiled, &variables, &opts, &in->mem, text, e);
-    tmpl_close(compiled);
-    str like = tmpl_builtin_like(source);
-    if (code != ERR_UNSUPPORTED || !like.len) return code;
-    tools_err(t, "leat template: %s: not supported; rendered with the built-in template '%.*s'\n", e->text,
-              (int)like.len, like.ptr);
-    source = (str){in->builtin, tmpl_builtin(like, in->builtin, sizeof in->builtin)};
-    code = tmpl_open(&compiled, source, e);
-    if (!code) code = tmpl_render(compiled, &variables, &opts, &in->mem, text, e);
-    tmpl_close(compiled);
-    return code;
+    if (!code && o->kwargs) code = read_given(&in->variables, &in->mem, "--kwargs", o->kwargs, e);
+    engine_conversation all = {in->messages.value, in->tools.value, in->variables.value, o->no_prompt, now_s};
+    return code ? code : engine_template_render(&in->used, &all, &in->mem, text, e);
 }
 
 static int run(tools *t, const void *values) {
     const template_values *o = values;
     gguf *file = NULL;
     uint64_t now_s = plat_wall_ns() / 1000000000;
-    str source, text;
+    str text;
     err e;
     if (o->file && o->builtin) return tools_usage(t, "--template and --chat-template exclude each other");
     if (o->date && !parse_date(o->date, &now_s))
@@ -173,16 +86,17 @@ static int run(tools *t, const void *values) {
     if (!in) return tools_fail(t, "no memory");
     err_code code = arena_open(&in->mem, MEM_TOOLS, (size_t)1 << 32, &e);
     if (!code) code = gguf_open(&file, o->model, &e);
-    if (!code) code = find_source(o, file, in, &source, &e);
-    if (!code) code = collect(o, file, in, &e);
-    if (!code) code = render(t, source, in, now_s, &text, &e);
+    if (!code) code = open_template(o, file, in, &e);
+    if (!code) code = render(o, in, now_s, &text, &e);
+    if (in->used.warning[0]) tools_err(t, "leat template: %s\n", in->used.warning);
     if (!code) tools_out_bytes(t, text.ptr, text.len);
     int status = code ? tools_fail(t, "%s", e.text) : TOOLS_OK;
+    engine_template_close(&in->used);
     gguf_close(file);
-    tools_text_close(&in->source_text);
+    tools_text_close(&in->source);
     tools_text_close(&in->messages.text);
     tools_text_close(&in->tools.text);
-    tools_text_close(&in->kwargs.text);
+    tools_text_close(&in->variables.text);
     arena_close(&in->mem);
     mem_block_free(in);
     return status;

@@ -293,8 +293,8 @@ check template-bad-date 2 '' "'2024-2-1' is no date" "$leat" template "$demo" --
 check template-none 1 '' 'has no chat template' "$leat" template "$bare" --messages "$hi"
 check template-bad-json 1 '' '^leat template: --messages: JSON at offset 1: seen .x., wanted a value$' "$leat" template "$demo" --chat-template chatml --messages '[x]'
 check template-bad-tools 1 '' '^leat template: --tools: JSON ends at offset 0' "$leat" template "$demo" --chat-template chatml --messages "$hi" --tools ''
-check template-no-array 1 '' '--messages is an object, wanted an array' "$leat" template "$demo" --chat-template chatml --messages '{}'
-check template-no-object 1 '' '--kwargs is an array, wanted an object' "$leat" template "$demo" --chat-template chatml --messages "$hi" --kwargs '[]'
+check template-no-array 1 '' 'messages is an object, wanted an array' "$leat" template "$demo" --chat-template chatml --messages '{}'
+check template-no-object 1 '' 'variables are an array, wanted an object' "$leat" template "$demo" --chat-template chatml --messages "$hi" --kwargs '[]'
 check template-no-json-file 1 '' 'no such file' "$leat" template "$demo" --chat-template chatml --messages @/nowhere
 printf '{%% if messages[0].role != "system" %%}{{ raise_exception("a system message is wanted") }}{%% endif %%}' > "$work/strict.jinja"
 check template-raises 1 '' '^leat template: a system message is wanted$' "$leat" template "$demo" --template "$work/strict.jinja" --messages "$hi"
