@@ -279,6 +279,39 @@ void leat_sampler_accept(leat_sampler *sampler, int32_t token);
 /* Draws a token from logits (n_vocab, unchanged). Does not accept it. */
 int32_t leat_sample(leat_sampler *sampler, const float *logits);
 
+/* ---- generating ----------------------------------------------------------------------------------- */
+
+/* Token after token, sampled and fed. What may come is guessed ahead, by a smaller model or from repeats in the text;
+ * guesses are computed in one pass and kept only where the sampler draws the same token from its logits, so the text
+ * is the same with guesses and without. They are used while they gain time, which is measured all along.
+ * After Leviathan et al., "Fast Inference from Transformers via Speculative Decoding" (2022), with drawing in place of
+ * their rejection rule. */
+typedef struct leat_generator leat_generator;
+
+typedef struct leat_generator_options {
+    int32_t n_draft;     /* guesses a pass at most, up to 64; 0: none                                         */
+    leat_session *draft; /* of a smaller model with the same tokens; NULL: what followed the text's last words before */
+    bool always;         /* guesses also where they gain nothing                                              */
+    bool endless;        /* never draws a token that ends the text                                            */
+} leat_generator_options;
+
+/* The session holds a prompt and its logits; until the generator is closed nobody else feeds or rewinds it. The sampler
+ * has accepted the prompt. options may be NULL. All given must outlive the generator. */
+leat_code leat_generator_open(leat_generator **out, leat_session *session, leat_sampler *sampler,
+                              const leat_generator_options *options, leat_error *error);
+/* The next token, accepted by the sampler. One that ends the text is handed out too; do not go on after it. LEAT_LIMIT
+ * when the context is full. After an error the same call may be tried again: nothing is lost. */
+leat_code leat_generate(leat_generator *generator, int32_t *token, leat_error *error);
+/* Leaves the session with all tokens that were handed out, but for the last one. Accepts NULL. */
+void leat_generator_close(leat_generator *generator);
+
+typedef struct leat_generator_stats {
+    uint64_t passes, tokens;   /* through the model; tokens that came of them */
+    uint64_t drafted, matched; /* guesses; those that were right              */
+    double gain;               /* speed over that without guesses, as measured last; 1 while there are none */
+} leat_generator_stats;
+leat_generator_stats leat_generator_stats_of(const leat_generator *generator);
+
 #ifdef __cplusplus
 }
 #endif

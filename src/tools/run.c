@@ -1,5 +1,5 @@
 /* run.c: `leat run`, a text completed. The whole of inference as a user of leat.h sees it: open, tokenise, feed the
- * prompt, then sample and feed one token after the other. Next: include/leat.h, and src/engine/ behind it.
+ * prompt, then take one token after the other. Next: include/leat.h, and src/engine/ behind it.
  *
  * Standard output gets the completion and nothing else; what is said about it goes to standard error.
  */
@@ -10,8 +10,8 @@
 #define PIECE_MAX 65536    /* bytes of a token's text, as leat_piece promises      */
 
 typedef struct run_values {
-    const char *model, *prompt, *file, *ids, *isa;
-    int32_t n_predict, n_ctx, n_threads;
+    const char *model, *draft, *prompt, *file, *ids, *isa;
+    int32_t n_predict, n_ctx, n_threads, n_draft;
     leat_sampler_options sampler;
     tools_strs stops;
     bool ignore_eos, quiet, verbose, stats;
@@ -24,6 +24,7 @@ typedef struct run_values {
 static void defaults(void *values) {
     run_values *o = values;
     o->n_predict = -1;
+    o->n_draft = 8;
     leat_sampler_defaults(&o->sampler);
     o->sampler.seed = SEED_RANDOM;
 }
@@ -35,15 +36,15 @@ static const char *const ending_text[] = {"the model ended the text", "-n reache
 typedef struct runner {
     tools *t;
     const run_values *o;
-    loaded l;
+    loaded l, draft;
     leat_sampler *sampler;
+    leat_generator *generator;
     tools_ids prompt;
     emit out;
     str stops[TOOLS_STRS_MAX];
-    char *piece;   /* (PIECE_MAX) */
-    float *logits; /* (n_vocab), only with --ignore-eos */
-    bool as_ids;   /* no tokenizer: ids are printed instead of text */
-    char last;     /* byte written to standard output */
+    char *piece; /* (PIECE_MAX) */
+    bool as_ids; /* no tokenizer: ids are printed instead of text */
+    char last;   /* byte written to standard output */
     size_t n_generated, n_decoded;
     uint64_t prompt_ns, decode_ns;
     leat_stats before; /* the first token was generated */
@@ -130,18 +131,6 @@ static void write_text(void *user, const char *bytes, size_t n) {
     r->last = bytes[n - 1];
 }
 
-static int32_t next_token(runner *r) {
-    const float *logits = leat_logits(r->l.session);
-    if (r->logits) {
-        int32_t n_vocab = leat_model_n_vocab(r->l.model);
-        memcpy(r->logits, logits, (size_t)n_vocab * sizeof(float));
-        for (int32_t i = 0; i < n_vocab; i++)
-            if (leat_ends(r->l.model, i)) r->logits[i] = -F32_INF;
-        logits = r->logits;
-    }
-    return leat_sample(r->sampler, logits);
-}
-
 /* Writes a token; true when a stop string is complete. */
 static bool show(runner *r, int32_t id) {
     if (r->as_ids) {
@@ -155,25 +144,25 @@ static bool show(runner *r, int32_t id) {
 
 static int generate(runner *r, ending *why) {
     leat_error e;
-    int32_t n_ctx = leat_session_n_ctx(r->l.session);
+    leat_generator_options options = {
+        .n_draft = r->o->n_draft, .draft = r->draft.session, .endless = r->o->ignore_eos};
+    if (leat_generator_open(&r->generator, r->l.session, r->sampler, &options, &e))
+        return tools_fail(r->t, "%s", e.text);
     r->before = leat_session_stats(r->l.session);
     for (;;) {
+        int32_t id;
         if (r->o->n_predict >= 0 && r->n_generated >= (size_t)r->o->n_predict) return *why = END_LENGTH, TOOLS_OK;
-        int32_t id = next_token(r);
-        if (!r->o->ignore_eos && leat_ends(r->l.model, id)) return *why = END_OF_TEXT, TOOLS_OK;
-        leat_sampler_accept(r->sampler, id);
+        uint64_t start = plat_time_ns();
+        leat_code code = leat_generate(r->generator, &id, &e);
+        if (code == LEAT_LIMIT) return *why = END_CONTEXT, TOOLS_OK;
+        if (code == LEAT_CANCELLED && plat_interrupted()) return *why = END_INTERRUPT, TOOLS_INTERRUPTED;
+        if (code) return tools_fail(r->t, "%s", e.text);
+        if (r->n_generated) r->decode_ns += plat_time_ns() - start, r->n_decoded++; /* the first: the prompt's logits */
+        if (leat_ends(r->l.model, id)) return *why = END_OF_TEXT, TOOLS_OK;
         r->n_generated++;
         if (show(r, id)) return *why = END_STOP, TOOLS_OK;
         if (tools_out_closed(r->t)) return *why = END_CLOSED, TOOLS_OK;
         if (plat_interrupted()) return *why = END_INTERRUPT, TOOLS_INTERRUPTED;
-        if (leat_session_length(r->l.session) >= n_ctx) return *why = END_CONTEXT, TOOLS_OK;
-        if (r->o->n_predict >= 0 && r->n_generated >= (size_t)r->o->n_predict) continue; /* its logits are not needed */
-        uint64_t start = plat_time_ns();
-        leat_code code = leat_feed(r->l.session, &id, 1, LEAT_GENERATED, &e);
-        r->decode_ns += plat_time_ns() - start;
-        if (code == LEAT_CANCELLED && plat_interrupted()) return *why = END_INTERRUPT, TOOLS_INTERRUPTED;
-        if (code) return tools_fail(r->t, "%s", e.text);
-        r->n_decoded++;
     }
 }
 
@@ -205,6 +194,13 @@ static void say_memory(runner *r) {
     tools_err(r->t, "\n");
 }
 
+static void say_guesses(runner *r) {
+    leat_generator_stats g = leat_generator_stats_of(r->generator);
+    if (!g.drafted) return;
+    tools_err(r->t, "stats: %llu guesses, %.1f %% right; %.2f tokens a pass\n", (unsigned long long)g.drafted,
+              100.0 * (double)g.matched / (double)g.drafted, (double)g.tokens / (double)MAX(g.passes, 1));
+}
+
 static void say_end(runner *r, ending why) {
     if (why == END_CONTEXT)
         tools_err(r->t, "leat run: stopped: the context of %d tokens is full (-c sets it)\n",
@@ -214,12 +210,22 @@ static void say_end(runner *r, ending why) {
         say_memory(r);
     }
     if (r->o->stats) load_say_stats(r->t, &r->l, &r->before, r->n_decoded, r->decode_ns);
+    if (r->o->stats) say_guesses(r);
     tools_err(r->t, "prompt %.1f tok/s, generation %.1f tok/s (%zu and %zu tokens)\n",
               per_second(r->prompt.n, r->prompt_ns), per_second(r->n_decoded, r->decode_ns), r->prompt.n,
               r->n_generated);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------- */
+
+/* Before the model itself, which then takes of the memory what is left. */
+static int load_draft(runner *r, load_options options) {
+    options.path = r->o->draft;
+    options.memory = (load_memory){.ram = options.memory.ram, .no_map = true};
+    options.quiet = true;
+    int status = load_model(r->t, &r->draft, &options);
+    return status ? status : load_session(r->t, &r->draft, &options);
+}
 
 static int open_all(runner *r) {
     leat_error e;
@@ -229,7 +235,8 @@ static int open_all(runner *r) {
         .path = o->model, .memory = o->memory, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
         .isa = o->isa, .quiet = o->quiet};
     uint64_t start = plat_time_ns();
-    int status = load_model(r->t, &r->l, &options);
+    int status = o->draft ? load_draft(r, options) : TOOLS_OK;
+    if (!status) status = load_model(r->t, &r->l, &options);
     if (!status) status = load_session(r->t, &r->l, &options);
     if (status) return status;
     if (!o->quiet) say_loaded(r, plat_time_ns() - start);
@@ -244,8 +251,7 @@ static int open_all(runner *r) {
     for (size_t i = 0; i < o->stops.n; i++) r->stops[i] = str_of(o->stops.at[i]);
     if (emit_open(&r->out, r->stops, o->stops.n, PIECE_MAX, &failed)) return tools_fail(r->t, "%s", failed.text);
     r->piece = mem_block(MEM_TOOLS, PIECE_MAX);
-    if (o->ignore_eos) r->logits = mem_block(MEM_TOOLS, (size_t)leat_model_n_vocab(r->l.model) * sizeof(float));
-    if (!r->piece || (o->ignore_eos && !r->logits)) return tools_fail(r->t, "no memory for the output");
+    if (!r->piece) return tools_fail(r->t, "no memory for the output");
     return TOOLS_OK;
 }
 
@@ -274,12 +280,13 @@ static int run(tools *t, const void *values) {
     runner r = {.t = t, .o = o};
     int status = open_all(&r);
     if (!status) status = complete(&r);
-    mem_block_free(r.logits);
     mem_block_free(r.piece);
     emit_close(&r.out);
     tools_ids_close(&r.prompt);
+    leat_generator_close(r.generator);
     leat_sampler_close(r.sampler);
     load_close(&r.l);
+    load_close(&r.draft);
     return status;
 }
 
@@ -322,6 +329,8 @@ static const tools_option options[] = {
     TOOLS_INT(T, sampler.dry_penalty_last_n, 0, "dry-penalty-last-n", "N", -1, INT32_MAX,
               "tokens looked back on; -1: the whole context ({})"),
     LOAD_CACHE(T, cache),
+    TOOLS_STR(T, draft, 0, "draft", "FILE", "a smaller model with the same tokens that guesses ahead (default: repeats)"),
+    TOOLS_INT(T, n_draft, 0, "draft-max", "N", 0, 64, "tokens guessed at a time, where it gains time; 0: none ({})"),
     LOAD_MEMORY(T, memory),
     TOOLS_FLAG(T, stats, 0, "stats", "also what was read from disk while generating, and how fast"),
     TOOLS_FLAG(T, quiet, 'q', "quiet", "only the completion, and errors"),

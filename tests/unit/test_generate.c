@@ -1,0 +1,178 @@
+/* Generators: the text is the same with guesses and without, whoever guesses; a session is left as if nobody had. */
+#include "check.h"
+#include "gen/tiny.h"
+#include "leat.h"
+
+#include <string.h>
+
+#define N_PROMPT 12
+#define N_TEXT 70
+
+static leat_model *open_tiny(const char *arch, const char *name, uint64_t seed) {
+    tiny_spec spec = tiny_default(arch);
+    spec.seed = seed;
+    leat_model *m;
+    leat_error e;
+    tiny_write(&spec, test_path(0, name));
+    CHECK_MSG(leat_model_open(&m, test_path(0, name), NULL, &e) == LEAT_OK, "%s", e.text);
+    return m;
+}
+
+typedef struct writer {
+    leat_session *session;
+    leat_sampler *sampler;
+    leat_generator *generator;
+    int cancel_in; /* layers until the session's yield hook says stop; negative: never */
+} writer;
+
+static bool cancelled(void *user) {
+    writer *w = user;
+    return w->cancel_in >= 0 && w->cancel_in-- == 0;
+}
+
+static leat_session *open_session(leat_model *m, int n_ctx, writer *w) {
+    leat_session *s;
+    leat_session_options o = {.n_ctx = n_ctx, .n_threads = 2, .n_chunk = 16, .yield = w ? cancelled : NULL, .user = w};
+    CHECK(leat_session_open(&s, m, &o, NULL) == LEAT_OK);
+    return s;
+}
+
+static void begin(writer *w, leat_model *m, int n_ctx, float temperature, const leat_generator_options *o) {
+    leat_error e;
+    leat_sampler_options sampling;
+    int32_t prompt[N_PROMPT];
+    w->cancel_in = -1;
+    w->session = open_session(m, n_ctx, w);
+    leat_sampler_defaults(&sampling);
+    sampling.temperature = temperature;
+    sampling.seed = 7;
+    sampling.repeat_penalty = 1.05f;
+    CHECK(leat_sampler_open(&w->sampler, m, &sampling, NULL) == LEAT_OK);
+    for (int i = 0; i < N_PROMPT; i++) prompt[i] = 10 + i % 4, leat_sampler_accept(w->sampler, prompt[i]);
+    CHECK(leat_feed(w->session, prompt, N_PROMPT, LEAT_PROMPT, NULL) == LEAT_OK);
+    CHECK_MSG(leat_generator_open(&w->generator, w->session, w->sampler, o, &e) == LEAT_OK, "%s", e.text);
+}
+
+static void end(writer *w) {
+    leat_generator_close(w->generator);
+    leat_sampler_close(w->sampler);
+    leat_session_close(w->session);
+}
+
+/* Tokens handed out until n are there or the context is full; returns how many. */
+static size_t take(writer *w, int32_t *ids, size_t n) {
+    leat_error e;
+    for (size_t i = 0; i < n; i++) {
+        leat_code code = leat_generate(w->generator, &ids[i], &e);
+        if (code == LEAT_LIMIT) return i;
+        CHECK_MSG(code == LEAT_OK, "%s", e.text);
+    }
+    return n;
+}
+
+static void same_text(const char *arch, bool by_model, float temperature) {
+    leat_model *m = open_tiny(arch, "text.gguf", 1), *other = open_tiny("llama", "draft.gguf", 2);
+    int32_t plain[N_TEXT], ids[N_TEXT];
+    writer w;
+    begin(&w, m, 128, temperature, &(leat_generator_options){.endless = true});
+    take(&w, plain, N_TEXT);
+    end(&w);
+    for (int n_draft = 1; n_draft <= 64; n_draft += 9)
+        for (int who = 0; who < 2; who++) { /* a model that is seldom right, then the model itself */
+            leat_session *draft = by_model ? open_session(who ? m : other, 128, NULL) : NULL;
+            leat_generator_options o = {.n_draft = n_draft, .draft = draft, .always = true, .endless = true};
+            begin(&w, m, 128, temperature, &o);
+            size_t n = (size_t)(N_TEXT - 3 * n_draft % 17);
+            CHECK_EQ(take(&w, ids, n), n);
+            CHECK_MSG(!memcmp(ids, plain, n * sizeof *ids), "%s: %d guesses at %g change the text", arch, n_draft,
+                      (double)temperature);
+            leat_generator_stats stats = leat_generator_stats_of(w.generator);
+            CHECK(!by_model || stats.drafted > 0);
+            if (by_model && who && temperature <= 0) CHECK(stats.matched > 0 && stats.passes < n - 1);
+            /* The session goes on as if there had been no guesses. */
+            leat_generator_close(w.generator);
+            w.generator = NULL;
+            CHECK_EQ(leat_session_length(w.session), N_PROMPT + n - 1);
+            CHECK(!memcmp(leat_session_tokens(w.session) + N_PROMPT, plain, (n - 1) * sizeof *plain));
+            CHECK(leat_feed(w.session, &plain[n - 1], 1, LEAT_GENERATED, NULL) == LEAT_OK);
+            if (temperature <= 0 && n < N_TEXT) CHECK_EQ(leat_sample(w.sampler, leat_logits(w.session)), plain[n]);
+            end(&w);
+            leat_session_close(draft);
+        }
+    leat_model_close(other);
+    leat_model_close(m);
+}
+
+TEST(generate_repeats_do_not_change_the_text) { same_text("llama", false, 0), same_text("llama", false, 0.9f); }
+TEST(generate_a_draft_model_does_not_change_the_text) { same_text("llama", true, 0), same_text("llama", true, 0.9f); }
+TEST(generate_experts_drafted_do_not_change_the_text) { same_text("qwen3moe", true, 0); }
+
+TEST(generate_ends_with_the_context) {
+    leat_model *m = open_tiny("llama", "full.gguf", 1);
+    int32_t plain[N_TEXT], ids[N_TEXT];
+    writer w;
+    begin(&w, m, 40, 0, &(leat_generator_options){.endless = true});
+    size_t n = take(&w, plain, N_TEXT);
+    CHECK_EQ(n, 40 - N_PROMPT + 1); /* one is drawn that is not fed */
+    end(&w);
+    leat_session *draft = open_session(m, 40, NULL);
+    begin(&w, m, 40, 0, &(leat_generator_options){.n_draft = 8, .draft = draft, .always = true, .endless = true});
+    CHECK_EQ(take(&w, ids, N_TEXT), n);
+    CHECK(!memcmp(ids, plain, n * sizeof *ids));
+    CHECK_EQ(leat_session_length(w.session), 40);
+    end(&w);
+    leat_session_close(draft);
+    leat_model_close(m);
+}
+
+TEST(generate_cancelled_loses_nothing) {
+    leat_model *m = open_tiny("llama", "cancel.gguf", 1);
+    int32_t plain[N_TEXT], ids[N_TEXT];
+    writer w;
+    begin(&w, m, 128, 0.8f, &(leat_generator_options){.endless = true});
+    take(&w, plain, N_TEXT);
+    end(&w);
+    begin(&w, m, 128, 0.8f, &(leat_generator_options){.n_draft = 40, .always = true, .endless = true});
+    size_t n_cancelled = 0;
+    for (size_t i = 0; i < N_TEXT;) {
+        w.cancel_in = (int)(i % 5) - 1;
+        leat_code code = leat_generate(w.generator, &ids[i], NULL);
+        if (!code) i++;
+        else n_cancelled++;
+        CHECK(!code || code == LEAT_CANCELLED);
+        w.cancel_in = -1;
+        if (code && leat_generate(w.generator, &ids[i], NULL) == LEAT_OK) i++;
+    }
+    CHECK(n_cancelled > 5);
+    CHECK(!memcmp(ids, plain, sizeof ids));
+    end(&w);
+    leat_model_close(m);
+}
+
+TEST(generate_refuses_what_cannot_be) {
+    leat_model *m = open_tiny("llama", "refuse.gguf", 1);
+    leat_error e;
+    leat_generator *g;
+    leat_session *s = open_session(m, 64, NULL);
+    leat_sampler *sampler;
+    CHECK(leat_sampler_open(&sampler, m, NULL, NULL) == LEAT_OK);
+    CHECK(leat_generator_open(&g, s, sampler, NULL, &e) == LEAT_ARGUMENT && !g);
+    CHECK(strstr(e.text, "no logits"));
+    CHECK(leat_feed(s, &(int32_t){1}, 1, LEAT_PROMPT, NULL) == LEAT_OK);
+    CHECK(leat_generator_open(&g, s, sampler, &(leat_generator_options){.n_draft = 65}, &e) == LEAT_ARGUMENT);
+    CHECK(strstr(e.text, "65 guesses"));
+    tiny_spec spec = tiny_default("llama");
+    spec.n_vocab = 2000;
+    leat_model *other;
+    tiny_write(&spec, test_path(0, "other.gguf"));
+    CHECK(leat_model_open(&other, test_path(0, "other.gguf"), NULL, NULL) == LEAT_OK);
+    leat_session *draft = open_session(other, 64, NULL);
+    CHECK(leat_generator_open(&g, s, sampler, &(leat_generator_options){.n_draft = 2, .draft = draft}, &e) ==
+          LEAT_ARGUMENT);
+    CHECK_MSG(strstr(e.text, "2000 tokens, wanted 128"), "%s", e.text);
+    leat_session_close(draft);
+    leat_model_close(other);
+    leat_sampler_close(sampler);
+    leat_session_close(s);
+    leat_model_close(m);
+}
