@@ -1,5 +1,5 @@
-/* draft.c: guesses at the next tokens: what followed the text's last tokens when they were there before, or what a smaller
- * model would say. A guess costs time when it is wrong and is never part of the numbers. Back: generate.c.
+/* draft.c: guesses at the next tokens: what followed the text's last tokens when they were there before, or what a
+ * smaller model would say. A guess costs time when it is wrong and is never part of the numbers. Back: generate.c.
  */
 #include "engine/generate_int.h"
 

@@ -2,8 +2,8 @@
  * one pass. Owns which guesses are made and how many; the text never depends on them. Next: draft.c, which guesses.
  *
  * Tokens are decided by the sampler, in order. `decided` holds those that the session does not: usually the last one
- * alone. A pass feeds them with guesses behind, and draws at every row from the last decided one on, while what is drawn
- * is what was guessed.
+ * alone. A pass feeds them with guesses behind, and draws at every row from the last decided one on, while what is
+ * drawn is what was guessed.
  */
 #include "engine/generate_int.h"
 
