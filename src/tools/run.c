@@ -329,7 +329,7 @@ static const tools_option options[] = {
     TOOLS_INT(T, sampler.dry_penalty_last_n, 0, "dry-penalty-last-n", "N", -1, INT32_MAX,
               "tokens looked back on; -1: the whole context ({})"),
     LOAD_CACHE(T, cache),
-    TOOLS_STR(T, draft, 0, "draft", "FILE", "a smaller model with the same tokens that guesses ahead (default: repeats)"),
+    TOOLS_STR(T, draft, 0, "draft", "FILE", "a smaller model with the same tokens, which guesses ahead (or: repeats)"),
     TOOLS_INT(T, n_draft, 0, "draft-max", "N", 0, 64, "tokens guessed at a time, where it gains time; 0: none ({})"),
     LOAD_MEMORY(T, memory),
     TOOLS_FLAG(T, stats, 0, "stats", "also what was read from disk while generating, and how fast"),
