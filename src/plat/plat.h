@@ -156,6 +156,19 @@ int plat_terminal_columns(void);     /* 80 when unknown */
 bool plat_interrupted(void);
 void plat_interrupt_clear(void);
 
+/* ---- other programs ---------------------------------------------------------------------------- */
+
+/* Runs a line of the system's shell, on all cores that this process may use, until it ends, Ctrl-C is pressed or the
+ * time is up; then all its processes are ended. `out` gets what it printed, cut off at cap - 1 bytes, and a zero.
+ * PLAT_UNSUPPORTED where there are no other programs. */
+typedef struct plat_ran {
+    size_t bytes;   /* of `out`                                                  */
+    int status;     /* exit status; 128 + the signal that ended it               */
+    bool timed_out;
+    char said[256]; /* the end of what it wrote to standard error, one line of it */
+} plat_ran;
+int plat_command(const char *line, uint64_t timeout_ns, char *out, size_t cap, plat_ran *ran);
+
 /* ---- about this machine ------------------------------------------------------------------------ */
 
 size_t plat_cpu_name(char *buf, size_t cap);

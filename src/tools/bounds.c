@@ -4,96 +4,117 @@
 
 #define READ_BYTES_MAX ((size_t)512 << 20) /* beyond the last cache of the machines we know */
 #define READ_BYTES_MIN ((size_t)32 << 20)
-#define READ_PASSES 5
-#define READ_NS 400000000u /* at least: neighbours on a shared machine come and go */
-#define DOT_PASSES 5
-#define DOT_PASS_NS 20000000u
+#define PASSES_MIN 3
+#define DOT_PASS_NS 2000000u
+#define LOOK_ALONE_NS 600000000u
 
 /* ---- the machine -------------------------------------------------------------------------------------- */
 
-typedef struct probe {
+struct bounds_probe {
     const kern *k;
+    pool *workers;
     char *buffer;
     size_t bytes;
     bool floats;
-    uint64_t rounds;
+    uint64_t rounds[2];                 /* of a pass, int8 and float: as many as take DOT_PASS_NS */
     uint64_t results[POOL_WORKERS_MAX]; /* keeps the work from being optimised away; dot: multiply-adds done */
-} probe;
+};
 
 /* Pages that were never written are one shared page of zeros, which would be read from cache. */
 static void touch(void *arg, int worker, int n_workers) {
-    probe *p = arg;
+    bounds_probe *p = arg;
     size_t from, to;
     pool_share(p->bytes, 4096, worker, n_workers, &from, &to);
-    for (size_t i = from; i < to; i++) p->buffer[i] = (char)(i >> 12 | 1);
+    for (size_t i = from; i < to; i += 4096) p->buffer[i] = (char)(i >> 12 | 1);
 }
 
 static void read_share(void *arg, int worker, int n_workers) {
-    probe *p = arg;
+    bounds_probe *p = arg;
     size_t from, to;
     pool_share(p->bytes, 4096, worker, n_workers, &from, &to);
     p->results[worker] = kern_read(p->k, p->buffer + from, to - from);
 }
 
 static void dot_rounds(void *arg, int worker, int n_workers) {
-    probe *p = arg;
+    bounds_probe *p = arg;
     (void)n_workers;
-    p->results[worker] = kern_dot_peak(p->k, p->floats, p->rounds);
+    p->results[worker] = kern_dot_peak(p->k, p->floats, p->rounds[p->floats]);
 }
 
-static double measure_read(pool *workers, probe *p) {
+static double measure_read(bounds_probe *p, uint64_t ns_min) {
     double best = 0;
-    pool_run(workers, touch, p);
     uint64_t begin = plat_time_ns();
-    for (int pass = 0; pass < READ_PASSES || plat_time_ns() - begin < READ_NS; pass++) {
+    for (int pass = 0; pass < PASSES_MIN || plat_time_ns() - begin < ns_min; pass++) {
         uint64_t start = plat_time_ns();
-        pool_run(workers, read_share, p);
+        pool_run(p->workers, read_share, p);
         uint64_t ns = MAX(plat_time_ns() - start, 1);
         best = MAX(best, (double)p->bytes * 1e9 / (double)ns);
     }
     return best;
 }
 
-static double measure_dot(pool *workers, probe *p, bool floats) {
+static double measure_dot(bounds_probe *p, bool floats, uint64_t ns_min) {
     double best = 0;
+    uint64_t begin = plat_time_ns();
     p->floats = floats;
-    p->rounds = 1000;
-    for (int pass = 0; pass < DOT_PASSES;) {
+    for (int pass = 0; pass < PASSES_MIN || plat_time_ns() - begin < ns_min; pass++) {
         uint64_t start = plat_time_ns(), macs = 0;
-        pool_run(workers, dot_rounds, p);
+        pool_run(p->workers, dot_rounds, p);
         uint64_t ns = MAX(plat_time_ns() - start, 1);
-        if (ns < DOT_PASS_NS && p->rounds < UINT64_MAX / 4) { /* too short to time */
-            p->rounds *= 2;
+        if (ns < DOT_PASS_NS && p->rounds[floats] < UINT64_MAX / 4) { /* too short to time */
+            p->rounds[floats] *= 2;
+            pass = -1;
             continue;
         }
-        for (int w = 0; w < pool_workers(workers); w++) macs += p->results[w];
+        for (int w = 0; w < pool_workers(p->workers); w++) macs += p->results[w];
         best = MAX(best, (double)macs * 1e9 / (double)ns);
-        pass++;
     }
     return best;
 }
 
-err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, err *e) {
+err_code bounds_probe_open(bounds_probe **out, const kern *k, int n_threads, err *e) {
     static const size_t page = 4096;
-    pool *workers = NULL;
     pool_opts options = {.n_workers = n_threads, .pin = true};
-    size_t bytes = MIN((size_t)(plat_mem_available() / 4), READ_BYTES_MAX);
-    probe p = {.k = k, .bytes = MAX(bytes, READ_BYTES_MIN) / page * page};
-    err_code code = pool_open(&workers, &options, e);
-    if (code) return code;
-    p.buffer = mem_block(MEM_TOOLS, p.bytes);
-    if (p.buffer) {
-        plat_huge_pages(p.buffer, p.bytes);
-        out->n_threads = pool_workers(workers);
-        out->read_bytes_s = measure_read(workers, &p);
-        out->dot_mac_s = measure_dot(workers, &p, false);
-        out->float_mac_s = measure_dot(workers, &p, true);
-    } else {
-        code = ERR(e, ERR_MEMORY, "no memory for the %zu bytes that measure the read bandwidth", p.bytes);
+    size_t bytes = MIN((size_t)(plat_mem_available() / 8), READ_BYTES_MAX);
+    bounds_probe *p = *out = mem_block(MEM_TOOLS, sizeof *p);
+    if (!p) return ERR(e, ERR_MEMORY, "no memory for a probe of %zu bytes", sizeof *p);
+    p->k = k;
+    p->bytes = MAX(bytes, READ_BYTES_MIN) / page * page;
+    p->rounds[0] = p->rounds[1] = 1000;
+    err_code code = pool_open(&p->workers, &options, e);
+    if (!code && !(p->buffer = mem_block(MEM_TOOLS, p->bytes)))
+        code = ERR(e, ERR_MEMORY, "no memory for the %zu bytes that measure the read bandwidth", p->bytes);
+    if (code) {
+        bounds_probe_close(p);
+        *out = NULL;
+        return code;
     }
-    mem_block_free(p.buffer);
-    pool_close(workers);
-    return code;
+    plat_huge_pages(p->buffer, p->bytes);
+    pool_run(p->workers, touch, p);
+    return ERR_NONE;
+}
+
+void bounds_probe_close(bounds_probe *p) {
+    if (!p) return;
+    mem_block_free(p->buffer);
+    pool_close(p->workers);
+    mem_block_free(p);
+}
+
+void bounds_look(bounds_probe *p, uint64_t ns, bounds_machine *out) {
+    out->n_threads = pool_workers(p->workers);
+    out->read_bytes_s = measure_read(p, ns / 2);
+    out->dot_mac_s = measure_dot(p, false, ns / 4);
+    out->float_mac_s = measure_dot(p, true, ns / 4);
+}
+
+err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, err *e) {
+    bounds_probe *p;
+    err_code code = bounds_probe_open(&p, k, n_threads, e);
+    if (code) return code;
+    bounds_look(p, LOOK_ALONE_NS, out);
+    bounds_probe_close(p);
+    return ERR_NONE;
 }
 
 /* ---- the model ---------------------------------------------------------------------------------------- */

@@ -7,14 +7,21 @@
 #include "gguf/gguf.h"
 #include "kern/kern.h"
 
-/* All threads together. */
+/* All threads together. On a shared machine this changes from second to second: a figure is held against looks taken
+ * beside it. */
 typedef struct bounds_machine {
     int n_threads;
     double read_bytes_s; /* sequential reads of memory too large for the caches      */
     double dot_mac_s;    /* int8 multiply-adds a second, in registers                */
     double float_mac_s;  /* float multiply-adds a second, in registers               */
 } bounds_machine;
-/* n_threads 0: one per core available. Takes about a second and up to 512 MiB. */
+/* Holds a pool and up to 512 MiB. n_threads 0: one per core available. */
+typedef struct bounds_probe bounds_probe;
+err_code bounds_probe_open(bounds_probe **out, const kern *k, int n_threads, err *e);
+void bounds_probe_close(bounds_probe *p); /* accepts NULL */
+/* Takes about ns; the best of several passes, since others may disturb a pass and nobody can speed one up. */
+void bounds_look(bounds_probe *p, uint64_t ns, bounds_machine *out);
+/* One look of half a second and more, the probe opened and closed. */
 err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, err *e);
 
 typedef struct bounds_model {

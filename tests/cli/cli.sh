@@ -229,6 +229,13 @@ check bench-heading 0 '^machine  2 threads: reads [0-9.]+ GB/s' '' cat "$work/be
 check bench-json 0 '^  \{"n_prompt": 0, "n_gen": 3, "n_depth": 0, "threads": 1, "tok_s": [0-9.e+]+, "tok_s_stddev"' '*' \
     "${bench[@]}" -p 0 -n 3 -t 1 -o json
 check bench-list 2 '' 'is not a whole number from 1 to 256 nor a range' "${bench[@]}" -t 1,x
+check bench-depth 0 '^\| +1 \| tg2 @ d8 +\| +[0-9.]+ ± [0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \|$' '*' "${bench[@]}" -p 0 -n 2 -d 8 -t 1
+check bench-vs 0 '^\| +1 \| tg2 .*\| +2.10 \| +[0-9.]+x \([0-9.]+ to [0-9.]+\) \| +7.00 \| +[0-9.]+x' '*' \
+    "${bench[@]}" -p 0 -n 2 -t 1 --vs 'one: echo {n_gen}.{threads} tok/s' --vs 'two: [ {file} = "'"$bare"'" ] && echo 7 t/s'
+check bench-vs-json 0 '"peers": \[\{"name": "one", "peer_tok_s": 5, "ratio": ' '*' "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo 5 t/s' -o json
+check bench-vs-fails 1 '*' 'one: the command ended with status 3: oh' "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo oh >&2; exit 3'
+check bench-vs-silent 1 '*' 'true: the command printed nothing' "${bench[@]}" -p 4 -n 0 -t 1 --vs true
+check bench-vs-hangs 1 '*' 'sleep: the command took longer' "${bench[@]}" -p 4 -n 0 -t 1 --vs 'sleep 100' --vs-limit 1
 check bench-nothing 2 '' 'leaves nothing to measure' "${bench[@]}" -p 0 -n 0
 
 # ---- cache-sim ----------------------------------------------------------------------------------------

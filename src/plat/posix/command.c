@@ -1,0 +1,114 @@
+/* command.c: another program run to its end. It gets a group of its own, so that what it started ends with it. */
+#include "plat/posix/posix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LOOK_MS 50 /* how soon Ctrl-C and the end of the time are seen */
+
+typedef struct stream {
+    int fd; /* -1: at its end */
+    char *to;
+    size_t cap, used;
+    bool tail; /* keep the end, not the beginning */
+} stream;
+
+/* The rest of an output that does not fit is read too, or its writer would wait for us. */
+static void drain(stream *s) {
+    char buf[4096];
+    ssize_t n = read(s->fd, buf, sizeof buf);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
+    if (n <= 0) {
+        close(s->fd);
+        s->fd = -1;
+        return;
+    }
+    const char *from = buf;
+    size_t bytes = (size_t)n, room = s->cap - 1 - s->used;
+    if (s->tail && bytes > room) {
+        size_t keep = bytes < s->cap - 1 ? s->cap - 1 - bytes : 0;
+        memmove(s->to, s->to + s->used - MIN(keep, s->used), MIN(keep, s->used));
+        s->used = MIN(keep, s->used);
+        room = s->cap - 1 - s->used;
+        if (bytes > room) from += bytes - room;
+    }
+    bytes = MIN(bytes, room);
+    memcpy(s->to + s->used, from, bytes);
+    s->used += bytes;
+}
+
+/* Only what may be called between fork and exec of a program with threads. */
+_Noreturn static void become(const char *line, int out, int error) {
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    setpgid(0, 0);
+    plat_pin_self(-1); /* the thread that called may be bound to a core */
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
+    dup2(null, 0);
+    dup2(out, 1);
+    dup2(error, 2);
+    execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+    _exit(127);
+}
+
+static void last_line(char *text, size_t used) {
+    str all = str_trim((str){text, used});
+    size_t from = all.len;
+    while (from && all.ptr[from - 1] != '\n') from--;
+    str line = str_cut(all, from, all.len);
+    memmove(text, line.ptr, line.len);
+    text[line.len] = 0;
+}
+
+/* Not reaped yet: its number stays that of its group until the group was ended. */
+static bool has_ended(pid_t child) {
+    siginfo_t info = {.si_pid = 0};
+    return waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == child;
+}
+
+static int collect(pid_t child, stream s[2], uint64_t timeout_ns, plat_ran *ran) {
+    uint64_t from = plat_time_ns();
+    int state = 0, code = PLAT_OK;
+    for (;;) {
+        struct pollfd p[2] = {{.fd = s[0].fd, .events = POLLIN}, {.fd = s[1].fd, .events = POLLIN}};
+        bool ended = has_ended(child), open = s[0].fd >= 0 || s[1].fd >= 0;
+        int n = poll(p, 2, ended ? 0 : open ? LOOK_MS : 1);
+        for (int i = 0; n > 0 && i < 2; i++)
+            if (p[i].revents) drain(&s[i]);
+        if (ended && n == 0) break; /* what it left running may hold the pipes open */
+        ran->timed_out = plat_time_ns() - from > timeout_ns;
+        if (plat_interrupted()) code = PLAT_INTERRUPTED;
+        if (ran->timed_out || code) break;
+    }
+    kill(-child, SIGKILL);
+    while (waitpid(child, &state, 0) < 0 && errno == EINTR) {}
+    ran->status = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
+    return code;
+}
+
+int plat_command(const char *line, uint64_t timeout_ns, char *out, size_t cap, plat_ran *ran) {
+    *ran = (plat_ran){0};
+    int fd[2][2] = {{-1, -1}, {-1, -1}}, code = PLAT_OK;
+    pid_t child = -1;
+    plat_core_count(); /* the mask is known before the fork */
+    if (pipe2(fd[0], O_CLOEXEC) || pipe2(fd[1], O_CLOEXEC) || (child = fork()) < 0) code = posix_error(errno);
+    else if (!child) become(line, fd[0][1], fd[1][1]);
+    for (int i = 0; i < 2; i++)
+        if (fd[i][1] >= 0) close(fd[i][1]);
+    stream s[2] = {{.fd = fd[0][0], .to = out, .cap = cap},
+                   {.fd = fd[1][0], .to = ran->said, .cap = sizeof ran->said, .tail = true}};
+    if (!code) {
+        setpgid(child, child); /* here as well: whoever is first */
+        code = collect(child, s, timeout_ns, ran);
+    }
+    for (int i = 0; i < 2; i++)
+        if (s[i].fd >= 0) close(s[i].fd);
+    ran->bytes = s[0].used;
+    out[s[0].used] = 0;
+    last_line(ran->said, s[1].used);
+    return code;
+}

@@ -1,0 +1,43 @@
+/* bench.h: a row of `leat bench` and the formats it is shown in. */
+#ifndef LEAT_TOOLS_BENCH_H
+#define LEAT_TOOLS_BENCH_H
+
+#include "tools/bounds.h"
+#include "tools/peer.h"
+
+#define BENCH_PEERS_MAX 4
+
+typedef struct bench_ratio { /* leat's speed over a peer's */
+    double tok_s;            /* the peer's median */
+    double ratio;            /* of the medians */
+    double min, max;         /* of one repetition's */
+} bench_ratio;
+
+typedef struct bench_row {
+    int32_t n_prompt, n_gen, n_depth, n_threads; /* n_prompt or n_gen is 0 */
+    double tok_s, deviation; /* median, standard deviation              */
+    double bound, share;     /* medians: each repetition has its own    */
+    double growth; /* at a depth: time over that at depth 0 and the bound of reading the keys and values; else 0 */
+    bench_ratio peers[BENCH_PEERS_MAX];
+} bench_row;
+
+/* What all rows have in common. */
+typedef struct bench_head {
+    const leat_model *model;
+    const bounds_model *counted;
+    const bounds_machine *machines; /* with each number of threads */
+    size_t n_machines;
+    const bounds_machine *machine; /* with the current one        */
+    const char *format, *isa;
+    char cpu[96];
+    const peer *peers;
+    size_t n_peers;
+    bool depths; /* some row has a growth */
+    int32_t n_reps;
+} bench_head;
+
+void bench_show_head(tools *t, const bench_head *h);
+void bench_show_row(tools *t, const bench_head *h, const bench_row *r, bool first);
+void bench_show_end(tools *t, const bench_head *h, bool empty);
+
+#endif
