@@ -10,7 +10,7 @@ SUITES := unit
 LONG_SUITES :=
 SUITE_FILES := $(B)/test
 include tests/tidy/tidy.mk
--include tests/fuzz/fuzz.mk tests/kern/kern.mk tests/golden/golden.mk tests/tmpl/tmpl.mk tests/sample/sample.mk
+-include tests/fuzz/fuzz.mk tests/kern/kern.mk tests/golden/golden.mk tests/tmpl/tmpl.mk tests/sample/sample.mk tests/srv/srv.mk
 
 SUITES += tidy example cli quantize size
 SUITE_FILES += $(B)/complete $(B)/tiny-models

@@ -9,4 +9,7 @@
 
 extern const tools_command hosted_validate; /* runs leat-validate, which lies beside this program */
 
+/* The command line with what the environment adds to it; lives as long as the program. */
+char **hosted_environment(int *argc, char **argv);
+
 #endif

@@ -5,5 +5,6 @@
 int main(int argc, char **argv) {
     static const tools_command *const hosted[] = {&hosted_validate};
     plat_posix_start();
+    argv = hosted_environment(&argc, argv);
     return tools_main(argc, argv, hosted, COUNT_OF(hosted));
 }

@@ -39,6 +39,8 @@ typedef struct load_options {
     const leat_routing *routing; /* for measurements */
     bool quiet;      /* no warnings */
     bool importance; /* see leat_importance_at */
+    bool (*yield)(void *user); /* NULL: stops at Ctrl-C */
+    void *user;
 } load_options;
 
 typedef struct loaded {

@@ -1,0 +1,60 @@
+/* srv_chat.c: conversations as prompts, through the template of the model. The prompt is tokens that depend on the
+ * request alone, never on what was generated for the one before: see srv_job.c.
+ */
+#include "srv/srv_int.h"
+
+/* The JSON of a value, in a buffer of its own. */
+static leat_text text_of(const json_value *v, srv_buf *b) {
+    json_writer w;
+    if (!v) return (leat_text){0};
+    json_write_start(&w, &json_compact, srv_buf_put, b);
+    json_write_value(&w, v);
+    return (leat_text){b->at, b->n};
+}
+
+static int render(leat_chat *chat, const srv_request *o, leat_chat_prompt *out, srv_error *e) {
+    srv_buf parts[3] = {{{0}, NULL, 0, false}};
+    leat_error failed = {0};
+    leat_code code = LEAT_MEMORY;
+    if (!chat)
+        return srv_fail(e, 400, "invalid_request_error", NULL, "the chat template of this model cannot be used");
+    leat_chat_input input = {.messages = text_of(o->messages, &parts[0]),
+                             .tools = text_of(o->tools, &parts[1]),
+                             .variables = text_of(o->variables, &parts[2]),
+                             .no_prompt = o->no_prompt};
+    if (!parts[0].failed && !parts[1].failed && !parts[2].failed)
+        code = leat_chat_render(chat, &input, NULL, out, &failed);
+    for (size_t i = 0; i < COUNT_OF(parts); i++) srv_buf_close(&parts[i]);
+    if (code == LEAT_MEMORY && !failed.text[0])
+        return srv_fail(e, 503, "server_error", NULL, "no memory for this request; try again later");
+    return code ? srv_fail_code(e, code, failed.text) : 0;
+}
+
+int srv_chat_prompt(srv *s, srv_error *e) {
+    srv_job *j = s->job;
+    leat_chat_prompt prompt;
+    int status = render(s->chat, &j->request, &prompt, e);
+    if (status) return status;
+    j->prompt = arena_array(&j->memory, prompt.n_tokens, sizeof *j->prompt);
+    if (!j->prompt) return srv_fail(e, 503, "server_error", NULL, "no memory for this request; try again later");
+    memcpy(j->prompt, prompt.tokens, prompt.n_tokens * sizeof *j->prompt);
+    j->n_prompt = prompt.n_tokens;
+    j->reasons = prompt.reasoning;
+    return 0;
+}
+
+int srv_chat_template(srv *s, const json_value *body, srv_error *e) {
+    srv_wrong wrong = {0};
+    srv_request o = {0};
+    leat_chat_prompt prompt;
+    json_writer w;
+    srv_request_read(&o, SRV_TEMPLATE, body, &wrong);
+    if (wrong.status) return srv_fail(e, wrong.status, "invalid_request_error", wrong.param, "%s", wrong.text);
+    int status = render(s->preview, &o, &prompt, e);
+    if (status) return status;
+    srv_json(s, &w);
+    srv_json_name(&w, "prompt");
+    json_write_str(&w, (str){prompt.text, prompt.bytes});
+    json_write_close(&w, JSON_OBJECT);
+    return 0;
+}

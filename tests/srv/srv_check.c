@@ -1,0 +1,461 @@
+/* srv_check.c: `leat serve` as its clients see it.
+ *
+ *     srv-check LEAT MODEL DIR         the tests; one line at the end: N passed, N failed
+ *
+ * Answers at temperature 0 are compared with `leat run`'s.
+ */
+#include "srv/srv_client.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *leat, *model, *dir;
+static int passed, failed;
+
+static void check(bool ok, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void check(bool ok, const char *format, ...) {
+    va_list args;
+    if (ok) {
+        passed++;
+        return;
+    }
+    failed++;
+    printf("FAIL ");
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    printf("\n");
+}
+
+static void check_text(const char *what, const char *got, const char *wanted) {
+    check(!strcmp(got, wanted), "%s: '%s', wanted '%s'", what, got, wanted);
+}
+
+/* Asks and checks the status and that the body has some text. */
+static void expect(const server *s, const char *path, const char *body, int status, const char *has) {
+    answer a = ask(s, path, body);
+    check(a.status == status && strstr(a.body, has), "%s %.200s: %d %s; wanted %d and %s", path, body ? body : "",
+          a.status, a.body, status, has);
+    answer_free(&a);
+}
+
+static char *format(const char *text, ...) __attribute__((format(printf, 1, 2)));
+static char *format(const char *text, ...) {
+    char *out = NULL;
+    va_list args;
+    va_start(args, text);
+    if (vasprintf(&out, text, args) < 0) abort();
+    va_end(args);
+    return out;
+}
+
+static uint64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ---- answers --------------------------------------------------------------------------------------- */
+
+#define N_PROMPTS 6
+static const char *const prompts[N_PROMPTS] = {"What is 2+2?", "What is 17+25?", "Hello", "What is leat?",
+                                               "Once upon a time", "What is 9-4?"};
+static char *wanted[N_PROMPTS]; /* by leat run, 24 tokens */
+
+static char *run_text(const char *prompt) {
+    return output_of((const char *const[]){leat, "run", model, "-p", prompt, "-n", "24", "--temp", "0", "-q", NULL});
+}
+
+/* The text of a stream of completions: all of its pieces. */
+static char *stream_text(const char *events, const char *key) {
+    char *out = calloc(1, strlen(events) + 1);
+    for (const char *at = events; (at = strstr(at, "data: {")); at++) {
+        const char *end = strstr(at, "\n\n");
+        char *one = strndup(at, end ? (size_t)(end - at) : strlen(at)), *text = text_in(one, key);
+        strcat(out, text);
+        free(text);
+        free(one);
+    }
+    return out;
+}
+
+static void test_completions(const server *s) {
+    for (int i = 0; i < N_PROMPTS; i++) {
+        char *body = format("{\"prompt\":\"%s\",\"max_tokens\":24,\"temperature\":0}", prompts[i]);
+        answer a = ask(s, "/v1/completions", body);
+        char *text = text_in(a.body, "text");
+        check_text(prompts[i], text, wanted[i]);
+        check(number_in(a.body, "completion_tokens") <= 24 && number_in(a.body, "prompt_tokens") > 0, "usage");
+        free(body), free(text), answer_free(&a);
+        body = format("{\"prompt\":\"%s\",\"max_tokens\":24,\"temperature\":0,\"stream\":true,"
+                      "\"stream_options\":{\"include_usage\":true}}", prompts[i]);
+        a = ask(s, "/v1/completions", body);
+        text = stream_text(a.body, "text");
+        check_text("the stream", text, wanted[i]);
+        check(strstr(a.body, "data: [DONE]\n\n") && strstr(a.body, "\"usage\":{"), "a stream's end: %s", a.body);
+        free(body), free(text), answer_free(&a);
+        body = format("{\"prompt\":[\"%s\"],\"n_predict\":24,\"temperature\":0,\"cache_prompt\":false}", prompts[i]);
+        a = ask(s, "/completion", body);
+        text = text_in(a.body, "content");
+        check_text("/completion", text, wanted[i]);
+        free(body), free(text), answer_free(&a);
+    }
+    /* The same prompt again: all but its last token is there. */
+    answer a = ask(s, "/v1/completions", "{\"prompt\":\"What is 2+2?\",\"max_tokens\":24,\"temperature\":0}");
+    answer_free(&a);
+    a = ask(s, "/v1/completions", "{\"prompt\":\"What is 2+2?\",\"max_tokens\":24,\"temperature\":0}");
+    char *text = text_in(a.body, "text");
+    check_text("with a reused prompt", text, wanted[0]);
+    check(number_in(a.body, "cached_tokens") == number_in(a.body, "prompt_tokens") - 1, "cached: %s", a.body);
+    free(text), answer_free(&a);
+    a = ask(s, "/v1/completions", "{\"prompt\":\"What is 2+2?\",\"max_tokens\":24,\"temperature\":0,"
+                                  "\"stop\":[\"of 2\"]}");
+    text = text_in(a.body, "text");
+    check_text("up to a stop string", text, "The sum ");
+    check(strstr(a.body, "\"finish_reason\":\"stop\"") != NULL, "%s", a.body);
+    free(text), answer_free(&a);
+    a = ask(s, "/v1/completions", "{\"prompt\":\"What is 2+2?\",\"max_tokens\":24,\"temperature\":0,\"stop\":\"of 2\","
+                                  "\"stream\":true}");
+    text = stream_text(a.body, "text");
+    check_text("the same as a stream", text, "The sum ");
+    free(text), answer_free(&a);
+    expect(s, "/v1/completions", "{\"prompt\":\"a\",\"n\":2,\"max_tokens\":1,\"seed\":5}", 200, "\"index\":1");
+    expect(s, "/v1/completions", "{\"prompt\":[\"a\",[5,6]],\"max_tokens\":1}", 200, "\"index\":1");
+    expect(s, "/v1/completions", "{\"prompt\":\"What is 2+2?\",\"max_tokens\":1,\"temperature\":0,\"echo\":true}", 200,
+           "\"text\":\"What is 2+2?The\"");
+    expect(s, "/v1/completions", "{\"prompt\":\"What is\",\"max_tokens\":0,\"logprobs\":1,\"echo\":true}", 200,
+           "\"tokens\":[\"What\",\" is\"],\"token_logprobs\":[-");
+    expect(s, "/v1/completions", "{\"prompt\":\"What is 2+2?\",\"max_tokens\":1,\"temperature\":0,\"logit_bias\":"
+                                 "{\"383\":-100}}", 200, "\"finish_reason\":\"length\"");
+    expect(s, "/v1/completions", "{\"prompt\":\"a\",\"max_tokens\":3,\"ignore_eos\":true,\"min_p\":0.1,\"top_k\":5,"
+                                 "\"presence_penalty\":0.5,\"unknown\":{\"a\":[]}}", 200, "\"completion_tokens\":3");
+}
+
+static void test_chat(const server *s) {
+    static const char *const messages = "\"messages\":[{\"role\":\"user\",\"content\":\"What is 2+2?\"}]";
+    char *body = format("{%s}", messages);
+    answer a = ask(s, "/apply-template", body);
+    char *prompt = text_in(a.body, "prompt"), *ids = format("%s/ids", dir);
+    check_text("the template", prompt, "<s><|user|>What is 2+2?</s><|assistant|>");
+    answer_free(&a), free(body), free(prompt);
+    /* The same tokens through leat run. */
+    a = ask(s, "/tokenize", "{\"content\":\"<s><|user|>What is 2+2?</s><|assistant|>\"}");
+    FILE *f = fopen(ids, "w");
+    char *from = strchr(a.body, '['), *to = strchr(a.body, ']');
+    check(f && from && to, "tokens: %s", a.body);
+    if (f && from && to) fprintf(f, "%.*s\n", (int)(to - from - 1), from + 1);
+    if (f) fclose(f);
+    answer_free(&a);
+    char *want = output_of((const char *const[]){leat, "run", model, "--ids", ids, "-n", "24", "--temp", "0", "-q",
+                                                 NULL});
+    body = format("{%s,\"max_tokens\":24,\"temperature\":0}", messages);
+    a = ask(s, "/v1/chat/completions", body);
+    char *text = text_in(a.body, "content");
+    check_text("chat", text, want);
+    check(strstr(a.body, "\"finish_reason\":\"stop\"") && strstr(a.body, "\"role\":\"assistant\""), "%s", a.body);
+    free(text), free(body), answer_free(&a);
+    body = format("{%s,\"max_completion_tokens\":24,\"temperature\":0,\"stream\":true}", messages);
+    a = ask(s, "/chat/completions", body);
+    text = stream_text(a.body, "content");
+    check_text("chat as a stream", text, want);
+    check(!strstr(a.body, "\"usage\"") && strstr(a.body, "\"delta\":{\"role\":\"assistant\",\"content\":null}"), "%s",
+          a.body);
+    free(text), free(body), answer_free(&a);
+    body = format("{%s,\"max_tokens\":2,\"temperature\":0,\"logprobs\":true,\"top_logprobs\":2}", messages);
+    expect(s, "/v1/chat/completions", body, 200, "\"top_logprobs\":[{\"id\":");
+    free(body), free(want), free(ids);
+}
+
+static void test_small_ones(const server *s) {
+    expect(s, "/health", NULL, 200, "\"ok\"");
+    expect(s, "/v1/models", NULL, 200, "\"id\":\"sample\"");
+    expect(s, "/v1/models/sample", NULL, 200, "\"object\":\"model\"");
+    expect(s, "/v1/models/s%61mple", NULL, 200, "\"object\":\"model\"");
+    expect(s, "/v1/models/other", NULL, 404, "model_not_found");
+    expect(s, "/props", NULL, 200, "\"total_slots\":1");
+    expect(s, "/metrics", NULL, 200, "\nleat_requests_total ");
+    expect(s, "/tokenize", "{\"content\":\"Hi\",\"add_special\":true}", 200, "\"tokens\":[1,");
+    expect(s, "/tokenize", "{\"content\":5}", 400, "content is an integer");
+    expect(s, "/detokenize", "{\"tokens\":[409,376]}", 200, "\"content\":\"What is\"");
+    expect(s, "/detokenize", "{\"tokens\":[-1]}", 400, "no id from 0 to 767");
+    expect(s, "/nothing", NULL, 404, "there is no /nothing");
+    expect(s, "/v1/completions", NULL, 405, "no such method");
+    expect(s, "/v1/completions", "{\"prompt\":\"a\",", 400, "invalid_request_error");
+    expect(s, "/v1/completions", "[]", 400, "wanted an object");
+    expect(s, "/v1/completions", "{}", 400, "\"param\":\"prompt\"");
+    expect(s, "/v1/completions", "{\"prompt\":\"a\",\"temperature\":\"hot\"}", 400, "\"param\":\"temperature\"");
+    expect(s, "/v1/completions", "{\"prompt\":\"a\",\"model\":\"gpt\"}", 404, "model_not_found");
+    expect(s, "/v1/completions", "{\"prompt\":\"a\",\"suffix\":\"b\"}", 400, "\"param\":\"suffix\"");
+    expect(s, "/v1/completions", "{\"prompt\":[768]}", 400, "wanted 0 to 767");
+    expect(s, "/v1/chat/completions", "{\"messages\":[{\"role\":\"user\"}]}", 400, "has no content");
+    expect(s, "/v1/chat/completions", "{\"messages\":[]}", 400, "\"param\":\"messages\"");
+    char *body = malloc(40000);
+    strcpy(body, "{\"stream\":true,\"prompt\":[5");
+    for (int i = 0; i < 600; i++) strcat(body, ",5");
+    strcat(body, "]}");
+    expect(s, "/v1/completions", body, 400, "\"exceed_context_size_error\"");
+    expect(s, "/v1/completions", body, 400, "\"n_prompt_tokens\":601,\"n_ctx\":512");
+    free(body);
+}
+
+/* ---- HTTP ------------------------------------------------------------------------------------------ */
+
+static void raw(const server *s, const char *text, int status) {
+    int fd = dial(s);
+    send_text(fd, text);
+    answer a = read_answer(fd);
+    check(a.status == status, "%.60s: %d, wanted %d", text, a.status, status);
+    answer_free(&a);
+    close(fd);
+}
+
+static void test_http(const server *s) {
+    raw(s, "GET /health HTTP/1.1\r\n\r\n", 200);
+    raw(s, "\r\nGET http://here/health HTTP/1.1\r\n\r\n", 200);
+    raw(s, "GET /health HTTP/1.1\nHost: a\n\n", 400);
+    raw(s, "GET /health HTTP/2.0\r\n\r\n", 505);
+    raw(s, "garbage\r\n\r\n", 400);
+    raw(s, "\x16\x03\x01\x02\r\n\r\n", 400);
+    raw(s, "GET /health HTTP/1.1\r\nA : b\r\n\r\n", 400);
+    raw(s, "POST /tokenize HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1", 400);
+    raw(s, "POST /tokenize HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1", 400);
+    raw(s, "POST /tokenize HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501);
+    raw(s, "POST /tokenize HTTP/1.1\r\nContent-Length: 8388609\r\n\r\n", 413);
+    raw(s, "POST /tokenize HTTP/1.1\r\nExpect: more\r\n\r\n", 417);
+    raw(s, "POST /tokenize HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"con\r\nA;x\r\ntent\":\"a\"}\r\n"
+           "0\r\nT: x\r\n\r\n", 200);
+    raw(s, "POST /tokenize HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400);
+    char text[1024] = "";
+    int fd = dial(s);
+    send_text(fd, "HEAD /health HTTP/1.0\r\n\r\n");
+    ssize_t n = recv(fd, text, sizeof text - 1, MSG_WAITALL);
+    close(fd);
+    check(n > 100 && !strncmp(text, "HTTP/1.1 200 OK\r\n", 17) && !strcmp(text + n - 4, "\r\n\r\n") &&
+              strstr(text, "Content-Length: 15\r\nConnection: close\r\n"), "HEAD: %s", text);
+    char *large = malloc(9000);
+    memset(large, 'a', 8999);
+    memcpy(large, "GET / HTTP/1.1\r\nA: ", 19);
+    large[8999] = 0;
+    raw(s, large, 431);
+    free(large);
+    fd = dial(s);
+    send_text(fd, "POST /tokenize HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 15\r\n\r\n");
+    answer a = read_answer(fd);
+    check(a.status == 100, "Expect: %d", a.status);
+    answer_free(&a);
+    send_text(fd, "{\"content\":\"a\"}");
+    a = read_answer(fd);
+    check(a.status == 200 && a.keep, "after 100 Continue: %d", a.status);
+    answer_free(&a);
+    /* On the same connection: three requests at once, one of which computes; their answers in order. */
+    send_text(fd, "GET /health HTTP/1.1\r\n\r\nPOST /v1/completions HTTP/1.1\r\nContent-Length: 29\r\n\r\n"
+                  "{\"prompt\":\"a\",\"max_tokens\":2}GET /v1/models HTTP/1.1\r\n\r\n");
+    static const char *const has[] = {"ok", "text_completion", "list"};
+    for (int i = 0; i < 3; i++) {
+        a = read_answer(fd);
+        check(a.status == 200 && strstr(a.body, has[i]), "pipelined %d: %d %s", i, a.status, a.body);
+        answer_free(&a);
+    }
+    const char *slow = "POST /tokenize HTTP/1.1\r\nContent-Length: 15\r\n\r\n{\"content\":\"a\"}";
+    for (; *slow; slow++) send_text(fd, (char[]){*slow, 0});
+    a = read_answer(fd);
+    check(a.status == 200, "byte by byte: %d", a.status);
+    answer_free(&a);
+    close(fd);
+    a = ask_with(s, "OPTIONS", "/v1/completions",
+                 "Origin: http://localhost:3000\r\nAccess-Control-Request-Headers: x-a\r\n", NULL);
+    check(a.status == 200 && strstr(a.head, "Access-Control-Allow-Origin: http://localhost:3000\r\n") &&
+              strstr(a.head, "Access-Control-Allow-Headers: x-a\r\n"), "preflight: %s", a.head);
+    answer_free(&a);
+    a = ask_with(s, "GET", "/health", "Origin: http://localhost.evil.org\r\n", NULL);
+    check(a.status == 200 && !strstr(a.head, "Access-Control"), "a foreign page: %s", a.head);
+    answer_free(&a);
+}
+
+/* More connections than there is room for, none of which asks for anything whole. */
+static void test_lazy_clients(const server *s) {
+    int fds[300];
+    for (int i = 0; i < 300; i++) {
+        fds[i] = dial(s);
+        if (i % 3) send_text(fds[i], i % 3 == 1 ? "GET /hea" : "POST /tokenize HTTP/1.1\r\nContent-Length: 9\r\n\r\n{");
+    }
+    expect(s, "/health", NULL, 200, "ok");
+    expect(s, "/v1/completions", "{\"prompt\":\"a\",\"max_tokens\":1}", 200, "text");
+    for (int i = 0; i < 300; i++) close(fds[i]);
+}
+
+/* ---- hanging up ------------------------------------------------------------------------------------ */
+
+static double metric(const server *s, const char *name) {
+    answer a = ask(s, "/metrics", NULL);
+    double value = number_in(a.body, name);
+    answer_free(&a);
+    return value;
+}
+
+static void test_hanging_up(const server *s, const char *body) {
+    double before = metric(s, "leat_requests_cancelled_total");
+    int fd = dial(s);
+    char *text = format("POST /v1/completions HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+    send_text(fd, text);
+    while (metric(s, "leat_requests_processing") == 0) {}
+    int waits = dial(s); /* one behind it, which leaves before its turn */
+    send_text(waits, text);
+    while (metric(s, "leat_requests_deferred") == 0) {}
+    close(waits);
+    while (metric(s, "leat_requests_deferred") > 0) {}
+    uint64_t from = now_ms();
+    close(fd);
+    while (metric(s, "leat_requests_processing") > 0 && now_ms() - from < 5000) {}
+    check(now_ms() - from < 500, "the place was free after %d ms", (int)(now_ms() - from));
+    check(metric(s, "leat_requests_cancelled_total") == before + 2, "cancelled");
+    free(text);
+}
+
+/* ---- other servers ---------------------------------------------------------------------------------- */
+
+static void test_keys(void) {
+    server s;
+    char *file = format("%s/keys", dir);
+    FILE *f = fopen(file, "w");
+    if (f) fputs("first-key\n\n  second-key  \n", f), fclose(f);
+    setenv("LEAT_API_KEY", "env-key", 1);
+    setenv("LEAT_ALIAS", "by-environment", 1);
+    server_start(&s, leat, (const char *const[]){model, "--api-key-file", file, "--alias", "mine", "-c", "64", NULL},
+                 true);
+    unsetenv("LEAT_API_KEY");
+    unsetenv("LEAT_ALIAS");
+    static const struct {
+        const char *header;
+        int status;
+    } rows[] = {{"", 401}, {"Authorization: Bearer first-key\r\n", 200}, {"Authorization: Bearer second-key\r\n", 200},
+                {"Authorization: Bearer env-key\r\n", 200}, {"X-Api-Key: first-key\r\n", 200},
+                {"Authorization: Bearer first-keyx\r\n", 401}, {"Authorization: Bearer first-ke\r\n", 401},
+                {"Authorization: Bearer \r\n", 401}, {"Authorization: first-key\r\n", 401}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        answer a = ask_with(&s, "GET", "/v1/models", rows[i].header, NULL);
+        check(a.status == rows[i].status, "%s: %d", rows[i].header, a.status);
+        if (a.status == 200) check(strstr(a.body, "\"id\":\"mine\"") != NULL, "%s", a.body);
+        else check(strstr(a.body, "authentication_error") != NULL, "%s", a.body);
+        answer_free(&a);
+    }
+    expect(&s, "/health", NULL, 200, "ok");
+    check(server_end(&s) == 0, "a server with keys ends");
+    free(file);
+}
+
+/* Of a queue of one; and the end, for which it waits until all is answered. */
+static void test_queue_and_end(void) {
+    static const char *const body = "{\"prompt\":\"a\",\"max_tokens\":3000,\"ignore_eos\":true}";
+    server s;
+    server_start(&s, leat, (const char *const[]){model, "--queue", "1", "-c", "4096", "-t", "1", NULL}, true);
+    char *text = format("POST /v1/completions HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+    int first = dial(&s), second = dial(&s), idle = dial(&s);
+    send_text(first, text);
+    while (metric(&s, "leat_requests_processing") == 0) {}
+    send_text(second, text);
+    while (metric(&s, "leat_requests_deferred") == 0) {}
+    answer a = ask(&s, "/v1/completions", body);
+    check(a.status == 503 && strstr(a.head, "Retry-After: "), "a full queue: %d %s", a.status, a.head);
+    answer_free(&a);
+    check(server_end(&s) == 0, "it ends with 0");
+    a = read_answer(first);
+    check(a.status == 200 && number_in(a.body, "completion_tokens") == 3000, "answered before the end: %d", a.status);
+    answer_free(&a);
+    a = read_answer(second);
+    check(a.status == 200 && number_in(a.body, "completion_tokens") == 3000, "so is what waited: %d", a.status);
+    answer_free(&a);
+    close(first), close(second), close(idle);
+    free(text);
+}
+
+/* ---- many ------------------------------------------------------------------------------------------- */
+
+#define N_OPEN 50
+
+static uint32_t dice(uint32_t n) {
+    static uint32_t state = 1;
+    state = state * 1664525 + 1013904223;
+    return (state >> 8) % n;
+}
+
+static void test_many(const server *s, int n_requests) {
+    int fds[N_OPEN], which[N_OPEN], errors = 0, answers = 0, aborts = 0;
+    size_t rss = 0;
+    double refused = metric(s, "leat_answers_5xx_total");
+    for (int i = 0; i < N_OPEN; i++) fds[i] = -1;
+    for (int n = 0; n < n_requests + N_OPEN; n++) {
+        int slot = n % N_OPEN;
+        if (n == n_requests / 3) rss = server_rss_kib(s);
+        if (fds[slot] >= 0) { /* what was asked a round ago */
+            bool stream = which[slot] >= N_PROMPTS;
+            answer a = read_answer(fds[slot]);
+            char *text = stream ? stream_text(a.body, "text") : text_in(a.body, "text");
+            bool ok = a.status == 200 && !strcmp(text, wanted[which[slot] % N_PROMPTS]);
+            if (!ok && !errors++) printf("first error: %d '%s'\n", a.status, text);
+            answers++;
+            if (!a.keep || dice(4) == 0) close(fds[slot]), fds[slot] = -1;
+            free(text);
+            answer_free(&a);
+        }
+        if (n >= n_requests) continue;
+        if (fds[slot] < 0) fds[slot] = dial(s);
+        which[slot] = (int)dice(2 * N_PROMPTS);
+        char *body = format("{\"prompt\":\"%s\",\"max_tokens\":24,\"temperature\":0,\"stream\":%s}",
+                            prompts[which[slot] % N_PROMPTS], which[slot] < N_PROMPTS ? "false" : "true");
+        char *text = format("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s", strlen(body),
+                            body);
+        if (dice(5) == 0) { /* leaves in the middle of the request, or of the answer */
+            if (dice(2)) text[dice((uint32_t)strlen(text))] = 0;
+            send_text(fds[slot], text);
+            if (dice(2)) usleep(dice(3000));
+            close(fds[slot]);
+            fds[slot] = -1;
+            aborts++;
+        } else {
+            send_text(fds[slot], text);
+        }
+        free(text), free(body);
+    }
+    for (int i = 0; i < N_OPEN; i++)
+        if (fds[i] >= 0) close(fds[i]);
+    size_t after = server_rss_kib(s);
+    check(!errors && answers + aborts == n_requests, "%d of %d answers are wrong; %d aborts", errors, answers, aborts);
+    check(after <= rss + 512, "memory: %zu KiB after a third, %zu KiB after all", rss, after);
+    check(metric(s, "leat_answers_5xx_total") == refused, "no errors");
+}
+
+int main(int argc, char **argv) {
+    if (argc != 4) return 2;
+    leat = argv[1], model = argv[2], dir = argv[3];
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    for (int i = 0; i < N_PROMPTS; i++) wanted[i] = run_text(prompts[i]);
+    server s;
+    server_start(&s, leat, (const char *const[]){model, "-c", "512", "-t", "1", NULL}, true);
+    test_small_ones(&s);
+    test_completions(&s);
+    test_chat(&s);
+    test_http(&s);
+    test_lazy_clients(&s);
+    test_many(&s, 1000);
+    check(server_end(&s) == 0, "it ends with 0");
+    server_start(&s, leat, (const char *const[]){model, "-c", "131072", "-t", "1", NULL}, true);
+    test_hanging_up(&s, "{\"prompt\":\"a\",\"max_tokens\":130000,\"ignore_eos\":true}");
+    char *body = malloc(600000), *at = body + sprintf(body, "{\"max_tokens\":1,\"prompt\":[5");
+    for (int i = 0; i < 120000; i++) at += sprintf(at, ",%d", i % 700 + 5);
+    strcpy(at, "]}");
+    test_hanging_up(&s, body); /* while the prompt is being read */
+    free(body);
+    check(server_end(&s) == 0, "it ends with 0");
+    test_keys();
+    test_queue_and_end();
+    for (int i = 0; i < N_PROMPTS; i++) free(wanted[i]);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
