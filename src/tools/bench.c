@@ -13,7 +13,8 @@
 typedef struct bench_values {
     const char *model, *isa, *format, *routing;
     tools_ints n_prompt, n_gen, n_depth, n_threads;
-    int32_t n_reps, limit_s;
+    int32_t n_reps, limit_s, n_draft;
+    float accept;
     tools_strs vs;
     load_cache cache;
     load_memory memory;
@@ -25,6 +26,7 @@ static void defaults(void *values) {
     o->n_gen = (tools_ints){{128}, 1};
     o->n_depth = (tools_ints){{0}, 1};
     o->n_reps = 5;
+    o->n_draft = 8;
     o->limit_s = 600;
     o->format = "md";
 }
@@ -62,6 +64,28 @@ static int feed(bench *b, leat_session *session, size_t first, size_t n, size_t 
     return TOOLS_OK;
 }
 
+static bool any_logits(void *user, size_t index, const float *logits) {
+    (void)user, (void)index;
+    return logits != NULL;
+}
+
+/* The same, one token at a time with guesses behind, each of which is right with the chance --accept. */
+static int feed_guessed(bench *b, leat_session *session, size_t first, size_t n) {
+    leat_error e;
+    rng r;
+    rng_seed(&r, first);
+    for (size_t i = 0; i < n;) {
+        size_t rows = MIN(n - i, (size_t)b->o->n_draft + 1), right = 0;
+        while (right + 1 < rows && rng_unit(&r) < (double)b->o->accept) right++;
+        leat_code code = leat_feed_each(session, b->tokens + first + i, rows, LEAT_GENERATED, any_logits, NULL, &e);
+        i += right + 1;
+        if (!code) code = leat_rewind(session, (int32_t)(first + i), &e);
+        if (code == LEAT_CANCELLED && plat_interrupted()) return TOOLS_INTERRUPTED;
+        if (code) return tools_fail(b->t, "%s", e.text);
+    }
+    return TOOLS_OK;
+}
+
 static int rewind_to(bench *b, leat_session *session, int32_t n) {
     leat_error e;
     return leat_rewind(session, n, &e) ? tools_fail(b->t, "%s", e.text) : TOOLS_OK;
@@ -72,7 +96,8 @@ static int time_own(bench *b, const bench_row *r, leat_session *session, int32_t
     int status = rewind_to(b, session, depth);
     if (status) return status;
     uint64_t start = plat_time_ns();
-    status = feed(b, session, (size_t)depth, n, r->n_prompt ? n : 1, r->n_prompt ? LEAT_PROMPT : LEAT_GENERATED);
+    if (!r->n_prompt && b->o->accept > 0) status = feed_guessed(b, session, (size_t)depth, n);
+    else status = feed(b, session, (size_t)depth, n, r->n_prompt ? n : 1, r->n_prompt ? LEAT_PROMPT : LEAT_GENERATED);
     *tok_s = (double)n * 1e9 / (double)MAX(plat_time_ns() - start, 1);
     return status;
 }
@@ -316,6 +341,8 @@ static const tools_option options[] = {
     TOOLS_CHOICE(T, format, 'o', "output", "md|json|csv", "format ({})"),
     TOOLS_ISA(T, isa),
     TOOLS_STR(T, routing, 0, "routing", "TRACE", "force recorded routing on a model of as many layers and experts"),
+    TOOLS_FLOAT(T, accept, 0, "accept", "R", 0, 1, "generate with guesses of which a share R is right; 0: none ({})"),
+    TOOLS_INT(T, n_draft, 0, "draft-max", "N", 1, 64, "guesses at a time, with --accept ({})"),
     LOAD_CACHE(T, cache),
     LOAD_MEMORY(T, memory),
 };
