@@ -6,7 +6,7 @@
 #define VEC_LOADED(ROW) KERN_FORMATS(ROW)
 #define VEC_UNPACKED(CODE)
 #define VEC_UNPACKED_TYPES(ROW)
-#define VEC_SEVERAL(KIND) KIND(32, 0) KIND(32, 1) KIND(16, 0) KIND(16, 1)
+#define VEC_STORED(KIND) KIND(32, 0) KIND(32, 1) KIND(16, 0) KIND(16, 1)
 #define VEC_KINDS(KIND) KERN_KINDS(KIND)
 #include "kern/kern_chunk.h"
 #include "quant/quant_grids.h"

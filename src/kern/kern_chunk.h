@@ -13,12 +13,17 @@ typedef struct chunk {
     vf scale, min; /* a unit each */
 } chunk;
 
-/* A loader gets the bytes of 256 weights. */
+/* A loader gets the bytes of 256 weights; that of a type with a codebook also what its first step has left: 128 bytes at
+ * most. In two steps, since their chains of dependent instructions are longer than a CPU sees ahead. */
 typedef chunk chunk_load(const uint8_t *b);
+typedef void chunk_look_up(const uint8_t *b, uint8_t *to);
+typedef chunk chunk_load_coded(const uint8_t *b, const uint8_t *codes);
 
 /* In templates these are constants: but for unpack, bytes and zero, where load is NULL. */
 typedef struct format {
     chunk_load *load;
+    chunk_look_up *look_up;
+    chunk_load_coded *load_coded;
     kern_unpack *unpack; /* used where load is NULL: then zero is 128 and top 255 */
     size_t bytes;        /* of 256 weights */
     int group;           /* weights a scale: 16 or 32 */
@@ -38,10 +43,13 @@ KERN_INLINE chunk format_load(format f, const uint8_t *b) {
     return c;
 }
 
-#define FORMAT_LOADED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top) \
-    ((format){load_##type, NULL, (bytes) * (KERN_CHUNK / (len)), group, acts, has_min, zero, top})
+#define LOADERS_FUSED(type) load_##type, NULL, NULL
+#define LOADERS_STORED LOADERS_FUSED
+#define LOADERS_CODED(type) NULL, look_up_##type, load_##type
+#define FORMAT_LOADED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way) \
+    ((format){LOADERS_##way(type), NULL, (bytes) * (KERN_CHUNK / (len)), group, acts, has_min, zero, top})
 /* Of a type without a loader: the most general kind does for all. */
 #define FORMAT_UNPACKED(t) \
-    ((format){NULL, (t)->unpack, (size_t)(t)->block_bytes * (KERN_CHUNK / (t)->block_len), 16, 32, true, 128, 255})
+    ((format){NULL, NULL, NULL, (t)->unpack, (size_t)(t)->block_bytes * (KERN_CHUNK / (t)->block_len), 16, 32, true, 128, 255})
 
 #endif

@@ -1,27 +1,30 @@
 /* kern_decode.h: rows of weights times a few activations, from block bytes to accumulator (template of a level).
  *
- * A chunk of a row is loaded once and used for up to VEC_ACTS activations. Each activation has an accumulator of its own
- * and the same operations in the same order, however many there are. Next: kern_formats.h, what a block's bytes mean.
+ * Two ways, with the same operations in the same order, so with the same bits: types that many files have are decoded and
+ * multiplied at once (decode_tile, a copy a type); all others, and whatever has more than two activations, go by way of
+ * memory (decode_stored, a copy a kind). Next: kern_formats.h, what a block's bytes mean.
  */
 #ifndef LEAT_KERN_DECODE_H
 #define LEAT_KERN_DECODE_H
 
 /* ---- quantised types ----------------------------------------------------------------------------------- */
 
-/* acc += chunk * 256 activations; below is what to take off per unit of them.
+/* acc += chunk * 256 activations, of VEC_ROWS rows; below is what to take off per unit of them.
  * No overflow: an element adds at most 8 products of 255 * 32639, 0.07e9 in all. */
-KERN_INLINE vf decode_chunk(vf acc, const chunk *c, vf below, const kern_act16 *act, format f) {
-    vf sum;
-    if (f.group == 32) {
-        sum = vf_mul(vf_of_vi(vi_dot16_pair(c->q[0], c->q[1], act, 0)), vf_spread(c->scale, 0));
-        sum = vf_fma(vf_of_vi(vi_dot16_pair(c->q[2], c->q[3], act, 2)), vf_spread(c->scale, 2), sum);
-    } else {
-        sum = vf_mul(vf_of_vi(vi_dot16(c->q[0], act, 0)), vf_spread(c->scale, 0));
-        for (size_t k = 1; k < 4; k++)
-            sum = vf_fma(vf_of_vi(vi_dot16(c->q[k], act, k)), vf_spread(c->scale, k), sum);
+KERN_INLINE void decode_chunks(vf acc[VEC_ROWS], const chunk c[VEC_ROWS], const vf below[VEC_ROWS], const kern_act16 *act, format f) {
+    for (size_t r = 0; r < VEC_ROWS; r++) {
+        vf sum;
+        if (f.group == 32) {
+            sum = vf_mul(vf_of_vi(vi_dot16_pair(c[r].q[0], c[r].q[1], act, 0)), vf_spread(c[r].scale, 0));
+            sum = vf_fma(vf_of_vi(vi_dot16_pair(c[r].q[2], c[r].q[3], act, 2)), vf_spread(c[r].scale, 2), sum);
+        } else {
+            sum = vf_mul(vf_of_vi(vi_dot16(c[r].q[0], act, 0)), vf_spread(c[r].scale, 0));
+            for (size_t k = 1; k < 4; k++)
+                sum = vf_fma(vf_of_vi(vi_dot16(c[r].q[k], act, k)), vf_spread(c[r].scale, k), sum);
+        }
+        sum = vf_fnma(below[r], vf_load(act->sums), sum);
+        acc[r] = vf_fma(sum, vf_set(act->scale), acc[r]);
     }
-    sum = vf_fnma(below, vf_load(act->sums), sum);
-    return vf_fma(sum, vf_set(act->scale), acc);
 }
 
 /* What to take off: scale * zero + min. */
@@ -49,8 +52,10 @@ KERN_INLINE void decode_tile(const kern_matmul *m, size_t a, size_t at, size_t s
             for (size_t r = 0; r < VEC_ROWS; r++)
                 from[r] = load_end(padded[r], from[r], m->n_in % KERN_CHUNK * f.bytes / KERN_CHUNK);
         chunk c[VEC_ROWS];
+        vf below[VEC_ROWS];
         for (size_t r = 0; r < VEC_ROWS; r++, from[r - 1] += f.bytes) c[r] = format_load(f, from[r]);
-        for (size_t r = 0; r < VEC_ROWS; r++) acc[r] = decode_chunk(acc[r], &c[r], decode_below(&c[r], f), act + i, f);
+        for (size_t r = 0; r < VEC_ROWS; r++) below[r] = decode_below(&c[r], f);
+        decode_chunks(acc, c, below, act + i, f);
     }
     for (size_t r = 0; r < VEC_ROWS; r++) m->outs[a][m->out_first + at + r * step] = vf_sum(acc[r]) * m->scale;
 }
@@ -60,56 +65,84 @@ KERN_INLINE void decode_one(const kern_matmul *m, size_t a, format f) {
         decode_tile(m, a, MIN(r, MAX(m->n_rows, (size_t)VEC_ROWS) - VEC_ROWS), m->n_rows >= VEC_ROWS, f);
 }
 
-/* VEC_ACTS activations from a on, with copies of the last in the places left over: 16 rows at a time, 256 columns of
- * which are loaded to memory once for all. Shared by types: what differs comes from the table. */
-KERN_INLINE void decode_several(const kern_matmul *m, size_t a, int group, bool has_min) {
-    const quant_type *t = quant_find(m->type);
-    size_t bytes = (size_t)t->block_bytes * (KERN_CHUNK / t->block_len);
-    format f = {NULL, NULL, bytes, group, 0, has_min, has_min ? 0 : 1 << VEC_TABLE.zero_shift[m->type], 255};
-    const uint8_t *rows_at = m->weights;
-    const kern_act16 *acts[VEC_ACTS];
-    kern_rows rows;
-    vf acc[16][VEC_ACTS];
-    for (size_t x = 0; x < VEC_ACTS; x++) acts[x] = m->acts[MIN(a + x, m->n_act - 1)];
-    for (size_t first = 0; first < m->n_rows; first += 16, rows_at += 16 * m->row_bytes) {
-        size_t n = MIN(m->n_rows - first, (size_t)16);
-        for (size_t r = 0; r < n; r++)
-            for (size_t x = 0; x < VEC_ACTS; x++) acc[r][x] = vf_set(0);
-        const uint8_t *b = rows_at;
-        for (size_t i = 0, at = 0; at < m->n_in; i++, at += KERN_CHUNK, b += bytes) {
-            for (size_t r = 16; r < 32; r++)
-                for (size_t line = 0; line < bytes; line += 64) v_prefetch(b + r * m->row_bytes + line);
-            VEC_TABLE.load_rows[m->type](&rows, b, m->row_bytes, n, MIN(m->n_in - at, (size_t)KERN_CHUNK), t);
-            for (size_t r = 0; r < n; r++) {
-                chunk c;
-                for (size_t k = 0; k < 4; k++) c.q[k] = vb_load(rows.q[r] + 64 * k);
-                c.scale = vf_load(rows.scale[r]);
-                c.min = vf_load(rows.min[r]);
-                vf below = decode_below(&c, f);
-                for (size_t x = 0; x < VEC_ACTS; x++) acc[r][x] = decode_chunk(acc[r][x], &c, below, acts[x] + i, f);
-            }
-        }
-        for (size_t r = 0; r < n; r++)
-            for (size_t x = 0; x < VEC_ACTS && a + x < m->n_act; x++)
-                m->outs[a + x][m->out_first + first + r] = vf_sum(acc[r][x]) * m->scale;
-    }
+/* Chunks [first, first + n) of a row, to be multiplied: n is at most 16. */
+KERN_INLINE void load_chunks(kern_rows *to, const kern_matmul *m, const quant_type *t, const uint8_t *b, size_t first, size_t n, size_t bytes) {
+    size_t n_full = MIN(m->n_in / KERN_CHUNK - first, n);
+    VEC_TABLE.load_rows[m->type](to, b, bytes, n_full, KERN_CHUNK, t);
+    if (n_full == n) return;
+    kern_rows last;
+    VEC_TABLE.load_rows[m->type](&last, b + n_full * bytes, bytes, 1, m->n_in % KERN_CHUNK, t);
+    memcpy(to->q[n_full], last.q[0], sizeof last.q[0]);
+    memcpy(to->scale[n_full], last.scale[0], sizeof last.scale[0]);
+    memcpy(to->min[n_full], last.min[0], sizeof last.min[0]);
 }
 
-/* Two activations are cheaper one by one; more of them go together. */
-#define DECODE_SEVERAL(group, has_min)                                           \
-    KERN_OUTLINE void several_##group##_##has_min(const kern_matmul *m, size_t a) { decode_several(m, a, group, has_min); }
-#define DECODE(type, id, len, size, group, zero, panel_group, acts, has_min, top)                                   \
-    static void decode_##type(const kern_matmul *m) {                                                               \
-        size_t a = 0;                                                                                               \
-        for (; m->n_act - a > 2; a += MIN(m->n_act - a, (size_t)VEC_ACTS)) several_##group##_##has_min(m, a);       \
-        for (; a < m->n_act; a++)                                                                                   \
-            decode_one(m, a, FORMAT_LOADED(type, id, len, size, group, zero, panel_group, acts, has_min, top));     \
+enum { DECODE_ACTS = 16 };
+
+/* VEC_ROWS rows times up to DECODE_ACTS activations from a on: of each row 16 chunks are loaded to memory for all of them.
+ * Shared by types: what differs comes from the table. */
+KERN_INLINE void decode_stored_tile(const kern_matmul *m, const quant_type *t, size_t a, size_t n, size_t at, size_t step, format f) {
+    kern_rows rows[VEC_ROWS];
+    vf acc[DECODE_ACTS][VEC_ROWS];
+    size_t n_chunks = div_up(m->n_in, KERN_CHUNK);
+    const uint8_t *b = (const uint8_t *)m->weights + at * m->row_bytes;
+    for (size_t x = 0; x < n; x++)
+        for (size_t r = 0; r < VEC_ROWS; r++) acc[x][r] = vf_set(0);
+    for (size_t i = 0; i < n_chunks; i += 16, b += 16 * f.bytes) {
+        size_t here = MIN(n_chunks - i, (size_t)16);
+        const uint8_t *ahead = b + (VEC_ROWS - 1) * i * f.bytes + VEC_AHEAD;
+        for (size_t line = 0; line < VEC_ROWS * here * f.bytes; line += 64) v_prefetch(ahead + line);
+        for (size_t r = 0; r < VEC_ROWS; r++) load_chunks(&rows[r], m, t, b + r * step * m->row_bytes, i, here, f.bytes);
+        for (size_t x = 0; x < n; x++) {
+            const kern_act16 *act = (const kern_act16 *)m->acts[a + x] + i;
+            vf sum[VEC_ROWS];
+            for (size_t r = 0; r < VEC_ROWS; r++) sum[r] = acc[x][r];
+            for (size_t j = 0; j < here; j++) {
+                chunk c[VEC_ROWS];
+                vf below[VEC_ROWS];
+                for (size_t r = 0; r < VEC_ROWS; r++) {
+                    for (size_t k = 0; k < 4; k++) c[r].q[k] = vb_load(rows[r].q[j] + 64 * k);
+                    c[r].scale = vf_load(rows[r].scale[j]);
+                    c[r].min = vf_load(rows[r].min[j]);
+                    below[r] = decode_below(&c[r], f);
+                }
+                decode_chunks(sum, c, below, act + j, f);
+            }
+            for (size_t r = 0; r < VEC_ROWS; r++) acc[x][r] = sum[r];
+        }
     }
-#define DECODE_UNPACKED                                                                                             \
-    static void decode_unpacked(const kern_matmul *m) {                                                             \
-        for (size_t a = 0; a < m->n_act; a++) decode_one(m, a, FORMAT_UNPACKED(quant_find(m->type)));               \
+    for (size_t x = 0; x < n; x++)
+        for (size_t r = 0; r < VEC_ROWS; r++) m->outs[a + x][m->out_first + at + r * step] = vf_sum(acc[x][r]) * m->scale;
+}
+
+KERN_INLINE void decode_stored(const kern_matmul *m, int group, bool has_min, int zero) {
+    const quant_type *t = quant_find(m->type);
+    format f = {NULL, NULL, NULL, NULL, (size_t)t->block_bytes * (KERN_CHUNK / t->block_len), group, 0, has_min, zero, 255};
+    for (size_t r = 0; r < m->n_rows; r += VEC_ROWS)
+        for (size_t a = 0; a < m->n_act; a += DECODE_ACTS)
+            decode_stored_tile(m, t, a, MIN(m->n_act - a, (size_t)DECODE_ACTS), MIN(r, MAX(m->n_rows, (size_t)VEC_ROWS) - VEC_ROWS),
+                               m->n_rows >= VEC_ROWS, f);
+}
+
+/* A level without loaders of its own has integers plus 128 and offsets always. */
+#define STORED(group, has_min)                                                                       \
+    KERN_OUTLINE void stored_##group##_##has_min(const kern_matmul *m) {                                    \
+        decode_stored(m, group, has_min, has_min ? 0 : 1 << VEC_TABLE.zero_shift[m->type]);                 \
     }
-VEC_SEVERAL(DECODE_SEVERAL)
+#define DECODE_UNPACKED \
+    static void decode_unpacked(const kern_matmul *m) { decode_stored(m, 16, true, 128); }
+#define DECODE_FUSED(type, stored, f)                                   \
+    static void decode_##type(const kern_matmul *m) {                   \
+        if (m->n_act > 2) stored(m);                                    \
+        else                                                            \
+            for (size_t a = 0; a < m->n_act; a++) decode_one(m, a, f);  \
+    }
+#define DECODE_STORED(type, stored, f) \
+    static void decode_##type(const kern_matmul *m) { stored(m); }
+#define DECODE_CODED DECODE_STORED
+#define DECODE(type, id, len, size, group, zero, panel_group, acts, has_min, top, way) \
+    DECODE_##way(type, stored_##group##_##has_min, FORMAT_LOADED(type, id, len, size, group, zero, panel_group, acts, has_min, top, way))
+VEC_STORED(STORED)
 VEC_LOADED(DECODE)
 VEC_UNPACKED(DECODE_UNPACKED)
 

@@ -264,11 +264,24 @@ KERN_INLINE chunk load_tq1_0(const uint8_t *b) {
 #define WORDS(i) FOUR(WORD(i), WORD(i), WORD(i), WORD(i))
 static const pair_values iq2_values = PAIR_VALUES(8, 25, 43, 0);
 
+/* The first step of a type with a codebook leaves codes, or indices where a level rather loads entries one by one. */
+KERN_INLINE void look_up_eights(uint8_t *to, const uint16_t *codes, size_t n, vb indices) {
+    vb_store(to, VEC_LOADS_ENTRIES(n) ? indices : vb_codes(codes, n, indices));
+}
+KERN_INLINE void expand_eights(const uint8_t *from, const uint64_t *grid, size_t n, const pair_values *values, vb q[4]) {
+    if (VEC_LOADS_ENTRIES(n)) vb_entries_8(grid, from, q);
+    else expand_pairs(vb_load(from), values, q);
+}
+
 /* Entries of four weights: indices of the first two units of each lane, then of the others. */
-KERN_INLINE void expand_fours(const uint16_t *table, size_t n, vb first, vb second, const uint8_t values[16], vb q[4]) {
-    vb v = vb_load_16(values), at[2] = {first, second};
+KERN_INLINE void look_up_fours(uint8_t *to, const uint16_t *codes, size_t n, vb first, vb second) {
+    vb_store(to, vb_codes(codes, n, first));
+    vb_store(to + 64, vb_codes(codes, n, second));
+}
+KERN_INLINE void expand_fours(const uint8_t *from, const uint8_t values[16], vb q[4]) {
+    vb v = vb_load_16(values), at[2] = {vb_load(from), vb_load(from + 64)};
     for (size_t i = 0; i < 2; i++) {
-        vb codes = vb_codes(table, n, at[i]), low = vb_low(codes), high = vb_high(codes);
+        vb low = vb_low(at[i]), high = vb_high(at[i]);
         q[2 * i] = vb_lookup(v, vb_zip_low(low, high));
         q[2 * i + 1] = vb_lookup(v, vb_zip_high(low, high));
     }
@@ -297,24 +310,31 @@ KERN_INLINE void apply_signs(vb q[4], vb signs, size_t apart, size_t half, uint8
         q[k] = vb_plus_minus(vb_set(zero), q[k], signs, k % 2 * apart + k / 2 * half);
 }
 
-KERN_INLINE chunk load_iq2_xxs(const uint8_t *b) {
+KERN_INLINE void look_up_iq2_xxs(const uint8_t *b, uint8_t *to) {
     static const _Alignas(16) uint8_t index[16] = {FOUR(WORD(0), WORD(1), WORD(2), WORD(3)),
                                                    FOUR(WORD(8), WORD(9), WORD(10), WORD(11))};
+    look_up_eights(to, quant_codes_iq2_xxs, 256, vb_lookup(vb_load(b + 2), vb_load_16(index)));
+}
+KERN_INLINE chunk load_iq2_xxs(const uint8_t *b, const uint8_t *codes) {
     static const _Alignas(16) uint8_t rest[16] = {FOUR(4, 5, 6, 7), FOUR(4, 5, 6, 7), FOUR(12, 13, 14, 15), FOUR(12, 13, 14, 15)};
     chunk c;
     vb x = vb_load(b + 2), signs = vb_lookup(x, vb_load_16(rest));
-    expand_pairs(vb_codes(quant_codes_iq2_xxs, 256, vb_lookup(x, vb_load_16(index))), &iq2_values, c.q);
+    expand_eights(codes, quant_grid_iq2_xxs, 256, &iq2_values, c.q);
     apply_signs(c.q, signs_of_28(signs), 2, 8, 64);
     c.scale = c.min = scale_of_28(signs, quant_half(b), 0.25f);
     return c;
 }
 
-KERN_INLINE chunk load_iq3_xxs(const uint8_t *b) {
+KERN_INLINE void look_up_iq3_xxs(const uint8_t *b, uint8_t *to) {
+    vb at = vb_load(b + 2), zero = vb_set(0);
+    look_up_fours(to, quant_codes_iq3_xxs, 256, vb_zip_low(at, zero), vb_zip_high(at, zero));
+}
+KERN_INLINE chunk load_iq3_xxs(const uint8_t *b, const uint8_t *codes) {
     static const _Alignas(16) uint8_t values[16] = {4, 12, 20, 28, 36, 44, 52, 62};
     static const _Alignas(16) uint8_t rest[16] = {FOUR(0, 1, 2, 3), FOUR(0, 1, 2, 3), FOUR(4, 5, 6, 7), FOUR(4, 5, 6, 7)};
     chunk c;
-    vb at = vb_load(b + 2), zero = vb_set(0), signs = vb_lookup(vb_load_8(b + 66, b + 82), vb_load_16(rest));
-    expand_fours(quant_codes_iq3_xxs, 256, vb_zip_low(at, zero), vb_zip_high(at, zero), values, c.q);
+    vb signs = vb_lookup(vb_load_8(b + 66, b + 82), vb_load_16(rest));
+    expand_fours(codes, values, c.q);
     apply_signs(c.q, signs_of_28(signs), 2, 8, 64);
     c.scale = c.min = scale_of_28(signs, quant_half(b), 0.5f);
     return c;
@@ -326,40 +346,48 @@ KERN_INLINE vf iq2_scale(const uint8_t *b, float d) {
     return vf_mul(vf_mul(vf_set(d), vf_add(vf_set(0.5f), vf_of_bytes(low, high))), vf_set(0.25f));
 }
 
-KERN_INLINE chunk load_iq2_xs(const uint8_t *b) {
+KERN_INLINE void look_up_iq2_xs(const uint8_t *b, uint8_t *to) {
+    look_up_eights(to, quant_codes_iq2_xs, 512, vb_and(vb_load(b + 2), vb_set_4(0x1ff01ff)));
+}
+KERN_INLINE chunk load_iq2_xs(const uint8_t *b, const uint8_t *codes) {
     static const _Alignas(16) uint8_t even[16] = {FOUR(0, 2, 4, 6), FOUR(8, 10, 12, 14), FOUR(0, 2, 4, 6), FOUR(8, 10, 12, 14)};
     chunk c;
     vb x = vb_load(b + 2), signs = vb_and(vb_shift(x, -9, -9, -9, -9), vb_set_4(0x7f007f));
-    expand_pairs(vb_codes(quant_codes_iq2_xs, 512, vb_and(x, vb_set_4(0x1ff01ff))), &iq2_values, c.q);
+    expand_eights(codes, quant_grid_iq2_xs, 512, &iq2_values, c.q);
     apply_signs(c.q, even_signs(vb_lookup(signs, vb_load_16(even))), 2, 4, 64);
     c.scale = c.min = iq2_scale(b + 66, quant_half(b));
     return c;
 }
 
-KERN_INLINE chunk load_iq2_s(const uint8_t *b) {
+KERN_INLINE void look_up_iq2_s(const uint8_t *b, uint8_t *to) {
     static const _Alignas(64) uint8_t place[64] = {WORDS(0), WORDS(1), WORDS(2), WORDS(3),
                                                    WORDS(4), WORDS(5), WORDS(6), WORDS(7)};
     static const _Alignas(16) uint16_t times[8] = {256, 64, 16, 4, 256, 64, 16, 4};
-    chunk c;
     vb high = vb_mul_2(vb_lookup(vb_load_16(b + 66), vb_load(place)), vb_load_16(times));
-    vb at = vb_or_and(vb_widen(b + 2), high, vb_set_4(0x3000300));
-    expand_pairs(vb_codes(quant_codes_iq2_s, 1024, at), &iq2_values, c.q);
+    look_up_eights(to, quant_codes_iq2_s, 1024, vb_or_and(vb_widen(b + 2), high, vb_set_4(0x3000300)));
+}
+KERN_INLINE chunk load_iq2_s(const uint8_t *b, const uint8_t *codes) {
+    chunk c;
+    expand_eights(codes, quant_grid_iq2_s, 1024, &iq2_values, c.q);
     apply_signs(c.q, vb_load_8(b + 34, b + 50), 2, 4, 64);
     c.scale = c.min = iq2_scale(b + 74, quant_half(b));
     return c;
 }
 
-KERN_INLINE chunk load_iq3_s(const uint8_t *b) {
-    static const _Alignas(16) uint8_t values[16] = {1, 3, 5, 7, 9, 11, 13, 15};
+KERN_INLINE void look_up_iq3_s(const uint8_t *b, uint8_t *to) {
     static const _Alignas(64) uint8_t place[2][64] = {
         {WORDS(0), WORDS(0), WORDS(2), WORDS(2), WORDS(4), WORDS(4), WORDS(6), WORDS(6)},
         {WORDS(1), WORDS(1), WORDS(3), WORDS(3), WORDS(5), WORDS(5), WORDS(7), WORDS(7)}};
     static const _Alignas(16) uint16_t times[8] = {256, 128, 64, 32, 16, 8, 4, 2};
-    chunk c;
     vb x = vb_load(b + 2), zero = vb_set(0), at[2] = {vb_zip_low(x, zero), vb_zip_high(x, zero)}, ninth = vb_load_16(b + 66);
     for (size_t i = 0; i < 2; i++)
         at[i] = vb_or_and(at[i], vb_mul_2(vb_lookup(ninth, vb_load(place[i])), vb_load_16(times)), vb_set_4(0x1000100));
-    expand_fours(quant_codes_iq3_s, 512, at[0], at[1], values, c.q);
+    look_up_fours(to, quant_codes_iq3_s, 512, at[0], at[1]);
+}
+KERN_INLINE chunk load_iq3_s(const uint8_t *b, const uint8_t *codes) {
+    static const _Alignas(16) uint8_t values[16] = {1, 3, 5, 7, 9, 11, 13, 15};
+    chunk c;
+    expand_fours(codes, values, c.q);
     apply_signs(c.q, vb_load_8(b + 74, b + 90), 2, 4, 16);
     vf s = vf_of_pairs(u64_deposit(load_u32(b + 106), 15 * EACH_BYTE));
     c.scale = c.min = vf_mul(vf_set(quant_half(b)), vf_add(vf_set(1), vf_add(s, s)));
@@ -367,45 +395,52 @@ KERN_INLINE chunk load_iq3_s(const uint8_t *b) {
 }
 
 /* A weight is scale * (grid - 1 +- 1/8): what is added to the grid goes to the offset. */
-KERN_INLINE chunk load_iq1_s(const uint8_t *b) {
-    static const pair_values values = PAIR_VALUES(0, 1, 2, 0);
+KERN_INLINE void look_up_iq1_s(const uint8_t *b, uint8_t *to) {
     /* The fourth index has bits 9 to 11 of the word: 1 to 3 of its upper byte. */
 #define GROUP(g) FOUR(2 * g, 2 * g + 1, 2 * g, 2 * g + 1), FOUR(2 * g, 2 * g + 1, 2 * g + 1, 128)
     static const _Alignas(64) uint8_t place[64] = {GROUP(0), GROUP(1), GROUP(2), GROUP(3),
                                                    GROUP(4), GROUP(5), GROUP(6), GROUP(7)};
 #undef GROUP
     static const _Alignas(16) uint16_t times[8] = {256, 32, 4, 128, 256, 32, 4, 128};
-    chunk c;
     vb high = vb_mul_2(vb_lookup(vb_load_16(b + 34), vb_load(place)), vb_load_16(times));
-    vb at = vb_or_and(vb_widen(b + 2), high, vb_set_4(0x7000700));
-    expand_pairs(vb_codes(quant_codes_iq1, 2048, at), &values, c.q);
+    look_up_eights(to, NULL, 2048, vb_or_and(vb_widen(b + 2), high, vb_set_4(0x7000700)));
+}
+KERN_INLINE chunk load_iq1_s(const uint8_t *b, const uint8_t *codes) {
+    chunk c;
+    expand_eights(codes, quant_grid_iq1, 2048, NULL, c.q);
+    for (size_t k = 0; k < 4; k++) c.q[k] = vb_add(c.q[k], vb_set((uint8_t)-119));
     uint64_t h[2] = {load_u64(b + 34), load_u64(b + 42)}, three = 0x7000700070007000, one = 0x8000800080008000;
     uint64_t s = u64_extract(h[0], three) | u64_extract(h[1], three) << 12;
     uint64_t down = u64_extract(h[0], one) | u64_extract(h[1], one) << 4;
     vf scales = vf_of_pairs(u64_deposit(s, 7 * EACH_BYTE));
-    c.scale = vf_mul(vf_set(quant_half(b)), vf_add(vf_set(1), vf_add(scales, scales)));
-    c.min = vf_mul(c.scale, vf_fma(vf_of_pairs(u64_deposit(down, EACH_BYTE)), vf_set(0.25f), vf_set(0.875f)));
+    c.scale = vf_mul(vf_set(quant_half(b)), vf_fma(scales, vf_set(0.25f), vf_set(0.125f)));
+    c.min = vf_mul(c.scale, vf_fma(vf_of_pairs(u64_deposit(down, EACH_BYTE)), vf_set(2), vf_set(7)));
     return c;
 }
 
-KERN_INLINE chunk load_iq1_m(const uint8_t *b) {
-    static const pair_values values = PAIR_VALUES(8, 16, 24, 0);
+/* The upper four bits of each index: three of the index, and whether its weights are shifted down. */
+KERN_INLINE vb high_iq1_m(const uint8_t *b) {
 #define FOURTH(j) FOUR(WORD(4 * j), WORD(4 * j), WORD(4 * j + 1), WORD(4 * j + 1)), \
                   FOUR(WORD(4 * j + 2), WORD(4 * j + 2), WORD(4 * j + 3), WORD(4 * j + 3))
     static const _Alignas(64) uint8_t place[64] = {FOURTH(0), FOURTH(1), FOURTH(2), FOURTH(3)};
 #undef FOURTH
     static const _Alignas(16) uint16_t times[8] = {256, 16, 256, 16, 256, 16, 256, 16};
+    return vb_mul_2(vb_lookup(vb_load_16(b + 32), vb_load(place)), vb_load_16(times));
+}
+KERN_INLINE void look_up_iq1_m(const uint8_t *b, uint8_t *to) {
+    look_up_eights(to, NULL, 2048, vb_or_and(vb_widen(b), high_iq1_m(b), vb_set_4(0x7000700)));
+}
+KERN_INLINE chunk load_iq1_m(const uint8_t *b, const uint8_t *codes) {
     chunk c;
     static const _Alignas(16) uint8_t odd[16] = {FOUR(1, 3, 5, 7), FOUR(9, 11, 13, 15)}, all[16] = {0, 255};
     uint64_t s = load_u64(b + 48), scales = u64_extract(s, 0x0fff0fff0fff0fff);
     uint16_t half = (uint16_t)u64_extract(s, 0xf000f000f000f000);
-    vb high = vb_mul_2(vb_lookup(vb_load_16(b + 32), vb_load(place)), vb_load_16(times));
-    vb at = vb_or_and(vb_widen(b), high, vb_set_4(0x7000700));
-    expand_pairs(vb_codes(quant_codes_iq1, 2048, at), &values, c.q);
+    vb high = high_iq1_m(b);
+    expand_eights(codes, quant_grid_iq1, 2048, NULL, c.q);
     /* The twelfth bit of a word is the sign of the shift of eight weights: all bits of a byte. */
     vb down = vb_lookup(vb_and(vb_shift(high, -3, -3, -3, -3), vb_set_4(0x1000100)), vb_load_16(odd));
     vb signs = vb_lookup(vb_load_16(all), down);
-    for (size_t k = 0; k < 4; k++) c.q[k] = vb_plus_minus(c.q[k], vb_set(1), signs, 2 * k);
+    for (size_t k = 0; k < 4; k++) c.q[k] = vb_plus_minus(vb_add(c.q[k], vb_set((uint8_t)-111)), vb_set(1), signs, 2 * k);
     vf threes = vf_of_bytes(u64_deposit(scales, 7 * EACH_BYTE), u64_deposit(scales >> 24, 7 * EACH_BYTE));
     c.scale = c.min = vf_mul(vf_set(quant_half(&half)), vf_fma(threes, vf_set(0.25f), vf_set(0.125f)));
     return c;

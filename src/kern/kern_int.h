@@ -67,7 +67,8 @@ typedef struct kern_panel {
 } kern_panel;
 
 /* 256 columns of 16 rows as a level's loaders give them, before they are turned into a panel: the bytes of a row in the order
- * of the vectors of a chunk. Of the rows n_rows exist, of the columns n_in; the others become zero. */
+ * of the vectors of a chunk. Of the columns n_in exist, the others become zero; rows from n_rows on are left
+ * alone. */
 typedef struct kern_rows {
     _Alignas(64) uint8_t q[16][KERN_CHUNK];
     _Alignas(64) float scale[16][KERN_UNITS], min[16][KERN_UNITS];
@@ -135,38 +136,39 @@ extern const kern kern_scalar, kern_avx2, kern_avx512;
 /* The quantised types. Columns: name in code, id, weights and bytes a block; how kern_formats.h loads them: weights a scale,
  * and what is taken off the unsigned integers, 0 or a power of two; how prefill multiplies them: weights a scale, activations
  * a scale, whether there are offsets, and a bound of the integers (31, 63 or 255). A level without loaders (scalar) has
- * integers plus 128 up to 255.
+ * integers plus 128 up to 255. Last, the way of decode and of the loader: FUSED types are multiplied as they are loaded, what
+ * costs code for each; STORED ones by way of memory; CODED ones so too, and look their codebooks up in a step before.
  *
  * Activations a scale: the peers use 32 for blocks below 256 weights, 256 for the others; half of the first and an eighth of
  * the second give about half of their error or less (docs/LAB.md). Some types are multiplied as a finer kind than they
  * need, since each kind costs code: Q4_1 and Q5_1 have scales for 32, Q2_K could do with 32 activations. */
-#define KERN_FORMATS(ROW)                                    \
-    ROW(q1_0, Q1_0, 128, 18, 32, 1, 32, 16, 0, 31)           \
-    ROW(q2_0, Q2_0, 64, 18, 32, 1, 32, 16, 0, 31)            \
-    ROW(q4_0, Q4_0, 32, 18, 32, 8, 32, 16, 0, 31)            \
-    ROW(q4_1, Q4_1, 32, 20, 32, 0, 16, 16, 1, 31)            \
-    ROW(q5_0, Q5_0, 32, 22, 32, 16, 32, 16, 0, 31)           \
-    ROW(q5_1, Q5_1, 32, 24, 32, 0, 16, 16, 1, 31)            \
-    ROW(q8_0, Q8_0, 32, 34, 32, 128, 32, 16, 0, 255)         \
-    ROW(q2_k, Q2_K, 256, 84, 16, 0, 16, 16, 1, 31)           \
-    ROW(q3_k, Q3_K, 256, 110, 16, 4, 16, 32, 0, 255)         \
-    ROW(q4_k, Q4_K, 256, 144, 32, 0, 32, 32, 1, 31)          \
-    ROW(q5_k, Q5_K, 256, 176, 32, 0, 32, 32, 1, 31)          \
-    ROW(q6_k, Q6_K, 256, 210, 16, 32, 16, 16, 0, 63)         \
-    ROW(iq1_s, IQ1_S, 256, 50, 32, 0, 32, 32, 1, 31)         \
-    ROW(iq1_m, IQ1_M, 256, 56, 16, 16, 16, 32, 0, 255)       \
-    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 64, 32, 32, 0, 255)   \
-    ROW(iq2_xs, IQ2_XS, 256, 74, 16, 64, 16, 32, 0, 255)     \
-    ROW(iq2_s, IQ2_S, 256, 82, 16, 64, 16, 32, 0, 255)       \
-    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 64, 32, 32, 0, 255)   \
-    ROW(iq3_s, IQ3_S, 256, 110, 32, 16, 32, 32, 0, 255)      \
-    ROW(iq4_nl, IQ4_NL, 32, 18, 32, 128, 32, 16, 0, 255)     \
-    ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255)   \
-    ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 32, 32, 0, 255)        \
-    ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 32, 32, 0, 255)        \
-    ROW(mxfp4, MXFP4, 32, 17, 32, 16, 32, 16, 0, 31)         \
-    ROW(nvfp4, NVFP4, 64, 36, 16, 16, 16, 16, 0, 63)
-/* The kinds that the last four columns make. */
+#define KERN_FORMATS(ROW)                                          \
+    ROW(q1_0, Q1_0, 128, 18, 32, 1, 32, 16, 0, 31, STORED)         \
+    ROW(q2_0, Q2_0, 64, 18, 32, 1, 32, 16, 0, 31, STORED)          \
+    ROW(q4_0, Q4_0, 32, 18, 32, 8, 32, 16, 0, 31, FUSED)           \
+    ROW(q4_1, Q4_1, 32, 20, 32, 0, 16, 16, 1, 31, FUSED)           \
+    ROW(q5_0, Q5_0, 32, 22, 32, 16, 32, 16, 0, 31, FUSED)          \
+    ROW(q5_1, Q5_1, 32, 24, 32, 0, 16, 16, 1, 31, STORED)          \
+    ROW(q8_0, Q8_0, 32, 34, 32, 128, 32, 16, 0, 255, FUSED)        \
+    ROW(q2_k, Q2_K, 256, 84, 16, 0, 16, 16, 1, 31, FUSED)          \
+    ROW(q3_k, Q3_K, 256, 110, 16, 4, 16, 32, 0, 255, FUSED)        \
+    ROW(q4_k, Q4_K, 256, 144, 32, 0, 32, 32, 1, 31, FUSED)         \
+    ROW(q5_k, Q5_K, 256, 176, 32, 0, 32, 32, 1, 31, FUSED)         \
+    ROW(q6_k, Q6_K, 256, 210, 16, 32, 16, 16, 0, 63, FUSED)        \
+    ROW(iq1_s, IQ1_S, 256, 50, 32, 0, 32, 32, 1, 31, CODED)        \
+    ROW(iq1_m, IQ1_M, 256, 56, 16, 16, 16, 32, 0, 255, CODED)      \
+    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 64, 32, 32, 0, 255, CODED)  \
+    ROW(iq2_xs, IQ2_XS, 256, 74, 16, 64, 16, 32, 0, 255, CODED)    \
+    ROW(iq2_s, IQ2_S, 256, 82, 16, 64, 16, 32, 0, 255, CODED)      \
+    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 64, 32, 32, 0, 255, CODED)  \
+    ROW(iq3_s, IQ3_S, 256, 110, 32, 16, 32, 32, 0, 255, CODED)     \
+    ROW(iq4_nl, IQ4_NL, 32, 18, 32, 128, 32, 16, 0, 255, FUSED)    \
+    ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255, FUSED)  \
+    ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 32, 32, 0, 255, STORED)      \
+    ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 32, 32, 0, 255, FUSED)       \
+    ROW(mxfp4, MXFP4, 32, 17, 32, 16, 32, 16, 0, 31, FUSED)        \
+    ROW(nvfp4, NVFP4, 64, 36, 16, 16, 16, 16, 0, 63, STORED)
+/* The kinds that the four columns before the last make. */
 #define KERN_KINDS(KIND) \
     KIND(32, 16, 0, 31) KIND(32, 16, 0, 255) KIND(16, 16, 1, 31) KIND(16, 16, 0, 63) KIND(32, 32, 1, 31) \
     KIND(32, 32, 0, 255) KIND(16, 32, 0, 255)

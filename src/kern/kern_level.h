@@ -14,13 +14,13 @@
 #define ENTRY_DECODE_UNPACKED(type, id, ...) [QUANT_##id] = decode_unpacked,
 #define ENTRY_ROWS(type, id, ...) [QUANT_##id] = rows_##type,
 #define ENTRY_ROWS_UNPACKED(type, id, ...) [QUANT_##id] = rows_unpacked,
-#define ENTRY_MULTIPLY(type, id, len, bytes, group, zero, panel_group, acts, has_min, top) \
+#define ENTRY_MULTIPLY(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, fused) \
     [QUANT_##id] = multiply_##panel_group##_##acts##_##has_min##_##top,
-#define ENTRY_MULTIPLY_UNPACKED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top) \
+#define ENTRY_MULTIPLY_UNPACKED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, fused) \
     [QUANT_##id] = multiply_##panel_group##_##acts##_##has_min##_255,
 #define ENTRY_ZERO(type, id, len, bytes, group, zero, ...) [QUANT_##id] = (zero) ? __builtin_ctz(zero) : 0,
 #define ENTRY_ZERO_UNPACKED(type, id, ...) [QUANT_##id] = 7,
-#define ENTRY_MIN(type, id, len, bytes, group, zero, panel_group, acts, has_min, top) [QUANT_##id] = has_min,
+#define ENTRY_MIN(type, id, len, bytes, group, zero, panel_group, acts, has_min, ...) [QUANT_##id] = has_min,
 #define ENTRY_ACT(type, id, len, bytes, group, zero, panel_group, acts, ...) [QUANT_##id] = KERN_ACT_I8_##acts,
 #define ENTRIES(entry) VEC_LOADED(entry) VEC_UNPACKED_TYPES(entry##_UNPACKED)
 

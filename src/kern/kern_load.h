@@ -12,7 +12,7 @@ KERN_OUTLINE const uint8_t *load_end(uint8_t padded[KERN_CHUNK_BYTES_MAX], const
 }
 
 KERN_INLINE void load_row(kern_rows *to, size_t r, const uint8_t *b, format f) {
-    chunk c = format_load(f, b);
+    chunk c = f.load_coded ? f.load_coded(b, to->q[r]) : format_load(f, b);
     for (size_t k = 0; k < 4; k++) vb_store(to->q[r] + 64 * k, c.q[k]);
     vf_store(to->scale[r], c.scale);
     if (f.has_min) vf_store(to->min[r], c.min);
@@ -20,11 +20,10 @@ KERN_INLINE void load_row(kern_rows *to, size_t r, const uint8_t *b, format f) {
 
 KERN_INLINE void load_rows(kern_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, format f) {
     uint8_t padded[KERN_CHUNK_BYTES_MAX];
+    if (f.look_up) /* of 256 weights a block */
+        for (size_t r = 0; r < n_rows; r++) f.look_up(b + r * row_bytes, to->q[r]);
     for (size_t r = 0; r < n_rows; r++, b += row_bytes)
         load_row(to, r, n_in < KERN_CHUNK ? load_end(padded, b, n_in * f.bytes / KERN_CHUNK) : b, f);
-    memset(to->q[n_rows], 0, (16 - n_rows) * sizeof to->q[0]);
-    memset(to->scale[n_rows], 0, (16 - n_rows) * sizeof to->scale[0]);
-    memset(to->min[n_rows], 0, (16 - n_rows) * sizeof to->min[0]);
 }
 
 #define ROWS(type, ...)                                                                                    \

@@ -121,7 +121,7 @@ _Static_assert(VEC_TOKENS <= KERN_PANEL_EXCESS, "sums in excess have a place");
 #define TILER(name, n_tok, group, acts, has_min, top)                                                                   \
     static void name(const kern_panel *p, size_t sub, size_t n_blocks, const kern_act8 *const *x,                       \
                      float (*out)[KERN_PANEL_SUBS][16]) {                                                               \
-        panel_tile(p, sub, n_blocks, x, out, n_tok, (format){NULL, NULL, 0, group, acts, has_min, 0, top});             \
+        panel_tile(p, sub, n_blocks, x, out, n_tok, (format){NULL, NULL, NULL, NULL, 0, group, acts, has_min, 0, top});             \
     }
 #define MULTIPLIER(group, acts, has_min, top)                                                                           \
     TILER(many_##group##_##acts##_##has_min##_##top, VEC_TOKENS, group, acts, has_min, top)                             \

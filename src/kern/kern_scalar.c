@@ -9,6 +9,6 @@
 #define VEC_LOADED(ROW)
 #define VEC_UNPACKED(CODE) CODE
 #define VEC_UNPACKED_TYPES(ROW) KERN_FORMATS(ROW)
-#define VEC_SEVERAL(KIND)
+#define VEC_STORED(KIND)
 #define VEC_KINDS(KIND) KERN_WIDE_KINDS(KIND)
 #include "kern/kern_level.h"

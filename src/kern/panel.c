@@ -13,6 +13,7 @@ static void fill(const kern *k, kern_panel *p, const uint8_t *b, size_t row_byte
     kern_rows rows;
     for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub++, b += 16 * row_bytes) {
         size_t here = n_rows > 16 * sub ? MIN(n_rows - 16 * sub, 16) : 0;
+        if (here < 16) memset(&rows, 0, sizeof rows);
         for (size_t at = 0; at < n_in; at += KERN_CHUNK) {
             size_t step = at / 4, unit = at / KERN_UNIT;
             k->load_rows[t->id](&rows, b + at / KERN_CHUNK * chunk_bytes, row_bytes, here, MIN(n_in - at, KERN_CHUNK), t);

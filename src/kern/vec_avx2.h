@@ -20,6 +20,7 @@
 #define VEC_ACTS 4
 #define VEC_ROWS 1
 #define VEC_AHEAD 2048
+#define VEC_LOADS_ENTRIES(n) ((n) > 0)
 #define VEC_QUERIES 4
 #define VEC_STRIP 1
 /* 16 bits hold 4 sums of 2 products of 31 * 127 (31496), or 2 of 63 * 127 (32004). */
@@ -120,6 +121,14 @@ static inline __m256i digits(__m256i x, __m256i power) {
     return _mm256_or_si256(_mm256_mulhi_epu16(even, three), _mm256_slli_epi16(_mm256_mulhi_epu16(odd, three), 8));
 }
 static inline vb vb_digits(vb x, vb power) { return VB(digits(x.a, power.a), digits(x.b, power.b)); }
+static inline __m128i entries_2(const uint64_t *t, const uint8_t *at) {
+    return _mm_castpd_si128(_mm_loadh_pd(_mm_load_sd((const double *)(t + load_u16(at))), (const double *)(t + load_u16(at + 2))));
+}
+static inline void vb_entries_8(const uint64_t *table, const uint8_t *indices, vb q[4]) {
+    for (size_t k = 0; k < 4; k++, indices += 4)
+        q[k] = VB(join(entries_2(table, indices), entries_2(table, indices + 16)),
+                  join(entries_2(table, indices + 32), entries_2(table, indices + 48)));
+}
 static inline __m128i codes_8(const uint16_t *t, const uint16_t *at) {
     return _mm_setr_epi16((short)t[at[0]], (short)t[at[1]], (short)t[at[2]], (short)t[at[3]], (short)t[at[4]],
                           (short)t[at[5]], (short)t[at[6]], (short)t[at[7]]);

@@ -17,6 +17,7 @@
 #define VEC_ACTS 4
 #define VEC_ROWS 2
 #define VEC_AHEAD 8192
+#define VEC_LOADS_ENTRIES(n) ((n) > 1024)
 #define VEC_QUERIES 4
 #define VEC_STRIP 4
 #define VEC_STEPS(q_max, n) (n)
@@ -101,6 +102,20 @@ static inline vb vb_digits(vb a, vb power) {
     __m512i three = _mm512_set1_epi16(3), even = _mm512_mullo_epi16(_mm512_slli_epi16(a, 8), power);
     __m512i odd = _mm512_mullo_epi16(_mm512_and_si512(a, _mm512_set1_epi16((short)0xff00)), power);
     return _mm512_or_si512(_mm512_mulhi_epu16(even, three), _mm512_slli_epi16(_mm512_mulhi_epu16(odd, three), 8));
+}
+/* 32 bits of each lane are two indices of 16. */
+static inline __m128i entries_2(const uint64_t *t, uint64_t at) {
+    return _mm_castpd_si128(_mm_loadh_pd(_mm_load_sd((const double *)(t + (at & 0xffff))), (const double *)(t + (at >> 16 & 0xffff))));
+}
+static inline void vb_entries_8(const uint64_t *table, const uint8_t *indices, vb q[4]) {
+    uint64_t at[8];
+    for (size_t i = 0; i < 8; i++) at[i] = load_u64(indices + 8 * i);
+    for (size_t k = 0; k < 4; k++) {
+        size_t i = k / 2, s = k % 2 * 32;
+        __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(entries_2(table, at[i] >> s)), entries_2(table, at[2 + i] >> s), 1);
+        __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(entries_2(table, at[4 + i] >> s)), entries_2(table, at[6 + i] >> s), 1);
+        q[k] = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    }
 }
 /* table[at] for 32 indices below n, a constant power of two from 64 to 2048: two vectors of the table are looked up at a
  * time, and of two results bit k of the index chooses. Depth first, so that few are alive. */

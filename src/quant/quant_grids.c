@@ -350,12 +350,11 @@ const uint32_t quant_grid_iq3_s[512] = {LIST_IQ3_S};
 #undef E
 
 #define E(word) word
-const uint16_t quant_codes_iq1[2048] = {LIST_IQ1};
-const uint16_t quant_codes_iq2_xxs[256] = {LIST_IQ2_XXS};
-const uint16_t quant_codes_iq2_xs[512] = {LIST_IQ2_XS};
-const uint16_t quant_codes_iq2_s[1024] = {LIST_IQ2_S};
+_Alignas(64) const uint16_t quant_codes_iq2_xxs[256] = {LIST_IQ2_XXS};
+_Alignas(64) const uint16_t quant_codes_iq2_xs[512] = {LIST_IQ2_XS};
+_Alignas(64) const uint16_t quant_codes_iq2_s[1024] = {LIST_IQ2_S};
 #undef E
 
 #define E(word) ((word) & 7) | ((word) & 070) << 1 | ((word) & 0700) << 2 | ((word) & 07000) << 3
-const uint16_t quant_codes_iq3_xxs[256] = {LIST_IQ3_XXS};
-const uint16_t quant_codes_iq3_s[512] = {LIST_IQ3_S};
+_Alignas(64) const uint16_t quant_codes_iq3_xxs[256] = {LIST_IQ3_XXS};
+_Alignas(64) const uint16_t quant_codes_iq3_s[512] = {LIST_IQ3_S};
