@@ -12,9 +12,9 @@ SUITE_FILES := $(B)/test
 include tests/tidy/tidy.mk
 -include tests/fuzz/fuzz.mk tests/kern/kern.mk tests/golden/golden.mk tests/tmpl/tmpl.mk tests/sample/sample.mk tests/srv/srv.mk
 
-SUITES += tidy example cli quantize size
-SUITE_FILES += $(B)/complete $(B)/tiny-models
-LONG_SUITES += clang asan cli-asan quantize-asan tsan valgrind fuzzing readers
+SUITES += tidy example cli chat quantize size
+SUITE_FILES += $(B)/complete $(B)/tiny-models $(B)/pty
+LONG_SUITES += clang asan cli-asan chat-asan quantize-asan tsan valgrind fuzzing readers
 
 LEAT_BYTES_MAX := 1200000 # of the stripped program; 1,000,000 when it is finished: half of it is kernels, and they can share more
 MODELS := $(B)/models
@@ -69,6 +69,14 @@ suite-example: $(B)/complete $(B)/leat $(MODELS)/done
 suite-cli: $(B)/leat $(MODELS)/done
 	@tests/cli/cli.sh $(B)/leat $(MODELS) $(B)/test-files/cli
 
+# A program on a terminal, for the tests of `leat chat`.
+$(B)/pty: tests/cli/pty.c
+	@mkdir -p $(@D)
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) -O1 -D_GNU_SOURCE -o $@ $< -lutil
+suite-chat: $(B)/leat $(B)/pty $(MODELS)/done
+	@tests/cli/chat.sh $(B)/leat $(B)/pty $(MODELS) $(B)/test-files/chat
+
 suite-quantize: $(B)/leat $(MODELS)/done
 	@tests/cli/quantize.sh $(B)/leat $(MODELS) $(B)/test-files/quantize
 
@@ -89,6 +97,9 @@ suite-asan:
 suite-cli-asan: $(MODELS)/done
 	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san all
 	@tests/cli/cli.sh $(B)/san/leat $(MODELS) $(B)/san/test-files/cli
+suite-chat-asan: $(B)/pty $(MODELS)/done
+	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san all
+	@tests/cli/chat.sh $(B)/san/leat $(B)/pty $(MODELS) $(B)/san/test-files/chat
 suite-quantize-asan: $(MODELS)/done
 	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san all
 	@tests/cli/quantize.sh $(B)/san/leat $(MODELS) $(B)/san/test-files/quantize

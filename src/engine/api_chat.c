@@ -77,7 +77,7 @@ void leat_chat_close(leat_chat *c) {
 
 const char *leat_chat_warning(const leat_chat *c) { return c->rendered.warning; }
 
-/* ---- the prompt ------------------------------------------------------------------------------------------------ */
+/* ---- the prompt ------------------------------------------------------------------------------------------- */
 
 static err_code parse(leat_chat *c, const char *what, leat_text text, json_value *out, err *e) {
     err inner;
@@ -172,7 +172,7 @@ leat_code leat_chat_render(leat_chat *c, const leat_chat_input *in, const leat_s
     return LEAT_OK;
 }
 
-/* ---- the answer ------------------------------------------------------------------------------------------------ */
+/* ---- the answer ------------------------------------------------------------------------------------------- */
 
 void leat_answer_begin(leat_chat *c, bool reasoning) {
     c->reasoning = c->after_tag = reasoning;

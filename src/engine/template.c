@@ -3,7 +3,7 @@
  */
 #include "engine/engine.h"
 
-/* ---- the template -------------------------------------------------------------------------------------------- */
+/* ---- the template ----------------------------------------------------------------------------------------- */
 
 static err_code take_builtin(engine_template *t, str name, err *e) {
     char source[TMPL_BUILTIN_BYTES_MAX];
@@ -42,7 +42,7 @@ void engine_template_close(engine_template *t) {
     t->compiled = NULL;
 }
 
-/* ---- variables ------------------------------------------------------------------------------------------------- */
+/* ---- variables -------------------------------------------------------------------------------------------- */
 
 typedef struct members {
     json_member at[256];

@@ -111,6 +111,7 @@ size_t plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t time
 
 typedef struct plat_out plat_out;
 int plat_out_create(plat_out **out, const char *path);             /* truncates */
+int plat_out_create_private(plat_out **out, const char *path);     /* the same, for the user's eyes only */
 /* The file will have that many bytes: PLAT_NO_SPACE now rather than later, where the system can tell. A large file then
  * does not push other files out of the system's cache. */
 int plat_out_expect(plat_out *o, uint64_t bytes);
@@ -152,9 +153,17 @@ int plat_stdout_write(const void *bytes, size_t n);
 int plat_stderr_write(const void *bytes, size_t n);
 bool plat_is_terminal(int fd);       /* 0, 1, 2 */
 int plat_terminal_columns(void);     /* 80 when unknown */
-/* Set by Ctrl-C (SIGINT, SIGTERM); the core polls it. Reading does not clear it. */
+int plat_terminal_rows(void);        /* 24 when unknown */
+bool plat_terminal_colours(void);    /* standard output is a terminal and nobody asked it to be plain (NO_COLOR) */
+/* Standard input key by key, without echo, Enter as \r; Ctrl-C still interrupts. Ends with the process. */
+int plat_terminal_raw(bool on);
+/* Standard input has bytes, or has ended; waits at most timeout_ns, less when a signal comes. */
+bool plat_stdin_ready(uint64_t timeout_ns);
+/* Set by Ctrl-C (SIGINT, SIGTERM); the core polls it. Reading does not clear it; nothing clears SIGTERM. */
 bool plat_interrupted(void);
 void plat_interrupt_clear(void);
+/* The path of a file that commands keep for the user between runs; its folder is made. False where there is none. */
+bool plat_state_path(const char *name, char *buf, size_t cap);
 
 /* ---- other programs ---------------------------------------------------------------------------- */
 

@@ -30,6 +30,35 @@ typedef struct load_cache {
     LOAD_CACHE_ROW(T, field.v, "ctv", "cache-type-v", "values")
 quant_id load_cache_type(const char *name); /* one of these words, or NULL */
 
+/* The sampler's rows of an option table. */
+#define LOAD_SEED_RANDOM UINT64_MAX /* a new one each time */
+#define LOAD_SAMPLING(T, field)                                                                                      \
+    TOOLS_U64(T, field.seed, 's', "seed", "S", "of the random choices (default: a new one each time; -v tells it)"), \
+    TOOLS_FLOAT(T, field.temperature, 0, "temp", "X", 0, 1000,                                                       \
+                "temperature; 0 always takes the likeliest token ({})"),                                             \
+    TOOLS_INT(T, field.top_k, 0, "top-k", "N", 0, INT32_MAX, "only the N likeliest; 0: off ({})"),                   \
+    TOOLS_FLOAT(T, field.top_p, 0, "top-p", "X", 0, 1, "the likeliest that together reach X; 1: off ({})"),          \
+    TOOLS_FLOAT(T, field.min_p, 0, "min-p", "X", 0, 1, "at least X times as likely as the likeliest; 0: off ({})"),  \
+    TOOLS_FLOAT(T, field.typical_p, 0, "typical", "X", 0, 1, "locally typical sampling; 1: off ({})"),               \
+    TOOLS_FLOAT(T, field.top_n_sigma, 0, "top-nsigma", "X", -1, 1000,                                                \
+                "within X deviations of the best logit; -1: off ({})"),                                              \
+    TOOLS_FLOAT(T, field.xtc_probability, 0, "xtc-probability", "X", 0, 1,                                           \
+                "chance of excluding top choices; 0: off ({})"),                                                     \
+    TOOLS_FLOAT(T, field.xtc_threshold, 0, "xtc-threshold", "X", 0, 1, "what counts as a top choice ({})"),          \
+    TOOLS_INT(T, field.penalty_last_n, 0, "repeat-last-n", "N", 0, INT32_MAX,                                        \
+              "tokens that penalties look back on ({})"),                                                            \
+    TOOLS_FLOAT(T, field.repeat_penalty, 0, "repeat-penalty", "X", 0.01, 100, "on tokens seen; 1: off ({})"),        \
+    TOOLS_FLOAT(T, field.presence_penalty, 0, "presence-penalty", "X", -100, 100,                                    \
+                "once for a token seen; 0: off ({})"),                                                               \
+    TOOLS_FLOAT(T, field.frequency_penalty, 0, "frequency-penalty", "X", -100, 100,                                  \
+                "each time it was seen; 0: off ({})"),                                                               \
+    TOOLS_FLOAT(T, field.dry_multiplier, 0, "dry-multiplier", "X", 0, 100, "against repeated sequences; 0: off ({})"),\
+    TOOLS_FLOAT(T, field.dry_base, 0, "dry-base", "X", 1, 100, "growth with their length ({})"),                     \
+    TOOLS_INT(T, field.dry_allowed_length, 0, "dry-allowed-length", "N", 0, INT32_MAX,                               \
+              "length that costs nothing ({})"),                                                                     \
+    TOOLS_INT(T, field.dry_penalty_last_n, 0, "dry-penalty-last-n", "N", -1, INT32_MAX,                              \
+              "tokens looked back on; -1: the whole context ({})")
+
 typedef struct load_options {
     const char *path;
     load_memory memory;

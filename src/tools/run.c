@@ -19,14 +19,12 @@ typedef struct run_values {
     load_memory memory;
 } run_values;
 
-#define SEED_RANDOM UINT64_MAX
-
 static void defaults(void *values) {
     run_values *o = values;
     o->n_predict = -1;
     o->n_draft = 8;
     leat_sampler_defaults(&o->sampler);
-    o->sampler.seed = SEED_RANDOM;
+    o->sampler.seed = LOAD_SEED_RANDOM;
 }
 
 typedef enum { END_OF_TEXT, END_LENGTH, END_STOP, END_CONTEXT, END_INTERRUPT, END_CLOSED } ending;
@@ -242,7 +240,7 @@ static int open_all(runner *r) {
     if (!o->quiet) say_loaded(r, plat_time_ns() - start);
     if (!o->quiet) load_say_memory(r->t, &r->l, o->verbose);
     leat_sampler_options sampler = o->sampler;
-    if (sampler.seed == SEED_RANDOM) plat_entropy(&sampler.seed, sizeof sampler.seed);
+    if (sampler.seed == LOAD_SEED_RANDOM) plat_entropy(&sampler.seed, sizeof sampler.seed);
     if (o->verbose) tools_err(r->t, "leat run: seed %llu\n", (unsigned long long)sampler.seed);
     if (leat_sampler_open(&r->sampler, r->l.model, &sampler, &e)) return tools_fail(r->t, "%s", e.text);
     r->as_ids = !leat_has_tokenizer(r->l.model);
@@ -303,31 +301,7 @@ static const tools_option options[] = {
     TOOLS_FLAG(T, ignore_eos, 0, "ignore-eos", "never sample the tokens that end a text"),
     TOOLS_THREADS(T, n_threads),
     TOOLS_ISA(T, isa),
-    TOOLS_U64(T, sampler.seed, 's', "seed", "S", "of the random choices (default: a new one each time; -v tells it)"),
-    TOOLS_FLOAT(T, sampler.temperature, 0, "temp", "X", 0, 1000,
-                "temperature; 0 always takes the likeliest token ({})"),
-    TOOLS_INT(T, sampler.top_k, 0, "top-k", "N", 0, INT32_MAX, "only the N likeliest; 0: off ({})"),
-    TOOLS_FLOAT(T, sampler.top_p, 0, "top-p", "X", 0, 1, "the likeliest that together reach X; 1: off ({})"),
-    TOOLS_FLOAT(T, sampler.min_p, 0, "min-p", "X", 0, 1, "at least X times as likely as the likeliest; 0: off ({})"),
-    TOOLS_FLOAT(T, sampler.typical_p, 0, "typical", "X", 0, 1, "locally typical sampling; 1: off ({})"),
-    TOOLS_FLOAT(T, sampler.top_n_sigma, 0, "top-nsigma", "X", -1, 1000,
-                "within X deviations of the best logit; -1: off ({})"),
-    TOOLS_FLOAT(T, sampler.xtc_probability, 0, "xtc-probability", "X", 0, 1,
-                "chance of excluding top choices; 0: off ({})"),
-    TOOLS_FLOAT(T, sampler.xtc_threshold, 0, "xtc-threshold", "X", 0, 1, "what counts as a top choice ({})"),
-    TOOLS_INT(T, sampler.penalty_last_n, 0, "repeat-last-n", "N", 0, INT32_MAX,
-              "tokens that penalties look back on ({})"),
-    TOOLS_FLOAT(T, sampler.repeat_penalty, 0, "repeat-penalty", "X", 0.01, 100, "on tokens seen; 1: off ({})"),
-    TOOLS_FLOAT(T, sampler.presence_penalty, 0, "presence-penalty", "X", -100, 100,
-                "once for a token seen; 0: off ({})"),
-    TOOLS_FLOAT(T, sampler.frequency_penalty, 0, "frequency-penalty", "X", -100, 100,
-                "each time it was seen; 0: off ({})"),
-    TOOLS_FLOAT(T, sampler.dry_multiplier, 0, "dry-multiplier", "X", 0, 100, "against repeated sequences; 0: off ({})"),
-    TOOLS_FLOAT(T, sampler.dry_base, 0, "dry-base", "X", 1, 100, "growth with their length ({})"),
-    TOOLS_INT(T, sampler.dry_allowed_length, 0, "dry-allowed-length", "N", 0, INT32_MAX,
-              "length that costs nothing ({})"),
-    TOOLS_INT(T, sampler.dry_penalty_last_n, 0, "dry-penalty-last-n", "N", -1, INT32_MAX,
-              "tokens looked back on; -1: the whole context ({})"),
+    LOAD_SAMPLING(T, sampler),
     LOAD_CACHE(T, cache),
     TOOLS_STR(T, draft, 0, "draft", "FILE", "a smaller model with the same tokens, which guesses ahead (or: repeats)"),
     TOOLS_INT(T, n_draft, 0, "draft-max", "N", 0, 64, "tokens guessed at a time, where it gains time; 0: none ({})"),

@@ -5,6 +5,7 @@
 
 static const tools_command *const commands[] = {
     &tools_run,
+    &tools_chat,
     &tools_serve,
     &tools_inspect,
     &tools_tokenize,

@@ -26,6 +26,7 @@ typedef enum {
 uni_class uni_class_of(uint32_t cp);
 uint32_t uni_lower(uint32_t cp); /* cp itself where it has no lower case */
 uint32_t uni_upper(uint32_t cp); /* the first code point whose lower case is cp; cp itself where there is none */
+int uni_width(uint32_t cp);      /* cells on a terminal: 0 (marks, controls, joiners), 1, or 2 (East Asian, emoji) */
 uint32_t uni_base(uint32_t cp);  /* first code point of NFD(cp): a letter without its accents */
 
 #endif

@@ -5,14 +5,26 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
-static atomic_bool interrupted; /* free of locks, so a handler may write it */
+static atomic_bool interrupted, terminated; /* free of locks, so a handler may write it */
+static struct termios cooked;               /* as it was before raw */
+static atomic_bool raw;
+
+static void make_cooked(void) {
+    if (atomic_exchange(&raw, false)) tcsetattr(0, TCSADRAIN, &cooked);
+}
 
 static void on_signal(int sig) {
-    if (atomic_exchange(&interrupted, true)) _exit(128 + sig); /* asked twice: something does not poll the flag */
+    if (sig == SIGTERM) terminated = true;
+    if (!atomic_exchange(&interrupted, true)) return;
+    make_cooked(); /* asked twice: something does not poll the flag */
+    _exit(128 + sig);
 }
 
 static void on_assert(const char *text) {
@@ -35,7 +47,7 @@ void plat_posix_start(void) {
 }
 
 bool plat_interrupted(void) { return interrupted; }
-void plat_interrupt_clear(void) { interrupted = false; }
+void plat_interrupt_clear(void) { interrupted = terminated; }
 
 /* Somebody set O_NONBLOCK on a stream that we share with him: wait until it moves. */
 static void wait_for(int fd, short events) {
@@ -79,6 +91,59 @@ int plat_terminal_columns(void) {
     for (int fd = 2; fd >= 0; fd--)
         if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
     return 80;
+}
+
+int plat_terminal_rows(void) {
+    struct winsize size;
+    for (int fd = 2; fd >= 0; fd--)
+        if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_row > 0) return size.ws_row;
+    return 24;
+}
+
+bool plat_terminal_colours(void) {
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return plat_is_terminal(1) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+int plat_terminal_raw(bool on) {
+    static bool registered;
+    if (!on) return make_cooked(), PLAT_OK;
+    if (raw) return PLAT_OK;
+    if (tcgetattr(0, &cooked) != 0) return posix_error(errno);
+    struct termios t = cooked;
+    t.c_lflag &= (tcflag_t) ~(ICANON | ECHO | IEXTEN);
+    t.c_iflag &= (tcflag_t) ~(ICRNL | INLCR | IXON);
+    t.c_cc[VMIN] = 1;
+    t.c_cc[VTIME] = 0;
+    t.c_cc[VSUSP] = t.c_cc[VQUIT] = _POSIX_VDISABLE; /* a stopped process would leave its terminal raw */
+    if (!registered) atexit(make_cooked);
+    registered = true;
+    raw = true;
+    if (tcsetattr(0, TCSADRAIN, &t) == 0) return PLAT_OK;
+    raw = false;
+    return posix_error(errno);
+}
+
+bool plat_stdin_ready(uint64_t timeout_ns) {
+    struct pollfd p = {.fd = 0, .events = POLLIN};
+    return poll(&p, 1, (int)MIN(timeout_ns / 1000000, 1000000)) > 0;
+}
+
+/* $XDG_STATE_HOME/leat/NAME, or ~/.local/state/leat/NAME. */
+bool plat_state_path(const char *name, char *buf, size_t cap) {
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    int n;
+    if (state && state[0] == '/') n = snprintf(buf, cap, "%s/leat/%s", state, name);
+    else if (home && home[0] == '/') n = snprintf(buf, cap, "%s/.local/state/leat/%s", home, name);
+    else return false;
+    if (n < 0 || (size_t)n >= cap) return false;
+    for (char *at = buf + 1; (at = strchr(at, '/')); at++) {
+        *at = 0;
+        int failed = mkdir(buf, 0700) != 0 && errno != EEXIST;
+        *at = '/';
+        if (failed) return false;
+    }
+    return true;
 }
 
 void plat_exit(int code) { exit(code); }

@@ -24,11 +24,11 @@ struct plat_out {
     size_t used;
 };
 
-int plat_out_create(plat_out **out, const char *path) {
+static int create(plat_out **out, const char *path, mode_t mode) {
     *out = NULL;
     plat_out *o = calloc(1, sizeof *o);
     if (!o) return PLAT_NO_MEMORY;
-    o->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+    o->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, mode);
     if (o->fd < 0) {
         int error = posix_error(errno);
         free(o);
@@ -37,6 +37,9 @@ int plat_out_create(plat_out **out, const char *path) {
     *out = o;
     return PLAT_OK;
 }
+
+int plat_out_create(plat_out **out, const char *path) { return create(out, path, 0666); }
+int plat_out_create_private(plat_out **out, const char *path) { return create(out, path, 0600); }
 
 int plat_out_expect(plat_out *o, uint64_t bytes) {
     if (bytes == 0 || bytes > INT64_MAX) return bytes ? PLAT_NO_SPACE : PLAT_OK;

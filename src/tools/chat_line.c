@@ -1,0 +1,424 @@
+/* chat_line.c: a line editor. The text is one buffer; what a key does to it is one switch, and after each burst of keys
+ * the rows that it takes on the terminal are drawn anew. Rows are cut here, a cell short of the terminal's width, so
+ * that no terminal wraps by itself. Next: chat_talk.c.
+ */
+#include "tools/chat_line.h"
+#include "uni/uni.h"
+
+#define TEXT_BYTES_MAX ((size_t)4 << 20)
+#define HISTORY_BYTES_MAX ((size_t)1 << 20)
+#define HISTORY_MAX 1000
+#define INDENT 2              /* cells of the prompt, and before rows that go on */
+#define RESIZE_NS 200000000u  /* between two looks at the terminal's width */
+#define ESCAPE_NS 30000000u   /* an escape key alone sends nothing more */
+#define QUOTES STR("\"\"\"")
+
+struct line {
+    tools *t;
+    arena memory;
+    char *text; /* (TEXT_BYTES_MAX) */
+    size_t bytes, at;
+    const char *prompt;
+    bool colours, pasting, done;
+    line_result result;
+    int columns;                     /* as drawn */
+    size_t drawn_row, drawn_column;  /* of the cursor */
+    uint8_t keys[512]; /* read and not yet used */
+    size_t keys_at, keys_bytes;
+    char path[512]; /* of the history, or "" */
+    char *past[HISTORY_MAX];
+    size_t n_past, past_at;
+    char *cut; /* what Ctrl-K and others removed last (TEXT_BYTES_MAX) */
+    size_t cut_bytes;
+};
+
+str chat_line_text(const line *l) { return (str){l->text, l->bytes}; }
+
+/* ---- history: a line of the file each, with \n and \\ for line ends and backslashes ----------------------- */
+
+static void remember(line *l, str s) {
+    if (!s.len || (l->n_past && str_is(s, l->past[l->n_past - 1]))) return;
+    char *copy = arena_copy(&l->memory, s);
+    if (!copy) return; /* a history that is full forgets nothing and learns nothing more */
+    if (l->n_past == HISTORY_MAX) {
+        memmove(l->past, l->past + 1, (HISTORY_MAX - 1) * sizeof *l->past);
+        l->n_past--;
+    }
+    l->past[l->n_past++] = copy;
+}
+
+static void load_history(line *l) {
+    tools_text file;
+    if (!l->path[0] || tools_text_open(&file, l->path, NULL)) return;
+    size_t n = 0;
+    for (size_t i = 0; i < MIN(file.bytes, HISTORY_BYTES_MAX); i++) {
+        char c = file.data[i];
+        if (c == '\n') {
+            remember(l, (str){l->text, n});
+            n = 0;
+        } else if (c != 0) {
+            bool escaped = c == '\\' && i + 1 < file.bytes;
+            if (escaped) c = file.data[++i] == 'n' ? '\n' : file.data[i];
+            l->text[n++] = c;
+        }
+    }
+    tools_text_close(&file);
+}
+
+/* Best effort: what cannot be kept is not worth a word. */
+static void save_history(line *l) {
+    char aside[520];
+    plat_out *out;
+    if (!l->path[0]) return;
+    fmt(aside, sizeof aside, "%s.new", l->path);
+    if (plat_out_create_private(&out, aside)) return;
+    size_t first = l->n_past, total = 0;
+    while (first && total < HISTORY_BYTES_MAX / 2) total += cstr_len(l->past[--first]);
+    int status = PLAT_OK;
+    for (size_t i = first; i < l->n_past && !status; i++) {
+        size_t n = 0, mark = arena_mark(&l->memory);
+        char *escaped = arena_alloc(&l->memory, 2 * cstr_len(l->past[i]) + 1, 1);
+        for (const char *s = l->past[i]; escaped && *s; s++) {
+            if (*s == '\n' || *s == '\\') escaped[n++] = '\\';
+            escaped[n++] = *s == '\n' ? 'n' : *s;
+        }
+        if (escaped) escaped[n++] = '\n', status = plat_out_write(out, escaped, n);
+        arena_reset(&l->memory, mark);
+    }
+    int closed = plat_out_close(out, false);
+    if (status || closed || plat_file_rename(aside, l->path)) plat_file_remove(aside);
+}
+
+err_code chat_line_open(line **out, tools *t, const char *history, bool colours, err *e) {
+    arena memory;
+    *out = NULL;
+    err_code code = arena_open(&memory, MEM_TOOLS, 4 * TEXT_BYTES_MAX, e);
+    if (code) return code;
+    line *l = arena_alloc(&memory, sizeof *l, 64);
+    char *text = arena_alloc(&memory, TEXT_BYTES_MAX, 1), *removed = arena_alloc(&memory, TEXT_BYTES_MAX, 1);
+    if (!l || !text || !removed) {
+        arena_close(&memory);
+        return ERR(e, ERR_MEMORY, "no memory for a line of text");
+    }
+    *l = (line){.t = t, .memory = memory, .text = text, .cut = removed, .colours = colours};
+    if (history && !plat_state_path(history, l->path, sizeof l->path)) l->path[0] = 0;
+    load_history(l);
+    *out = l;
+    return ERR_NONE;
+}
+
+void chat_line_close(line *l) {
+    if (!l) return;
+    plat_terminal_raw(false);
+    arena memory = l->memory;
+    arena_close(&memory);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------- */
+
+static uint32_t character(const line *l, size_t at, size_t *len) {
+    return utf8_decode(l->text + at, l->bytes - at, len);
+}
+static int cells(uint32_t cp) { return cp == '\t' ? 2 : cp == UTF8_INVALID ? 1 : uni_width(cp); }
+
+/* The row that begins at `from`: where the next one begins, or SIZE_MAX after the last. *end: where its text ends. */
+static size_t row_end(const line *l, size_t from, size_t *end) {
+    int used = INDENT, room = MAX(l->columns - 1, INDENT + 2);
+    size_t at = from, len;
+    for (; at < l->bytes; at += len) {
+        uint32_t cp = character(l, at, &len);
+        *end = at;
+        if (cp == '\n') return at + 1;
+        used += cells(cp);
+        if (used > room) return at;
+    }
+    *end = at;
+    return SIZE_MAX;
+}
+
+static size_t column_of(const line *l, size_t from, size_t at) {
+    size_t column = INDENT, len;
+    for (; from < at; from += len) column += (size_t)cells(character(l, from, &len));
+    return column;
+}
+
+/* The row and its beginning that hold the cursor. */
+static size_t cursor_row(const line *l, size_t *begin) {
+    size_t row = 0, end;
+    *begin = 0;
+    for (size_t next; (next = row_end(l, *begin, &end)) != SIZE_MAX && next <= l->at; row++) *begin = next;
+    return row;
+}
+
+static void put_row(line *l, size_t from, size_t end) {
+    size_t len;
+    for (; from < end; from += len) {
+        uint32_t cp = character(l, from, &len);
+        if (cp == '\t') tools_out(l->t, "  ");
+        else if (cp == UTF8_INVALID) tools_out(l->t, "?");
+        else if (uni_width(cp) || cp > 0xA0) tools_out_bytes(l->t, l->text + from, len);
+    }
+}
+
+static void up(line *l, size_t n) {
+    if (n) tools_out(l->t, "\33[%zuA", n);
+}
+
+/* A terminal that became narrower has wrapped the rows that were drawn. */
+static void count_wrapped(line *l, size_t columns) {
+    size_t from = 0, end, next;
+    for (; (next = row_end(l, from, &end)) != SIZE_MAX && next <= l->at; from = next)
+        l->drawn_row += (column_of(l, from, end) - 1) / columns;
+    l->drawn_row += l->drawn_column / columns;
+}
+
+/* Rows that do not fit on the screen are left out above and below the cursor's. last: the cursor goes to the end. */
+static void draw(line *l, bool last) {
+    int columns = plat_terminal_columns();
+    size_t rows_max = (size_t)MAX(plat_terminal_rows() - 1, 1), begin, end, row = 0;
+    if (columns < l->columns) count_wrapped(l, (size_t)columns);
+    up(l, l->drawn_row);
+    l->columns = columns;
+    if (last) l->at = l->bytes;
+    size_t cursor = cursor_row(l, &begin), first = cursor >= rows_max ? cursor - rows_max + 1 : 0, from = 0, drawn = 0;
+    l->drawn_column = column_of(l, begin, l->at);
+    tools_out(l->t, "\r\33[J");
+    for (;; row++) {
+        size_t next = row_end(l, from, &end);
+        if (row >= first && drawn < rows_max) {
+            if (drawn++) tools_out(l->t, "\r\n");
+            if (row) tools_out(l->t, "  ");
+            else if (l->colours) tools_out(l->t, "\33[1m%s\33[0m", l->prompt);
+            else tools_out(l->t, "%s", l->prompt);
+            put_row(l, from, end);
+        }
+        if (next == SIZE_MAX) break;
+        from = next;
+    }
+    l->drawn_row = cursor - first;
+    up(l, drawn - 1 - l->drawn_row);
+    tools_out(l->t, "\r\33[%zuC", l->drawn_column);
+    tools_out_flush(l->t);
+}
+
+/* ---- keys ------------------------------------------------------------------------------------------------- */
+
+static bool insert(line *l, const char *bytes, size_t n) {
+    if (n > TEXT_BYTES_MAX - 4 - l->bytes) return false;
+    memmove(l->text + l->at + n, l->text + l->at, l->bytes - l->at);
+    memcpy(l->text + l->at, bytes, n);
+    l->at += n;
+    l->bytes += n;
+    return true;
+}
+
+static void set_text(line *l, const char *text) {
+    l->bytes = l->at = 0;
+    insert(l, text, cstr_len(text));
+}
+
+/* The next or previous border between characters that are seen as one. */
+static size_t right_of(const line *l, size_t at) {
+    size_t len;
+    if (at == l->bytes) return at;
+    character(l, at, &len);
+    for (at += len; at < l->bytes; at += len) {
+        uint32_t cp = character(l, at, &len);
+        if (cp < 0x300 || cp == UTF8_INVALID || uni_width(cp)) break;
+    }
+    return at;
+}
+static size_t left_of(const line *l, size_t at) {
+    size_t before = 0;
+    for (size_t i = at > 64 ? at - 64 : 0; i < at; i = right_of(l, i)) {
+        while (i < at && ((uint8_t)l->text[i] & 0xC0) == 0x80) i++; /* begun inside a character */
+        if (i < at) before = i;
+    }
+    return before;
+}
+
+static bool in_word(const line *l, size_t at) {
+    size_t len;
+    uint32_t cp = character(l, at, &len);
+    uni_class c = cp == UTF8_INVALID ? UNI_LETTER : uni_class_of(cp);
+    return c == UNI_LETTER || c == UNI_NUMBER || c == UNI_MARK;
+}
+static size_t word_right(const line *l, size_t at) {
+    while (at < l->bytes && !in_word(l, at)) at = right_of(l, at);
+    while (at < l->bytes && in_word(l, at)) at = right_of(l, at);
+    return at;
+}
+static size_t word_left(const line *l, size_t at) {
+    while (at && !in_word(l, left_of(l, at))) at = left_of(l, at);
+    while (at && in_word(l, left_of(l, at))) at = left_of(l, at);
+    return at;
+}
+
+static void cut(line *l, size_t from, size_t to, bool keep) {
+    if (keep && to > from) memcpy(l->cut, l->text + from, l->cut_bytes = to - from);
+    memmove(l->text + from, l->text + to, l->bytes - to);
+    l->bytes -= to - from;
+    l->at = from;
+}
+
+static size_t line_begin(const line *l) {
+    size_t at = l->at;
+    while (at && l->text[at - 1] != '\n') at--;
+    return at;
+}
+static size_t line_end(const line *l) {
+    size_t at = l->at;
+    while (at < l->bytes && l->text[at] != '\n') at++;
+    return at;
+}
+
+/* A row up or down; past the first and the last one, through the history. What was typed there is forgotten only when
+ * Enter takes another line. */
+static void vertical(line *l, bool down) {
+    size_t begin, end, row = cursor_row(l, &begin), next = row_end(l, begin, &end), column = column_of(l, begin, l->at);
+    if (down ? next == SIZE_MAX : row == 0) {
+        if (down ? l->past_at >= l->n_past : l->past_at == 0) return;
+        if (l->past_at == l->n_past) remember(l, chat_line_text(l)), l->past_at = MIN(l->past_at, l->n_past);
+        l->past_at = down ? l->past_at + 1 : l->past_at - 1;
+        set_text(l, l->past_at < l->n_past ? l->past[l->past_at] : "");
+        return;
+    }
+    if (!down) {
+        size_t from = 0;
+        for (size_t i = 0; i + 1 < row; i++) from = row_end(l, from, &end);
+        next = from;
+    }
+    row_end(l, next, &end);
+    for (l->at = next; l->at < end && column_of(l, next, right_of(l, l->at)) <= column;) l->at = right_of(l, l->at);
+}
+
+/* Enter ends the text, but for a backslash before it and inside of """. */
+static void enter(line *l) {
+    str s = chat_line_text(l);
+    bool quoted = str_starts(s, QUOTES) && !(s.len >= 6 && str_ends(s, QUOTES));
+    if (!l->pasting && l->at == l->bytes && !quoted && str_ends(s, STR("\\"))) l->text[l->bytes - 1] = '\n';
+    else if (l->pasting || quoted) insert(l, "\n", 1);
+    else l->done = true;
+}
+
+static bool next_key(line *l, uint64_t timeout_ns, uint8_t *key) {
+    if (l->keys_at == l->keys_bytes) {
+        if (!plat_stdin_ready(timeout_ns)) return false;
+        int64_t n = plat_stdin_read(l->keys, sizeof l->keys);
+        l->keys_at = 0;
+        l->keys_bytes = n > 0 ? (size_t)n : 0;
+        if (n == 0) l->done = true, l->result = LINE_END;
+        else if (n < 0 && n != PLAT_INTERRUPTED) l->done = true, l->result = LINE_FAILED;
+        if (n <= 0) return false;
+    }
+    *key = l->keys[l->keys_at++];
+    return true;
+}
+
+/* What follows an escape: CSI or SS3 with numbers, or a key with Alt. */
+static void escape(line *l) {
+    uint8_t key;
+    unsigned numbers[2] = {0, 0}, n = 0;
+    if (!next_key(l, ESCAPE_NS, &key)) return;
+    if (key == 'b') l->at = word_left(l, l->at);
+    if (key == 'f') l->at = word_right(l, l->at);
+    if (key == 'd') cut(l, l->at, word_right(l, l->at), true);
+    if (key == 0x7F) cut(l, word_left(l, l->at), l->at, true);
+    if (key == '\r' && insert(l, "\n", 1)) return;
+    if (key != '[' && key != 'O') return;
+    while (next_key(l, ESCAPE_NS, &key) && key < 0x40) {
+        if (key == ';') n = 1;
+        else if (key >= '0' && key <= '9' && numbers[n] < 1000) numbers[n] = numbers[n] * 10 + key - '0';
+    }
+    bool word = numbers[1] == 5 || numbers[1] == 3; /* with Ctrl or Alt */
+    if (key == '~' && numbers[0] != 200 && numbers[0] != 201)
+        key = numbers[0] == 1 || numbers[0] == 7 ? 'H' : numbers[0] == 4 || numbers[0] == 8 ? 'F'
+              : numbers[0] == 3                  ? 'X' : 0;
+    switch (key) {
+    case 'A': vertical(l, false); break;
+    case 'B': vertical(l, true); break;
+    case 'C': l->at = word ? word_right(l, l->at) : right_of(l, l->at); break;
+    case 'D': l->at = word ? word_left(l, l->at) : left_of(l, l->at); break;
+    case 'H': l->at = line_begin(l); break;
+    case 'F': l->at = line_end(l); break;
+    case 'X': cut(l, l->at, right_of(l, l->at), false); break;
+    case '~': l->pasting = numbers[0] == 200; break;
+    default: break;
+    }
+}
+
+#define CTRL(letter) ((letter) & 0x1F)
+static void press(line *l, uint8_t key) {
+    char byte = (char)key;
+    switch (key) {
+    case '\r':
+    case '\n': enter(l); break;
+    case 0x1B: escape(l); break;
+    case 0x7F:
+    case CTRL('H'): cut(l, left_of(l, l->at), l->at, false); break;
+    case CTRL('D'):
+        if (!l->bytes) l->done = true, l->result = LINE_END;
+        else cut(l, l->at, right_of(l, l->at), false);
+        break;
+    case CTRL('A'): l->at = line_begin(l); break;
+    case CTRL('E'): l->at = line_end(l); break;
+    case CTRL('B'): l->at = left_of(l, l->at); break;
+    case CTRL('F'): l->at = right_of(l, l->at); break;
+    case CTRL('P'): vertical(l, false); break;
+    case CTRL('N'): vertical(l, true); break;
+    case CTRL('K'): cut(l, l->at, line_end(l), true); break;
+    case CTRL('U'): cut(l, line_begin(l), l->at, true); break;
+    case CTRL('W'): cut(l, word_left(l, l->at), l->at, true); break;
+    case CTRL('Y'): insert(l, l->cut, l->cut_bytes); break;
+    case CTRL('L'):
+        tools_out(l->t, "\33[H\33[2J");
+        l->drawn_row = 0;
+        break;
+    default:
+        if (key >= 0x20 || key == '\t') insert(l, &byte, 1);
+    }
+}
+
+/* Ctrl-C came as a signal. */
+static bool interrupted(line *l) {
+    if (!plat_interrupted()) return false;
+    plat_interrupt_clear();
+    bool empty = !l->bytes || plat_interrupted();
+    draw(l, true);
+    tools_out(l->t, empty ? "\r\n" : "^C\r\n");
+    l->drawn_row = l->bytes = l->at = 0;
+    l->past_at = l->n_past;
+    if (empty) l->done = true, l->result = plat_interrupted() ? LINE_END : LINE_INTERRUPT;
+    return true;
+}
+
+line_result chat_line_read(line *l, const char *prompt) {
+    uint8_t key;
+    l->prompt = prompt;
+    l->bytes = l->at = l->drawn_row = 0;
+    l->past_at = l->n_past;
+    l->pasting = l->done = false;
+    l->result = LINE_OK;
+    if (plat_terminal_raw(true)) return LINE_FAILED;
+    tools_out(l->t, "\33[?2004h"); /* pasted text comes in brackets */
+    draw(l, false);
+    while (!l->done) {
+        if (interrupted(l)) {
+            if (!l->done) draw(l, false);
+        } else if (next_key(l, RESIZE_NS, &key)) {
+            press(l, key);
+            /* A burst, such as a paste, is drawn once. */
+            while (!l->done && next_key(l, 0, &key)) press(l, key);
+            draw(l, l->done && l->result == LINE_OK);
+        } else if (plat_terminal_columns() != l->columns) {
+            draw(l, false);
+        }
+    }
+    tools_out(l->t, l->result == LINE_INTERRUPT ? "\33[?2004l" : "\33[?2004l\r\n");
+    tools_out_flush(l->t);
+    if (l->result == LINE_OK && str_trim(chat_line_text(l)).len) {
+        remember(l, chat_line_text(l));
+        save_history(l);
+    }
+    return l->result;
+}

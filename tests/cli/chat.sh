@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# chat.sh LEAT PTY MODELS WORK [--keep]: `leat chat` on a terminal and in pipes. A script in chat/ is what is typed (see
+# pty.c; its first line: columns, rows, model, options), the .screen beside it what is then on the terminal, without
+# figures that differ from run to run; --keep writes those files. Ends with `N passed, N failed`.
+set -u
+leat=$1 pty=$2 models=$3 work=$4 keep=${5:-}
+here=tests/cli/chat sample=sample/sample.gguf
+rm -rf "$work" && mkdir -p "$work"
+passed=0 failed=0
+ok() { if [ "$1" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL $2"; fi; }
+export XDG_STATE_HOME=$PWD/$work/state TERM=xterm
+unset NO_COLOR
+echo "What is leat?" > "$work/question"
+
+for script in "$here"/*.script; do
+    name=$(basename "$script" .script)
+    rm -rf "$work/state"
+    read -r _ columns rows model options < "$script"
+    [ "$model" = sample ] && model=$sample || model=$models/$model.gguf
+    # shellcheck disable=SC2086
+    sed "s|WORK|$work|g" "$script" > "$work/$name.script"
+    timeout 50 "$pty" "$columns" "$rows" "$work/$name.script" "$leat" chat "$model" --temp 0 -t 2 $options 2>&1 |
+        sed -E "s/[0-9.]+ (tok\/s|s\b|ms)/N \1/g; s|$work|WORK|g" > "$work/$name.screen"
+    [ -n "$keep" ] && cp "$work/$name.screen" "$here/$name.screen"
+    difference=$(diff "$here/$name.screen" "$work/$name.screen")
+    ok $? "chat/$name: expected (<) and seen (>)
+$difference"
+done
+
+# Lines typed are kept for the user alone, with line ends written as \n.
+printf '%s\n' 'first' 'of two\nlines' 'end\\' > "$work/history"
+rm -rf "$work/state" && mkdir -p "$work/state/leat" && cp "$work/history" "$work/state/leat/chat_history"
+printf '%s\n' 'wait /help' 'type \e[A\e[A' 'wait lines' 'type \x03' 'wait ^C' 'type /show\r' 'wait model' 'type \x04' \
+    end > "$work/history.script"
+"$pty" 72 20 "$work/history.script" "$leat" chat $sample > "$work/out"
+ok $? "history: $(cat "$work/out")"
+{ cat "$work/history"; echo /show; } | cmp -s - "$work/state/leat/chat_history"
+ok $? "history holds: $(cat "$work/state/leat/chat_history")"
+[ "$(stat -c %a "$work/state/leat/chat_history")" = 600 ]
+ok $? "the history can be read by others"
+# NO_COLOR, and what a terminal would obey in the model's name.
+printf '%s\n' 'wait /help' screen 'type \x04' end > "$work/plain.script"
+NO_COLOR=1 "$pty" 72 4 "$work/plain.script" "$leat" chat $sample --no-history > "$work/out"
+grep -q '^leat sample.*/help' "$work/out" && ! grep -q '{' "$work/out"
+ok $? "NO_COLOR: $(cat "$work/out")"
+
+# In a pipe: the answer and nothing else.
+says() { # says WANTED ARGS...: standard input is the message
+    local wanted=$1 got
+    shift
+    got=$("$leat" chat $sample --temp 0 -t 2 "$@" 2>&1)
+    [ "$got" = "$wanted" ]
+    ok $? "chat $*: '$got', wanted '$wanted'"
+}
+says "The sum of 2 and 2 is 4." <<< "What is 2+2?"
+says "leat runs large language models from GGUF files." -p "What is leat?" < /dev/null
+says "The difference of 4 and 7 is -3." --load "$work/saved" -p "Take 7 from that." < /dev/null
+says "leat chat: the answer ended within its reasoning" --template $here/think.jinja -n 5 <<< "What is 2+2?"
+says "leat chat: the message is empty" < /dev/null
+says "leat chat: README.md is no saved conversation" --load README.md <<< "What is 2+2?"
+got=$("$leat" chat $sample --temp 0 --isa scalar --load "$work/saved" -p "Take 7 from that." 2>&1)
+[[ $got == *"other kernels than scalar"*"computed again"*"The difference of 4 and 7 is -3." ]] || [[ $("$leat" chat $sample \
+    -p "/" -n 1 --isa avx2 2>&1) == *"does not run"* ]]
+ok $? "a conversation of other kernels: $got"
+[ "$("$leat" chat $sample --temp 0 -p "What is 2+2?")" = \
+    "$("$leat" run $sample --temp 0 -q -p "<|user|>What is 2+2?</s><|assistant|>")" ]
+ok $? "chat and run differ"
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,231 @@
+/* pty.c: a program on a terminal of COLUMNS x ROWS cells, driven by a script:
+ *     pty COLUMNS ROWS SCRIPT COMMAND...
+ * A line of the script is a word and what follows it:
+ *     type TEXT   sends keys; \r \n \t \e \\ and \xHH are bytes
+ *     wait TEXT   until the screen shows it, or failure
+ *     still MS    until nothing was written for so long
+ *     size C R    the terminal has another size
+ *     screen      prints what is on it: rows without spaces at their ends, dim text in { }, then a line of dashes
+ *     end         waits for the program and prints its status
+ * The terminal knows what leat writes: CR, LF, BS, cursor movements, erasing, and SGR 0, 1 and 2.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#define SIDE_MAX 300
+#define WAIT_MS 20000
+
+typedef struct cell {
+    char bytes[24];
+    bool dim;
+} cell;
+
+static cell screen[SIDE_MAX][SIDE_MAX];
+static int columns, rows, row, column, master;
+static bool dim, ended;
+static pid_t child;
+static char pending[64]; /* an unfinished sequence or character */
+static size_t n_pending;
+
+static void print_screen(FILE *to) {
+    for (int r = 0; r < rows; r++) {
+        int end = columns;
+        while (end && (!screen[r][end - 1].bytes[0] || !strcmp(screen[r][end - 1].bytes, " "))) end--;
+        bool in = false;
+        for (int c = 0; c < end; c++) {
+            const cell *x = &screen[r][c];
+            if (x->dim != in) fputs((in = x->dim) ? "{" : "}", to);
+            fputs(x->bytes[0] == 1 ? "" : x->bytes[0] ? x->bytes : " ", to);
+        }
+        fputs(in ? "}\n" : "\n", to);
+    }
+    fputs("----\n", to);
+}
+
+static void clear(int r, int from, int to) {
+    for (int c = from; c < to; c++) screen[r][c] = (cell){0};
+}
+
+static void line_feed(void) {
+    if (++row < rows) return;
+    row = rows - 1;
+    memmove(screen[0], screen[1], sizeof screen[0] * (size_t)(rows - 1));
+    clear(rows - 1, 0, SIDE_MAX);
+}
+
+static void sequence(const char *s, char last) {
+    int n = atoi(s);
+    int one = n ? n : 1;
+    if (last == 'A') row = row > one ? row - one : 0;
+    if (last == 'B') row = row + one < rows ? row + one : rows - 1;
+    if (last == 'C') column = column + one < columns ? column + one : columns - 1;
+    if (last == 'D') column = column > one ? column - one : 0;
+    if (last == 'H') row = column = 0;
+    if (last == 'K') clear(row, column, SIDE_MAX);
+    if (last == 'J') {
+        clear(row, n == 2 ? 0 : column, SIDE_MAX);
+        for (int r = n == 2 ? 0 : row + 1; r < rows; r++) clear(r, 0, SIDE_MAX);
+    }
+    if (last == 'm') dim = n == 2 ? true : n == 0 ? false : dim;
+}
+
+static void put(wchar_t c, const char *bytes, size_t n) {
+    int width = wcwidth(c);
+    if (width == 0) {
+        cell *x = &screen[row][column ? column - 1 : 0];
+        if (column > 1 && x->bytes[0] == 1) x--;
+        size_t used = strlen(x->bytes);
+        if (used + n < sizeof x->bytes) memcpy(x->bytes + used, bytes, n);
+        return;
+    }
+    if (width < 0) width = 1;
+    if (column + width > columns) column = 0, line_feed();
+    screen[row][column] = (cell){.dim = dim};
+    memcpy(screen[row][column].bytes, bytes, n);
+    if (width == 2) screen[row][column + 1] = (cell){.bytes = {1}, .dim = dim};
+    column += width;
+}
+
+static void take(char byte) {
+    pending[n_pending++] = byte;
+    if (pending[0] == '\33') {
+        bool whole = n_pending > 2 && byte >= '@' && byte <= '~';
+        if (n_pending == 2 && byte != '[') n_pending = 0;
+        if (whole) pending[n_pending - 1] = 0, sequence(pending + 2, byte);
+        if (whole || n_pending == sizeof pending) n_pending = 0;
+        return;
+    }
+    if (n_pending == 1 && (unsigned char)byte < 0x20) {
+        n_pending = 0;
+        if (byte == '\r') column = 0;
+        if (byte == '\n') line_feed();
+        if (byte == '\b' && column) column--;
+        return;
+    }
+    wchar_t c;
+    mbstate_t state = {0};
+    size_t n = mbrtowc(&c, pending, n_pending, &state);
+    if (n == (size_t)-2) return;
+    put(n == (size_t)-1 ? L'?' : c, pending, n_pending);
+    n_pending = 0;
+}
+
+/* Reads for at most ms; false when nothing came. */
+static bool listen_for(int ms) {
+    char bytes[4096];
+    struct pollfd p = {.fd = master, .events = POLLIN};
+    if (ended || poll(&p, 1, ms) <= 0) return false;
+    ssize_t n = read(master, bytes, sizeof bytes);
+    if (n <= 0) return ended = true, false;
+    for (ssize_t i = 0; i < n; i++) take(bytes[i]);
+    return true;
+}
+
+static bool shown(const char *text) {
+    char *all;
+    size_t bytes;
+    FILE *f = open_memstream(&all, &bytes);
+    print_screen(f);
+    fclose(f);
+    size_t n = 0; /* the marks of dim text are not text */
+    for (size_t i = 0; i < bytes; i++)
+        if (all[i] != '{' && all[i] != '}') all[n++] = all[i];
+    all[n] = 0;
+    bool found = strstr(all, text);
+    free(all);
+    return found;
+}
+
+static void type(const char *s) {
+    for (; *s; s++) {
+        char c = *s;
+        if (c == '\\') {
+            c = *++s;
+            if (c == 'x') {
+                char hex[3] = {s[1], s[2], 0};
+                c = (char)strtol(hex, NULL, 16), s += 2;
+            } else {
+                c = c == 'r' ? '\r' : c == 'n' ? '\n' : c == 't' ? '\t' : c == 'e' ? '\33' : c;
+            }
+        }
+        if (write(master, &c, 1) != 1) ended = true;
+    }
+}
+
+static void set_size(int c, int r) {
+    struct winsize size = {.ws_col = (unsigned short)c, .ws_row = (unsigned short)r};
+    columns = c < SIDE_MAX ? c : SIDE_MAX - 1;
+    rows = r < SIDE_MAX ? r : SIDE_MAX - 1;
+    if (row >= rows) row = rows - 1;
+    if (column >= columns) column = columns - 1;
+    ioctl(master, TIOCSWINSZ, &size);
+}
+
+static void step(char *text) {
+    char *rest = text + strcspn(text, " \n");
+    rest[strcspn(rest, "\n")] = 0;
+    if (*rest) *rest++ = 0;
+    if (!*text || *text == '#') return;
+    if (!strcmp(text, "type")) {
+        type(rest);
+    } else if (!strcmp(text, "wait")) {
+        int left = WAIT_MS;
+        for (; !shown(rest) && left > 0 && !ended; left -= 20) listen_for(20);
+        while (listen_for(0)) {}
+        if (shown(rest)) return;
+        printf("waited in vain for '%s'; the screen:\n", rest);
+        print_screen(stdout);
+        kill(child, SIGKILL);
+        exit(1);
+    } else if (!strcmp(text, "still")) {
+        while (listen_for(atoi(rest))) {}
+    } else if (!strcmp(text, "size")) {
+        int c = 80, r = 24;
+        sscanf(rest, "%d %d", &c, &r);
+        set_size(c, r);
+    } else if (!strcmp(text, "screen")) {
+        print_screen(stdout);
+    } else if (!strcmp(text, "end")) {
+        int status = 0;
+        for (int left = WAIT_MS; !ended && left > 0; left -= 20) listen_for(20);
+        if (!ended) kill(child, SIGKILL);
+        waitpid(child, &status, 0);
+        printf("status %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    } else {
+        printf("no step '%s'\n", text);
+        exit(2);
+    }
+}
+
+int main(int argc, char **argv) {
+    char text[4096];
+    FILE *script = argc > 4 ? fopen(argv[3], "r") : NULL;
+    if (!script || !setlocale(LC_ALL, "C.UTF-8")) {
+        fprintf(stderr, "usage: pty COLUMNS ROWS SCRIPT COMMAND...\n");
+        return 2;
+    }
+    struct winsize size = {.ws_col = (unsigned short)atoi(argv[1]), .ws_row = (unsigned short)atoi(argv[2])};
+    child = forkpty(&master, NULL, NULL, &size);
+    if (child < 0) return 2;
+    if (child == 0) {
+        execvp(argv[4], argv + 4);
+        _exit(127);
+    }
+    set_size(size.ws_col, size.ws_row);
+    while (fgets(text, sizeof text, script)) step(text);
+    fclose(script);
+    fflush(stdout);
+    return 0;
+}
