@@ -81,18 +81,30 @@ static attn_ahead ahead_of(const void *next, quant_id type, size_t dim) {
     return (attn_ahead){next, next ? div_up(kern_attn_tile_bytes(type, dim), 64) : 0, 0};
 }
 
-/* out (n, 16 * strips) += a (n, depth) * b, whose vector s of row k lies at b + k * b_row + s * b_strip. Sums are of at most
- * ATTN_DEPTH products and then added to those before: short sums round less. */
+/* out (n, 16 * strips) += a (n, depth) * b, whose vector s of row k lies at element k * b_row + s * b_strip: floats, or
+ * halves as they lie in the cache. Sums are of at most ATTN_DEPTH products and then added to those before: short sums round
+ * less. */
 #define ATTN_DEPTH 64
-KERN_INLINE void attn_block(float *out, size_t out_row, const float *a, size_t a_row, size_t n, const float *b, size_t b_row,
-                            size_t b_strip, size_t strips, size_t depth, attn_ahead ahead) {
+typedef struct attn_operand {
+    const void *at;
+    size_t row, strip;
+    bool halves;
+} attn_operand;
+
+KERN_INLINE vf operand_load(attn_operand b, size_t k, size_t s) {
+    size_t i = k * b.row + s * b.strip;
+    return b.halves ? vf_load_f16((const uint16_t *)b.at + i) : vf_load((const float *)b.at + i);
+}
+
+KERN_INLINE void attn_block(float *out, size_t out_row, const float *a, size_t a_row, size_t n, attn_operand b,
+                            size_t strips, size_t depth, attn_ahead ahead) {
     for (size_t k = 0; k < depth;) {
         vf sum[VEC_QUERIES][VEC_STRIP];
         for (size_t i = 0; i < n; i++)
             for (size_t s = 0; s < strips; s++) sum[i][s] = vf_set(0);
-        for (size_t end = MIN(k + ATTN_DEPTH, depth); k < end; k++, b += b_row) {
+        for (size_t end = MIN(k + ATTN_DEPTH, depth); k < end; k++) {
             vf row[VEC_STRIP];
-            for (size_t s = 0; s < strips; s++) row[s] = vf_load(b + s * b_strip);
+            for (size_t s = 0; s < strips; s++) row[s] = operand_load(b, k, s);
             for (size_t i = 0; i < n; i++) {
                 vf x = vf_set(a[i * a_row + k]);
                 for (size_t s = 0; s < strips; s++) sum[i][s] = vf_fma(x, row[s], sum[i][s]);
@@ -107,49 +119,56 @@ KERN_INLINE void attn_block(float *out, size_t out_row, const float *a, size_t a
     }
 }
 
-KERN_OUTLINE void attn_multiply(float *out, size_t out_row, const float *a, size_t a_row, size_t n, const float *b, size_t b_row,
-                                size_t b_strip, size_t strips, size_t depth, attn_ahead ahead) {
+/* n is 1 or a constant of the level, as is strips. */
+KERN_INLINE void attn_strips(float *out, size_t out_row, const float *a, size_t a_row, size_t n, attn_operand b,
+                             size_t strips, size_t depth, attn_ahead ahead, size_t rows, size_t here) {
     static const attn_ahead nothing;
-    for (size_t s = 0; s < strips;) {
-        size_t here = s + VEC_STRIP <= strips ? VEC_STRIP : 1;
-        for (size_t i = 0; i < n;) {
-            size_t rows = i + VEC_QUERIES <= n ? VEC_QUERIES : 1;
-            float *to = out + i * out_row + 16 * s;
-            const float *x = a + i * a_row, *y = b + s * b_strip;
-            attn_ahead next = i + s ? nothing : ahead;
-            if (rows == VEC_QUERIES && here == VEC_STRIP)
-                attn_block(to, out_row, x, a_row, VEC_QUERIES, y, b_row, b_strip, VEC_STRIP, depth, next);
-            else if (rows == VEC_QUERIES)
-                attn_block(to, out_row, x, a_row, VEC_QUERIES, y, b_row, b_strip, 1, depth, next);
-            else if (here == VEC_STRIP)
-                attn_block(to, out_row, x, a_row, 1, y, b_row, b_strip, VEC_STRIP, depth, next);
-            else attn_block(to, out_row, x, a_row, 1, y, b_row, b_strip, 1, depth, next);
-            i += rows;
-        }
-        s += here;
+    for (size_t s = 0; s + here <= strips; s += here) {
+        attn_operand at = b;
+        at.at = (const char *)b.at + s * b.strip * (b.halves ? 2 : 4);
+        for (size_t i = 0; i + rows <= n; i += rows)
+            attn_block(out + i * out_row + 16 * s, out_row, a + i * a_row, a_row, rows, at, here, depth,
+                       i + s ? nothing : ahead);
     }
+}
+
+KERN_OUTLINE void attn_multiply(float *out, size_t out_row, const float *a, size_t a_row, size_t n, attn_operand b,
+                                size_t strips, size_t depth, attn_ahead ahead) {
+    static const attn_ahead nothing;
+    size_t many = n / VEC_QUERIES * VEC_QUERIES, wide = strips / VEC_STRIP * VEC_STRIP;
+    attn_operand rest = b;
+    rest.at = (const float *)b.at + wide * b.strip;
+    b.halves = rest.halves = false;
+    if (many) attn_strips(out, out_row, a, a_row, many, b, wide, depth, ahead, VEC_QUERIES, VEC_STRIP);
+    if (many) attn_strips(out + 16 * wide, out_row, a, a_row, many, rest, strips - wide, depth, wide ? nothing : ahead, VEC_QUERIES, 1);
+    out += many * out_row, a += many * a_row, n -= many;
+    attn_strips(out, out_row, a, a_row, n, b, wide, depth, many ? nothing : ahead, 1, VEC_STRIP);
+    attn_strips(out + 16 * wide, out_row, a, a_row, n, rest, strips - wide, depth, many || wide ? nothing : ahead, 1, 1);
+}
+
+/* Few queries take halves from the cache themselves. */
+KERN_OUTLINE void attn_multiply_halves(float *out, size_t out_row, const float *a, size_t a_row, size_t n, attn_operand b,
+                                       size_t strips, size_t depth, attn_ahead ahead) {
+    static const attn_ahead nothing;
+    size_t many = n / VEC_QUERIES * VEC_QUERIES;
+    b.halves = true;
+    if (many) attn_strips(out, out_row, a, a_row, many, b, strips, depth, ahead, VEC_QUERIES, VEC_STRIP);
+    attn_strips(out + many * out_row, out_row, a + many * a_row, a_row, n - many, b, strips, depth, many ? nothing : ahead, 1, VEC_STRIP);
 }
 
 /* ---- one tile -------------------------------------------------------------------------------------------- */
 
 /* Turns the scores of a query into weights relative to its new maximum; updates its maximum, sum and output so far. */
-static void attn_weigh(const kern_attn *a, size_t i, size_t n_groups, float *scores) {
-    size_t from = a->from[i], to = a->to[i], n = 16 * n_groups;
-    if (from >= to) {
-        memset(scores, 0, n * sizeof *scores);
-        return;
-    }
-    for (size_t p = 0; p < from; p++) scores[p] = -F32_INF;
-    for (size_t p = to; p < n; p++) scores[p] = -F32_INF;
-    vf tops = vf_set(-F32_INF), sum = vf_set(0);
-    for (size_t p = 0; p < n; p += 16) tops = vf_max(vf_load(scores + p), tops);
+KERN_INLINE void weigh(const kern_attn *a, size_t i, size_t n_groups, float *scores) {
+    vf x[KERN_ATTN_TILE / 16], tops = vf_set(-F32_INF), sum = vf_set(0);
+    for (size_t g = 0; g < n_groups; g++) tops = vf_max(x[g] = vf_load(scores + 16 * g), tops);
     float old = a->max[i], top = vf_max_all(tops);
     if (top < old) top = old;
     vf base = vf_set(top == -F32_INF ? 0 : top); /* where all scores are -infinity: weights 0, not NaN */
-    for (size_t p = 0; p < n; p += 16) {
-        vf e = exp_vf(vf_sub(vf_load(scores + p), base));
-        vf_store(scores + p, e);
-        sum = vf_add(sum, e);
+    for (size_t g = 0; g < n_groups; g++) {
+        x[g] = exp_vf(vf_sub(x[g], base));
+        vf_store(scores + 16 * g, x[g]);
+        sum = vf_add(sum, x[g]);
     }
     if (top != old) {
         float factor[16];
@@ -161,29 +180,51 @@ static void attn_weigh(const kern_attn *a, size_t i, size_t n_groups, float *sco
     a->max[i] = top;
 }
 
+static void attn_weigh(const kern_attn *a, size_t i, size_t n_groups, float *scores) {
+    size_t from = a->from[i], to = a->to[i], n = 16 * n_groups;
+    if (from >= to) {
+        memset(scores, 0, n * sizeof *scores);
+        return;
+    }
+    for (size_t p = 0; p < from; p++) scores[p] = -F32_INF;
+    for (size_t p = to; p < n; p++) scores[p] = -F32_INF;
+    if (n_groups == KERN_ATTN_TILE / 16) weigh(a, i, KERN_ATTN_TILE / 16, scores);
+    else weigh(a, i, n_groups, scores);
+}
+
 static void attn_tile(const kern_attn *a) {
     size_t n_groups = div_up(a->n_pos, 16), acc_row = align_up(a->dim_v, 16), strips = acc_row / 16;
     float *scores = a->scratch, *tile = scores + a->n_q * KERN_ATTN_TILE;
-    bool all_seen = true;
-    tile_keys(a, n_groups, tile);
+    attn_operand keys = {tile, 16, 16 * a->dim_k, false}, values = {tile, a->dim_v, 16, false};
+    attn_ahead next_k = ahead_of(a->k_next, a->type_k, a->dim_k), next_v = ahead_of(a->v_next, a->type_v, a->dim_v);
+    bool all_seen = true, few = a->n_q <= 2 * VEC_QUERIES; /* fewer passes than unpacking costs */
     memset(scores, 0, a->n_q * KERN_ATTN_TILE * sizeof *scores);
-    attn_multiply(scores, KERN_ATTN_TILE, a->q, a->dim_k, a->n_q, tile, 16, 16 * a->dim_k, n_groups, a->dim_k,
-                  ahead_of(a->k_next, a->type_k, a->dim_k));
+    if (few && a->type_k == QUANT_F16 && n_groups % VEC_STRIP == 0) {
+        keys.at = a->k;
+        attn_multiply_halves(scores, KERN_ATTN_TILE, a->q, a->dim_k, a->n_q, keys, n_groups, a->dim_k, next_k);
+    } else {
+        tile_keys(a, n_groups, tile);
+        attn_multiply(scores, KERN_ATTN_TILE, a->q, a->dim_k, a->n_q, keys, n_groups, a->dim_k, next_k);
+    }
     for (size_t i = 0; i < a->n_q; i++) {
         attn_weigh(a, i, n_groups, scores + i * KERN_ATTN_TILE);
         all_seen &= a->from[i] == 0 && a->to[i] >= a->n_pos;
     }
+    if (few && all_seen && a->type_v == QUANT_F16 && strips % VEC_STRIP == 0) {
+        values.at = a->v;
+        attn_multiply_halves(a->acc, acc_row, scores, KERN_ATTN_TILE, a->n_q, values, strips, a->n_pos, next_v);
+        return;
+    }
     tile_values(a, 0, a->n_pos, 16 * n_groups, tile);
     if (all_seen || all_finite(tile, a->n_pos * a->dim_v)) {
-        attn_multiply(a->acc, acc_row, scores, KERN_ATTN_TILE, a->n_q, tile, a->dim_v, 16, strips, 16 * n_groups,
-                      ahead_of(a->v_next, a->type_v, a->dim_v));
+        attn_multiply(a->acc, acc_row, scores, KERN_ATTN_TILE, a->n_q, values, strips, 16 * n_groups, next_v);
         return;
     }
     for (size_t i = 0; i < a->n_q; i++) {
         if (a->from[i] >= a->to[i]) continue;
         tile_values(a, a->from[i], a->to[i], 16 * n_groups, tile);
-        attn_multiply(a->acc + i * acc_row, acc_row, scores + i * KERN_ATTN_TILE, KERN_ATTN_TILE, 1, tile, a->dim_v, 16,
-                      strips, 16 * n_groups, ahead_of(NULL, a->type_v, a->dim_v));
+        attn_multiply(a->acc + i * acc_row, acc_row, scores + i * KERN_ATTN_TILE, KERN_ATTN_TILE, 1, values, strips,
+                      16 * n_groups, (attn_ahead){0});
     }
 }
 
