@@ -238,19 +238,29 @@ static void attend(dev *d, const dev_attn *a, attn_task *t, attn_scratch *s) {
 
 /* ---- segments by several workers ------------------------------------------------------------------------- */
 
-/* A part is what a head of a row has of one segment: acc, then max and sum. */
+/* A part is what a head of a row has of one segment, counted from the first that any row sees: acc, then max and sum. */
+static size_t first_segment(const dev_attn *a) {
+    size_t first = SIZE_MAX;
+    for (size_t i = 0; i < a->n_runs; i++) {
+        size_t pos = a->runs[i].pos + 1;
+        first = MIN(first, a->window && pos > a->window ? (pos - a->window) / SEGMENT : 0);
+    }
+    return first;
+}
 static softmax_state part_of(const dev *d, const dev_attn *a, size_t segments, size_t row, size_t head, size_t i) {
     float *at = d->attn_parts + ((row * a->n_head + head) * segments + i) * dev_attn_part_floats(d->head_dim_max);
     return (softmax_state){at + acc_row(a->dim_v), at + acc_row(a->dim_v) + 1, at};
 }
 
-static void attend_part(dev *d, const dev_attn *a, const attn_task *t, attn_scratch *s, size_t segments) {
+static void attend_part(dev *d, const dev_attn *a, attn_task *t, attn_scratch *s, size_t segments) {
+    size_t part = t->segment;
+    t->segment += first_segment(a);
     gather_queries(a, t, s);
     attend_segment(d, a, t, s);
     for (size_t i = 0; i < t->n_tok * t->group; i++) {
         softmax_state from = state_row(&s->segment, i, a->dim_v);
         softmax_state to = part_of(d, a, segments, t->run->row + t->token + i / t->group,
-                                   t->head_kv * t->group + i % t->group, t->segment);
+                                   t->head_kv * t->group + i % t->group, part);
         *to.max = *from.max;
         *to.sum = *from.sum;
         memcpy(to.acc, from.acc, acc_row(a->dim_v) * sizeof(float));
@@ -310,6 +320,7 @@ static size_t segments_to_split(const dev *d, const dev_attn *a) {
         tasks += div_up(a->runs[i].n, block) * a->n_head_kv;
         segments = MAX(segments, div_up(a->runs[i].pos + a->runs[i].n, SEGMENT));
     }
+    segments -= first_segment(a);
     size_t parts = attn_n_rows(a) * a->n_head * segments, workers = (size_t)pool_workers(d->pool);
     return workers > 1 && segments > 1 && tasks < 8 * workers && parts <= d->attn_parts_max ? segments : 0;
 }
