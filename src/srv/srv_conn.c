@@ -62,7 +62,7 @@ static uint64_t limit_ns(const srv_conn *c) {
     case SRV_READ_BODY: return SRV_BODY_S * SECOND_NS;
     case SRV_SEND: return SRV_SEND_S * SECOND_NS;
     case SRV_LINGER: return SRV_LINGER_S * SECOND_NS;
-    case SRV_RUNNING: return c->n_sent < c->out.n ? SRV_SEND_S * SECOND_NS : UINT64_MAX;
+    case SRV_RUNNING: return c->blocked ? SRV_SEND_S * SECOND_NS : UINT64_MAX;
     default: return UINT64_MAX;
     }
 }
@@ -143,9 +143,14 @@ void srv_conn_flush(srv *s, srv_conn *c) {
     if (c->out.failed) c->gone = true; /* more than it may hold, or no memory for it: what came is not whole */
     while (c->n_sent < c->out.n && !c->gone) {
         int64_t n = plat_send(c->stream, c->out.at + c->n_sent, c->out.n - c->n_sent);
-        if (n == PLAT_AGAIN) return;
+        if (n == PLAT_AGAIN) {
+            if (!c->blocked) c->since_ns = plat_time_ns();
+            c->blocked = true;
+            return;
+        }
         if (n < 0) c->gone = true;
-        else c->n_sent += (size_t)n, c->since_ns = plat_time_ns();
+        else c->n_sent += (size_t)n;
+        c->blocked = false;
     }
     if (c->gone) hang_up(s, c);
     else if (c->state == SRV_SEND) after_answer(s, c);

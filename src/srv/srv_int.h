@@ -35,6 +35,7 @@ typedef struct srv_conn {
     plat_stream *stream;
     srv_state state;
     bool gone;       /* the client has hung up */
+    bool blocked;    /* an answer could not be sent since since_ns */
     bool keep, bare; /* the connection stays open; the answer has no body (HEAD) */
     bool old, chunked, streaming; /* HTTP/1.0; the request's body in chunks; the answer as a stream of events */
     const struct srv_route *route;

@@ -390,6 +390,7 @@ static int compute(srv *s, srv_error *e) {
         for (int32_t k = 0; k < j->request.n && !status; k++, j->index++) {
             leat_code code = answer(s, k, &failed);
             if (code) status = srv_fail_code(e, code, failed.text);
+            else if (j->text.failed || j->thoughts.failed || j->probs.failed) status = no_memory(e);
             if (k == 0) j->all_prompt += j->n_prompt, j->all_cached += j->n_cached;
         }
     }

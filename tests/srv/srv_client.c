@@ -53,9 +53,13 @@ void server_start(server *s, const char *leat, const char *const *words, bool re
 }
 
 int server_end(server *s) {
+    kill(s->pid, SIGTERM);
+    return server_wait(s);
+}
+
+int server_wait(server *s) {
     int status = 0;
     char text[4096];
-    kill(s->pid, SIGTERM);
     if (waitpid(s->pid, &status, 0) != s->pid) die("waitpid");
     ssize_t n = read(s->err, text, sizeof text - 1);
     close(s->err);
@@ -95,14 +99,18 @@ void send_text(int fd, const char *text) {
 
 /* Reads to the end of a line; the line with its LF, or NULL. */
 static char *read_line(int fd) {
-    size_t n = 0, cap = 256;
-    char *line = malloc(cap);
-    while (line && recv(fd, line + n, 1, 0) == 1) {
-        if (++n + 1 == cap) line = realloc(line, cap *= 2);
-        if (line[n - 1] == '\n') {
-            line[n] = 0;
-            return line;
-        }
+    size_t n = 0;
+    char *line = malloc(1);
+    for (;;) {
+        char ahead[512];
+        ssize_t seen = recv(fd, ahead, sizeof ahead, MSG_PEEK);
+        char *end = seen > 0 ? memchr(ahead, '\n', (size_t)seen) : NULL;
+        size_t part = end ? (size_t)(end - ahead) + 1 : seen > 0 ? (size_t)seen : 0;
+        line = realloc(line, n + part + 1);
+        if (!part || recv(fd, line + n, part, MSG_WAITALL) != (ssize_t)part) break;
+        n += part;
+        line[n] = 0;
+        if (end) return line;
     }
     free(line);
     return NULL;

@@ -16,6 +16,7 @@ typedef struct server {
  * its model. */
 void server_start(server *s, const char *leat, const char *const *words, bool ready);
 int server_end(server *s);        /* SIGTERM; its exit status, or 128 + the signal */
+int server_wait(server *s);       /* the same without the SIGTERM */
 size_t server_rss_kib(const server *s);
 
 int dial(const server *s);        /* a connection, blocking */
