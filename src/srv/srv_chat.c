@@ -12,17 +12,48 @@ static leat_text text_of(const json_value *v, srv_buf *b) {
     return (leat_text){b->at, b->n};
 }
 
+/* Content in parts as one text, a line each: every template reads that, and few read parts. Other parts than texts were
+ * refused. */
+static void write_parts(json_writer *w, const json_value *parts, srv_buf *joined) {
+    srv_buf_empty(joined);
+    for (uint32_t i = 0; i < parts->count; i++) {
+        str text = json_str(json_get(&parts->items[i], "text"));
+        if (i) srv_buf_put(joined, "\n", 1);
+        srv_buf_put(joined, text.ptr, text.len);
+    }
+    json_write_str(w, (str){joined->n ? joined->at : "", joined->n});
+}
+
+static leat_text messages_of(const json_value *messages, srv_buf *b, srv_buf *joined) {
+    json_writer w;
+    json_write_start(&w, &json_compact, srv_buf_put, b);
+    json_write_open(&w, JSON_ARRAY);
+    for (uint32_t i = 0; i < messages->count; i++) {
+        const json_value *m = &messages->items[i];
+        json_write_open(&w, JSON_OBJECT);
+        for (uint32_t k = 0; k < m->count; k++) {
+            const json_value *v = &m->members[k].value;
+            json_write_key(&w, m->members[k].key);
+            if (v->kind == JSON_ARRAY && str_is(m->members[k].key, "content")) write_parts(&w, v, joined);
+            else json_write_value(&w, v);
+        }
+        json_write_close(&w, JSON_OBJECT);
+    }
+    json_write_close(&w, JSON_ARRAY);
+    return (leat_text){b->at, b->n};
+}
+
 static int render(leat_chat *chat, const srv_request *o, leat_chat_prompt *out, srv_error *e) {
-    srv_buf parts[3] = {{{0}, NULL, 0, false}};
+    srv_buf parts[4] = {{{0}, NULL, 0, false}};
     leat_error failed = {0};
     leat_code code = LEAT_MEMORY;
     if (!chat)
         return srv_fail(e, 400, "invalid_request_error", NULL, "the chat template of this model cannot be used");
-    leat_chat_input input = {.messages = text_of(o->messages, &parts[0]),
+    leat_chat_input input = {.messages = messages_of(o->messages, &parts[0], &parts[3]),
                              .tools = text_of(o->tools, &parts[1]),
                              .variables = text_of(o->variables, &parts[2]),
                              .no_prompt = o->no_prompt};
-    if (!parts[0].failed && !parts[1].failed && !parts[2].failed)
+    if (!parts[0].failed && !parts[1].failed && !parts[2].failed && !parts[3].failed)
         code = leat_chat_render(chat, &input, NULL, out, &failed);
     for (size_t i = 0; i < COUNT_OF(parts); i++) srv_buf_close(&parts[i]);
     if (code == LEAT_MEMORY && !failed.text[0])

@@ -144,6 +144,9 @@ static void test_chat(const server *s) {
     char *prompt = text_in(a.body, "prompt"), *ids = format("%s/ids", dir);
     check_text("the template", prompt, "<s><|user|>What is 2+2?</s><|assistant|>");
     answer_free(&a), free(body), free(prompt);
+    expect(s, "/apply-template", "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
+                                 "{\"type\":\"text\",\"text\":\"b\"}]}],\"add_generation_prompt\":false}", 200,
+           "\"prompt\":\"<s><|user|>a\\nb</s>\"");
     /* The same tokens through leat run. */
     a = ask(s, "/tokenize", "{\"content\":\"<s><|user|>What is 2+2?</s><|assistant|>\"}");
     FILE *f = fopen(ids, "w");
