@@ -122,10 +122,12 @@ const char *leat_session_memory(const leat_session *session, char *buf, size_t c
 typedef struct leat_stats {
     uint64_t reads, read_bytes;          /* of weights                                           */
     uint64_t expert_hits, expert_misses; /* wanted experts that were in memory, and were not     */
+    uint64_t experts_ahead, experts_ahead_used; /* read before they were chosen; of them, chosen */
     uint64_t stall_ns;                   /* waited for reads with nothing to compute             */
     uint64_t busy_ns;                    /* reads were under way                                 */
     double disk_bytes_s;                 /* the disk's speed as probed; 0: it was not            */
     uint64_t held_bytes, held_peak_bytes; /* all memory held, mapped files apart                  */
+    uint64_t major_faults;               /* of the process: pages that had to be read from a disk */
 } leat_stats;
 leat_stats leat_session_stats(const leat_session *session);
 

@@ -44,6 +44,10 @@ size_t cache_slot_offset(const cache *c, uint32_t slot);
  * one). Call it before placing the layer's units. */
 void cache_visit(cache *c, uint32_t layer, const uint32_t *units, const uint32_t *counts, size_t n, size_t n_tokens);
 
+/* These will probably be used when their layer is visited next: until then they are kept like units that nearly always
+ * are. */
+void cache_expect(cache *c, const uint32_t *units, size_t n);
+
 uint32_t cache_find(const cache *c, uint32_t unit); /* its slot, or CACHE_NONE */
 /* A slot for a unit that has none; *evicted is who lost it, or CACHE_NONE. CACHE_NONE when every slot of its size is
  * held. With `spare` only a free slot is given, or that of a unit expected back later than this one. */

@@ -6,7 +6,7 @@
 
 err_code model_leases_open(model_leases *x, const model *m, err *e) {
     size_t n = m->shape.n_expert;
-    size_t bytes = n * (3 * sizeof(void *) + 4 * sizeof(uint32_t) + sizeof(store_lease)) + 4096;
+    size_t bytes = n * (3 * sizeof(void *) + 5 * sizeof(uint32_t) + sizeof(store_lease)) + 4096;
     err_code code = arena_open(&x->memory, MEM_SCRATCH, bytes, e);
     if (code) return code;
     for (int i = 0; i < 3; i++) x->at[i] = arena_array(&x->memory, n, sizeof *x->at[i]);
@@ -14,9 +14,10 @@ err_code model_leases_open(model_leases *x, const model *m, err *e) {
     x->counts = arena_array(&x->memory, n, sizeof *x->counts);
     x->pending = arena_array(&x->memory, n, sizeof *x->pending);
     x->ready = arena_array(&x->memory, n, sizeof *x->ready);
+    x->next = arena_array(&x->memory, n, sizeof *x->next);
     x->leases = arena_array(&x->memory, n, sizeof *x->leases);
-    bool ok = x->at[0] && x->at[1] && x->at[2] && x->units && x->counts && x->pending && x->ready && x->leases;
-    if (ok) return ERR_NONE;
+    bool ok = x->at[0] && x->at[1] && x->at[2] && x->units && x->counts && x->pending && x->ready && x->next;
+    if (ok && x->leases) return ERR_NONE;
     return ERR(e, ERR_MEMORY, "no memory for the leases of %zu experts", n);
 }
 
@@ -46,6 +47,35 @@ static err_code take_ready(model_leases *x, store *s, uint32_t first, err *e) {
     return code;
 }
 
+/* The next layer's expert is among those foreseen. */
+static void foresee(model_leases *x, uint32_t unit) {
+    size_t at = 0;
+    while (at < x->n_next && x->next[at] != unit) at++;
+    if (at == x->n_next) x->next[x->n_next++] = unit;
+}
+
+void model_leases_foresee(model_leases *x, const model *m, size_t layer, const dev_buf *logits, size_t n_tokens) {
+    size_t n = m->shape.n_expert, used = m->shape.n_expert_used, worth = store_foresees(m->store);
+    x->n_next = x->n_ahead = 0;
+    if (layer + 1 == m->shape.n_layer || !worth) return;
+    uint32_t first = model_unit_of_expert(m, layer + 1, 0);
+    if (n_tokens * used >= 3 * n) {
+        for (size_t i = 0; i < n; i++) foresee(x, first + (uint32_t)i);
+        x->n_ahead = n;
+        return;
+    }
+    for (size_t k = 0; k < used && logits; k++) {
+        for (size_t t = 0; t < n_tokens; t++) {
+            float *row = logits->rows[t];
+            size_t best = 0;
+            for (size_t i = 1; i < n; i++) best = row[i] > row[best] ? i : best;
+            row[best] = -F32_INF;
+            foresee(x, first + (uint32_t)best);
+        }
+        if (k + 1 == worth) x->n_ahead = x->n_next;
+    }
+}
+
 static void release_ready(model_leases *x, store *s) {
     for (size_t i = 0; i < x->n_ready; i++) store_release(s, &x->leases[i]);
     x->n_ready = 0;
@@ -62,6 +92,8 @@ err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer,
     bool forgot = false;
     while (x->n_pending) {
         store_want(s, x->pending, x->n_pending);
+        store_expect(s, x->next, x->n_next, x->n_ahead);
+        x->n_next = 0;
         err_code code = take_ready(x, s, first, e);
         if (!code && x->n_ready) compute(user, x->ready, x->n_ready);
         bool waits = !x->n_ready;

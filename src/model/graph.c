@@ -14,6 +14,7 @@ struct model_graph {
     size_t rows_max, logits_max;
     dev_buf x, q, k, v, attn, proj;              /* (rows, ...) */
     dev_buf gate, up;                            /* (rows, n_ff or n_ff_shared) */
+    dev_buf foreseen;                            /* (FORESEE_ROWS, n_expert): the next layer's router */
     dev_buf router, shared, shared_gate;         /* (rows, n_expert), (rows, n_embd), (rows, 1) */
     dev_buf slot_gate, slot_up, slot_down;       /* (rows x experts used, ...) */
     dev_buf logits;                              /* (logits_max, n_vocab) */
@@ -22,6 +23,7 @@ struct model_graph {
     float *q_scale;                              /* (rows) */
     void *embedding_row;                         /* one row as stored */
     dev_matrix weights[W_COUNT];                 /* of the layer in work, leased */
+    dev_matrix next_router;                      /* of the layer after it, pinned */
     store_lease leases[LAYER_UNITS_MAX];         /* its units */
     size_t n_leases;
     model_leases experts;
@@ -37,6 +39,8 @@ struct model_graph {
 
 /* Output rows are computed this many bytes at a time: prompts ask for one row, eval for all. */
 #define LOGITS_BYTES ((size_t)32 << 20)
+/* Steps of so many rows foresee what each row will use; longer ones use nearly everything. */
+#define FORESEE_ROWS 8
 /* Query rows that share one walk over the KV pages. */
 #define ATTN_ROWS 64
 
@@ -46,7 +50,7 @@ typedef struct buffer_plan {
     dev_buf *buf;
     size_t rows, width; /* rows 0: this model has no use for it */
 } buffer_plan;
-#define BUFFERS 15
+#define BUFFERS 16
 
 static size_t plan_buffers(model_graph *g, buffer_plan *all) {
     const model_shape *s = &g->model->shape;
@@ -61,6 +65,7 @@ static size_t plan_buffers(model_graph *g, buffer_plan *all) {
         {&g->gate, n_ff ? n : 0, n_ff},
         {&g->up, n_ff ? n : 0, n_ff},
         {&g->router, s->n_expert ? n : 0, s->n_expert},
+        {&g->foreseen, s->n_expert ? MIN(n, FORESEE_ROWS) : 0, s->n_expert},
         {&g->shared, s->n_ff_shared ? n : 0, s->n_embd},
         {&g->shared_gate, s->n_ff_shared ? n : 0, 1},
         {&g->slot_gate, slots, s->n_ff_expert},
@@ -296,6 +301,26 @@ static void compute_leased(void *user, const uint32_t *experts, size_t n) {
     dev_submit(step->g->dev);
 }
 
+/* The next layer's router on what this layer's sees: most of what it names is what it will choose. */
+static bool foresee_experts(model_graph *g, const model_batch *b, size_t layer) {
+    const model *m = g->model;
+    const bound_layer *next = layer + 1 < m->shape.n_layer ? &m->layers[layer + 1] : NULL;
+    bool by_router = next && b->n <= FORESEE_ROWS && !g->routing && store_foresees(m->store);
+    if (by_router) {
+        const bound_matrix *b_router = &next->weights[W_ROUTER];
+        const dev_matrix *matrix = &g->next_router;
+        const dev_buf *out = &g->foreseen;
+        g->next_router = b_router->matrix;
+        g->next_router.data = store_pinned_at(m->store, next->first_unit + b_router->unit, b_router->span);
+        by_router = g->next_router.data != NULL;
+        if (by_router) {
+            record_norm(g, next->vectors[V_FFN_NORM], b->n, NULL, dev_formats(g->dev, b->role, &matrix, 1));
+            dev_matmul(g->dev, b->role, &matrix, &out, 1, b->n);
+        }
+    }
+    return by_router;
+}
+
 static err_code record_experts(model_graph *g, const model_batch *b, size_t layer, err *e) {
     const bound_layer *l = &g->model->layers[layer];
     const model_shape *s = &g->model->shape;
@@ -305,6 +330,7 @@ static err_code record_experts(model_graph *g, const model_batch *b, size_t laye
     const dev_matrix *inputs[6] = {
         router, gate_up[0], gate_up[1], shared_router, &g->weights[W_GATE_SHARED], &g->weights[W_UP_SHARED]};
     const dev_buf *router_out = &g->router, *shared_gate = &g->shared_gate;
+    bool foreseen = down->experts_at && foresee_experts(g, b, layer);
     record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, input_formats(g, b->role, inputs, shared ? 6 : 3));
     record_input(g, layer, IN_FFN, b->n);
     dev_matmul(g->dev, b->role, &router, &router_out, 1, b->n);
@@ -314,6 +340,7 @@ static err_code record_experts(model_graph *g, const model_batch *b, size_t laye
     if (down->experts_at) {
         leased_step step = {g, b->role, layer};
         dev_submit(g->dev);
+        model_leases_foresee(&g->experts, g->model, layer, foreseen ? &g->foreseen : NULL, b->n);
         err_code code = model_leases_run(&g->experts, g->model, g->dev, layer, b->n, compute_leased, &step, e);
         if (code) return code;
     } else {

@@ -5,6 +5,8 @@
  */
 #include "store/store_int.h"
 
+#define AHEAD_DEPTH 4 /* pieces under way at which nothing is read ahead */
+
 /* The window of a span that is read: the span itself, or the aligned blocks around it. */
 static uint64_t window_first(const store *s, const span *p) { return p->offset / s->align * s->align; }
 static uint64_t window_bytes(const store *s, const span *p) {
@@ -27,28 +29,47 @@ err_code store_read_error(const store *s, uint32_t tensor, uint64_t offset, uint
                    plat_error_name((int)result));
 }
 
-static void leave_line(store *s) {
-    s->first = s->units[s->first].next;
-    if (s->first == STORE_NOBODY) s->last = STORE_NOBODY;
+static void join(store *s, uint32_t id, int which) {
+    line *l = &s->lines[which];
+    s->units[id].next = STORE_NOBODY;
+    if (l->first == STORE_NOBODY) l->first = id;
+    else s->units[l->last].next = id;
+    l->last = id;
 }
 
-bool store_start(store *s, uint32_t id) {
+/* False where it stood in neither line. */
+static bool leave(store *s, uint32_t id) {
+    for (int which = 0; which < 2; which++) {
+        uint32_t before = STORE_NOBODY;
+        for (uint32_t at = s->lines[which].first; at != STORE_NOBODY; before = at, at = s->units[at].next) {
+            if (at != id) continue;
+            *(before == STORE_NOBODY ? &s->lines[which].first : &s->units[before].next) = s->units[id].next;
+            if (s->lines[which].last == id) s->lines[which].last = before;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool store_start(store *s, uint32_t id, int which) {
     unit *u = &s->units[id];
     u->sent_span = 0;
     u->sent_bytes = 0;
-    u->next = STORE_NOBODY;
+    u->broken = u->abandoned = false;
     uint64_t bytes = 0;
     for (size_t i = 0; i < u->n_spans; i++) bytes += s->spans[u->first_span + i].bytes;
     if (!bytes) return false;
     u->place = READING;
     store_hold(s, id);
-    if (s->first == STORE_NOBODY) s->first = id;
-    else s->units[s->last].next = id;
-    s->last = id;
+    join(s, id, which);
     return true;
 }
 
-/* A piece came to nothing. Only the head of the line has pieces left to send. */
+void store_hurry(store *s, uint32_t id) {
+    if (leave(s, id)) join(s, id, LINE_WANTED);
+}
+
+/* A piece came to nothing, and the unit sends no more. */
 static void fail(store *s, uint32_t id, const plat_read *r, const span *p, int64_t result) {
     unit *u = &s->units[id];
     if (u->broken) return;
@@ -58,7 +79,7 @@ static void fail(store *s, uint32_t id, const plat_read *r, const span *p, int64
     u->bad_offset = from;
     u->bad_bytes = end - from;
     u->bad_result = result < 0 ? result : MAX(result - (int64_t)(from - r->offset), 0);
-    if (s->first == id) leave_line(s);
+    leave(s, id);
 }
 
 /* With no piece under way the unit's fate may be decided. */
@@ -70,16 +91,51 @@ static void settle(store *s, uint32_t id) {
         if (u->wanted) store_let_go(s, id);
         u->wanted = false;
         store_leave_home(s, id);
-        u->place = FAILED;
+        u->place = u->abandoned ? ON_DISK : FAILED;
     } else if (u->sent_span == u->n_spans) {
         u->place = IN_RAM;
         store_let_go(s, id);
     }
 }
 
+void store_abandon_ahead(store *s, uint32_t layer) {
+    for (uint32_t id = s->lines[LINE_AHEAD].first, next; id != STORE_NOBODY; id = next) {
+        unit *u = &s->units[id];
+        next = u->next;
+        if (u->layer != layer || u->wanted) continue;
+        leave(s, id);
+        u->broken = u->abandoned = true;
+        settle(s, id);
+    }
+    s->n_expected = 0;
+}
+
+/* Puts the next expected unit that is on disk into the line, where there is a place for it. */
+static bool read_ahead(store *s) {
+    while (s->next_expected < s->n_expected && !s->crowded) {
+        uint32_t id = s->expected[s->next_expected++];
+        unit *u = &s->units[id];
+        if ((u->place != ON_DISK && u->place != FAILED) || !store_take_spare(s, id)) continue;
+        u->ahead = store_start(s, id, LINE_AHEAD);
+        s->stats.ahead += u->ahead;
+        if (u->ahead) return true;
+        u->place = IN_RAM; /* it has no bytes */
+    }
+    return false;
+}
+
+/* The unit that sends the next piece, or STORE_NOBODY. What is read ahead waits until nothing else is to be sent, and
+ * takes only a part of the queue, so that a want never stands behind much of it. */
+static uint32_t next_to_send(store *s) {
+    if (s->in_flight >= s->depth) return STORE_NOBODY;
+    if (s->lines[LINE_WANTED].first != STORE_NOBODY) return s->lines[LINE_WANTED].first;
+    if (s->in_flight >= MIN(s->depth, AHEAD_DEPTH)) return STORE_NOBODY;
+    if (s->lines[LINE_AHEAD].first == STORE_NOBODY && !read_ahead(s)) return STORE_NOBODY;
+    return s->lines[LINE_AHEAD].first;
+}
+
 void store_pump(store *s) {
-    while (s->in_flight < s->depth && s->first != STORE_NOBODY) {
-        uint32_t id = s->first;
+    for (uint32_t id; (id = next_to_send(s)) != STORE_NOBODY;) {
         unit *u = &s->units[id];
         const span *p = &s->spans[u->first_span + u->sent_span];
         uint64_t from = window_first(s, p), all = window_bytes(s, p);
@@ -101,7 +157,7 @@ void store_pump(store *s) {
         if (u->sent_bytes < all) continue;
         u->sent_bytes = 0;
         if (++u->sent_span < u->n_spans) continue;
-        leave_line(s);
+        leave(s, id);
         settle(s, id); /* where its last part is empty nothing may be under way */
     }
 }

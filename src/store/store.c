@@ -129,7 +129,7 @@ err_code store_set_units(store *s, const store_units *all, err *e) {
     s->n_spans = n_spans;
     s->n_layers = all->n_layers;
     s->n_used = all->n_used;
-    s->first = s->last = STORE_NOBODY;
+    for (int i = 0; i < 2; i++) s->lines[i] = (line){STORE_NOBODY, STORE_NOBODY};
     s->gathered_tensor = 0;
     store_lay_out(s);
     return ERR_NONE;
@@ -147,15 +147,21 @@ static void want(store *s, uint32_t id) {
     unit *u = &s->units[id];
     if (u->wanted) return;
     if (u->place == ON_DISK || u->place == FAILED) {
-        u->broken = false;
+        u->ahead = false;
         if (!store_take_home(s, id)) {
             if (u->home == HOME_BLOCK) u->place = FAILED; /* a failure without a broken piece: no memory */
+            s->crowded |= u->expert;
             return;
         }
         s->stats.misses += u->expert;
-        if (!store_start(s, id)) u->place = IN_RAM; /* it has no bytes */
+        if (!store_start(s, id, LINE_WANTED)) u->place = IN_RAM; /* it has no bytes */
+    } else if (u->abandoned) {
+        return; /* its memory is still being written to */
     } else {
         s->stats.hits += u->expert;
+        s->stats.ahead_used += u->ahead;
+        u->ahead = false;
+        if (u->place == READING) store_hurry(s, id);
     }
     u->wanted = true;
     store_hold(s, id);
@@ -181,21 +187,76 @@ static void forget(store *s, uint32_t id) {
 
 void store_forget_wants(store *s) {
     for (size_t i = 0; i < s->n_units; i++) forget(s, (uint32_t)i);
+    s->n_expected = 0;
+}
+
+/* What is read ahead for this layer and was not chosen, and has not been read yet, will not be. */
+static void drop_unchosen(store *s, uint32_t layer, const uint32_t *units, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        unit *u = &s->units[units[i]];
+        if (u->place == READING && !u->wanted) store_hurry(s, units[i]);
+    }
+    store_abandon_ahead(s, layer);
 }
 
 void store_visit(store *s, uint32_t layer, const uint32_t *units, const uint32_t *counts, size_t n, size_t n_tokens) {
     if (!s->experts) return;
+    drop_unchosen(s, layer, units, n);
     for (size_t i = 0; i < n; i++) {
         ASSERT(units[i] < s->n_units && s->units[units[i]].home == HOME_CACHE);
         s->visited[i] = s->units[units[i]].cache_id;
     }
     cache_visit(s->experts, layer, s->visited, counts, n, n_tokens);
+    s->crowded = false;
+    s->blind -= s->blind > 0;
+}
+
+/* ---- reading ahead --------------------------------------------------------------------------------- */
+
+#define JUDGED_AFTER 32   /* units read ahead: then it is seen whether that was worth it */
+#define BLIND_LAYERS 4096 /* how long nothing is read ahead after that was not */
+
+size_t store_foresees(const store *s) { return s->experts && !s->blind ? s->n_ahead : 0; }
+
+/* A useless read costs a little of the disk's time, and the place of a unit that might have been used. */
+static void judge(store *s) {
+    uint64_t ahead = s->stats.ahead - s->judged_ahead, used = s->stats.ahead_used - s->judged_used;
+    if (ahead < JUDGED_AFTER) return;
+    if (8 * used < 5 * ahead) s->n_ahead--;
+    else if (4 * used > 3 * ahead && s->n_ahead < s->n_used) s->n_ahead++;
+    s->judged_ahead = s->stats.ahead;
+    s->judged_used = s->stats.ahead_used;
+    if (s->n_ahead) return;
+    s->n_ahead = 1;
+    s->blind = BLIND_LAYERS;
+}
+
+void store_expect(store *s, const uint32_t *units, size_t n, size_t n_ahead) {
+    if (!n || !store_foresees(s)) return;
+    for (size_t i = 0; i < n; i++) {
+        ASSERT(units[i] < s->n_units && s->units[units[i]].home == HOME_CACHE);
+        s->expected[i] = units[i];
+        s->visited[i] = s->units[units[i]].cache_id;
+    }
+    cache_expect(s->experts, s->visited, n);
+    s->n_expected = MIN(n, n_ahead);
+    s->next_expected = 0;
+    judge(s);
+    store_pump(s);
 }
 
 /* ---- leases ---------------------------------------------------------------------------------------- */
 
 static const char *span_at(const store *s, const span *p, const unit *u) {
     return s->map ? (const char *)s->map[p->part] + p->offset : u->base + p->at;
+}
+
+const void *store_pinned_at(const store *s, uint32_t id, size_t i) {
+    const unit *u = &s->units[id];
+    ASSERT(id < s->n_units && i < u->n_spans);
+    return s->mode == STORE_STREAMING && u->home == HOME_PINNED && u->place == IN_RAM
+               ? span_at(s, &s->spans[u->first_span + i], u)
+               : NULL;
 }
 
 store_state store_try_lease(store *s, uint32_t id, store_lease *out, err *e) {

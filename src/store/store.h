@@ -96,11 +96,19 @@ void store_forget_wants(store *s);
 /* The pass is at `layer`, where these experts are used, units[i] by counts[i] of n_tokens tokens. Before wanting them.
  * */
 void store_visit(store *s, uint32_t layer, const uint32_t *units, const uint32_t *counts, size_t n, size_t n_tokens);
+/* Experts of the next layer that will probably be used there, the likeliest first. They are kept, and the first n_ahead
+ * are read while the disk has nothing else to do, into free memory or that of experts expected back later. */
+void store_expect(store *s, const uint32_t *units, size_t n, size_t n_ahead);
+/* How many experts a token are worth reading ahead: more while most of them are used, fewer when not, and 0 for a while
+ * when none are. */
+size_t store_foresees(const store *s);
 /* Takes finished reads in; waits at most timeout_ns for one. False when no read is under way. */
 bool store_poll(store *s, uint64_t timeout_ns);
 store_state store_try_lease(store *s, uint32_t unit, store_lease *out, err *e);
 /* The bytes of the i-th part of what is leased. */
 const void *store_span_at(const store *s, const store_lease *lease, size_t i);
+/* The same without a lease, of a unit that is in memory and stays there (STREAMING, pinned), else NULL. */
+const void *store_pinned_at(const store *s, uint32_t unit, size_t i);
 void store_release(store *s, const store_lease *lease);
 /* want, poll until there, lease. */
 err_code store_lease_now(store *s, uint32_t unit, store_lease *out, err *e);
@@ -114,6 +122,7 @@ err_code store_gather(store *s, uint32_t tensor, uint64_t offset, void *to, size
 typedef struct store_stats {
     uint64_t reads, read_bytes; /* finished                                             */
     uint64_t hits, misses;      /* wanted experts that were in memory, and that were not */
+    uint64_t ahead, ahead_used; /* experts that were read before they were wanted, and those of them that were wanted */
     uint64_t stall_ns;          /* waited for reads with nothing to compute              */
     uint64_t busy_ns;           /* reads were under way                                 */
     double disk_bytes_s;        /* as probed; 0 where it was not                         */

@@ -34,7 +34,7 @@ typedef struct unit {
     uint32_t layer;
     uint32_t slot;       /* HOME_RING, HOME_CACHE: while it has one             */
     uint32_t cache_id;   /* HOME_CACHE                                          */
-    uint32_t next;       /* behind it in the line, or STORE_NOBODY              */
+    uint32_t next;       /* behind it in its line, or STORE_NOBODY              */
     uint32_t sent_span;  /* pieces before this were submitted ...               */
     uint64_t sent_bytes; /* ... and so much of its window                       */
     uint32_t in_flight;  /* pieces submitted and not reaped                     */
@@ -42,11 +42,18 @@ typedef struct unit {
     uint32_t holds;      /* leases, a want and a read: its memory stays its own */
     uint8_t place, home;
     bool expert, wanted;
+    bool ahead;          /* read, or being read, before it was wanted             */
+    bool abandoned;      /* nobody wants what was read ahead: on disk again once no piece is under way */
     bool broken;         /* a piece failed: FAILED once no other one is under way */
     uint32_t bad_tensor; /* of the piece that failed first                        */
     uint64_t bad_offset, bad_bytes; /* in the file                                */
     int64_t bad_result;  /* what came of it: a plat_error, or fewer bytes         */
 } unit;
+
+typedef struct line {
+    uint32_t first, last; /* STORE_NOBODY: empty */
+} line;
+enum { LINE_WANTED, LINE_AHEAD };
 
 struct store {
     const gguf *g;
@@ -60,7 +67,7 @@ struct store {
     unit *units;
     span *spans;
     size_t n_units, n_spans, n_layers, n_used;
-    uint32_t first, last; /* the line of units with pieces to submit; STORE_NOBODY: empty */
+    line lines[2]; /* of units with pieces to submit: wanted ones; then those read ahead */
     store_stats stats;
     uint64_t busy_from_ns; /* since when reads are under way without a break */
     /* STREAMING: one block of memory, in this order: pinned units, ring slots, the cache's slots, a bounce buffer. */
@@ -76,11 +83,19 @@ struct store {
     uint32_t *unit_of;             /* by cache_id */
     uint32_t *visited;             /* scratch of store_visit */
     uint32_t layer;                /* last leased */
+    uint32_t *expected;            /* (n_expected) units that may be read ahead; before next_expected it was tried */
+    size_t n_expected, next_expected;
+    bool crowded;                  /* wanted units have no room: none for reading ahead */
+    size_t n_ahead;                /* experts a token that are read ahead */
+    uint64_t judged_ahead, judged_used; /* stats.ahead and ahead_used when that was last judged ... */
+    size_t blind;                  /* ... and for so many layers yet it is 0 */
     uint32_t gathered_tensor, gathered_unit; /* the last that store_gather looked for */
 };
 
 /* read.c */
-bool store_start(store *s, uint32_t id); /* a unit with memory joins the line */
+bool store_start(store *s, uint32_t id, int line); /* a unit with memory joins a line; false: it has no bytes */
+void store_hurry(store *s, uint32_t id);           /* a unit read ahead is wanted now */
+void store_abandon_ahead(store *s, uint32_t layer); /* what is read ahead for this layer, unless it was wanted */
 void store_pump(store *s);               /* keeps the queue full */
 plat_file *store_file_of(const store *s, uint32_t part);
 err_code store_read_error(const store *s, uint32_t tensor, uint64_t offset, uint64_t bytes, int64_t result, err *e);
@@ -88,6 +103,7 @@ err_code store_read_error(const store *s, uint32_t tensor, uint64_t offset, uint
 /* stream.c */
 void store_lay_out(store *s); /* places of spans in memory, for the alignment */
 bool store_take_home(store *s, uint32_t id); /* memory for a unit; false: none now */
+bool store_take_spare(store *s, uint32_t id); /* the same for an expert, at nobody's cost who is needed sooner */
 void store_leave_home(store *s, uint32_t id); /* the unit is on disk again */
 void store_hold(store *s, uint32_t id);
 void store_let_go(store *s, uint32_t id);

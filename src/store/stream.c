@@ -54,8 +54,8 @@ static bool take_ring(store *s, uint32_t id) {
     return true;
 }
 
-static bool take_cached(store *s, uint32_t id) {
-    uint32_t evicted, slot = cache_place(s->experts, s->units[id].cache_id, false, &evicted);
+static bool take_cached(store *s, uint32_t id, bool spare) {
+    uint32_t evicted, slot = cache_place(s->experts, s->units[id].cache_id, spare, &evicted);
     if (slot == CACHE_NONE) return false;
     if (evicted != CACHE_NONE) {
         unit *loser = &s->units[s->unit_of[evicted]];
@@ -73,10 +73,12 @@ bool store_take_home(store *s, uint32_t id) {
     case HOME_BLOCK: return (u->base = mem_block(MEM_WEIGHTS, u->bytes)) != NULL;
     case HOME_PINNED: return true;
     case HOME_RING: return take_ring(s, id);
-    case HOME_CACHE: return take_cached(s, id);
+    case HOME_CACHE: return take_cached(s, id, false);
     }
     return false;
 }
+
+bool store_take_spare(store *s, uint32_t id) { return take_cached(s, id, true); }
 
 void store_leave_home(store *s, uint32_t id) {
     unit *u = &s->units[id];
@@ -274,7 +276,7 @@ err_code store_stream(store *s, size_t bytes_max, err *e) {
     if (!code) {
         taken = p.pinned_bytes + p.n_ring * p.ring_slot_bytes + BOUNCE_BYTES +
                 (s->experts ? cache_bytes(s->experts) : 0);
-        s->unit_of = mem_block(MEM_ENGINE, 2 * MAX(p.n_experts, 1) * sizeof *s->unit_of);
+        s->unit_of = mem_block(MEM_ENGINE, 3 * MAX(p.n_experts, 1) * sizeof *s->unit_of);
         s->memory = mem_block(MEM_WEIGHTS, taken);
         if (!s->unit_of || !s->memory)
             code = ERR(e, ERR_MEMORY, "no memory for %zu MiB of weights", taken >> 20);
@@ -286,7 +288,9 @@ err_code store_stream(store *s, size_t bytes_max, err *e) {
         return code;
     }
     s->visited = s->unit_of + MAX(p.n_experts, 1);
+    s->expected = s->visited + MAX(p.n_experts, 1);
     settle_homes(s, &p);
+    s->n_ahead = div_up(s->n_used, 2);
     s->mode = STORE_STREAMING;
     start_touching(s);
     if (s->direct && file_bytes >= PROBE_FROM_BYTES) store_probe(s, s->memory, taken);

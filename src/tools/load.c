@@ -41,19 +41,25 @@ void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t 
     leat_stats now = leat_session_stats(l->session);
     char memory[32];
     double tokens = (double)MAX(n_tokens, 1), s = (double)MAX(ns, 1) / 1e9;
-    double bytes = (double)(now.read_bytes - before->read_bytes);
-    double busy_s = (double)(now.busy_ns - before->busy_ns) / 1e9;
+    double bytes = (double)(now.read_bytes - before->read_bytes), disk = now.disk_bytes_s;
+    double busy_s = (double)(now.busy_ns - before->busy_ns) / 1e9, reading = busy_s > 0 ? bytes / busy_s : 0;
+    double stalled = (double)(now.stall_ns - before->stall_ns) / 1e9 / s;
     uint64_t hits = now.expert_hits - before->expert_hits, misses = now.expert_misses - before->expert_misses;
+    uint64_t ahead = now.experts_ahead - before->experts_ahead;
     tools_err(t, "stats: generation %.2f tok/s", (double)n_tokens / s);
     if (hits + misses) tools_err(t, "; experts in memory %.1f %%", 100.0 * (double)hits / (double)(hits + misses));
+    if (ahead)
+        tools_err(t, ", %.1f a token read ahead, of them used %.0f %%", (double)ahead / tokens,
+                  100.0 * (double)(now.experts_ahead_used - before->experts_ahead_used) / (double)ahead);
     tools_err(t, "; read %.2f MB a token in %.0f reads", bytes / 1e6 / tokens,
               (double)(now.reads - before->reads) / tokens);
-    if (busy_s > 0) tools_err(t, ", %.2f GB/s while reading", bytes / 1e9 / busy_s);
-    if (now.disk_bytes_s > 0)
-        tools_err(t, " of the disk's %.2f; %.0f %% of the disk's bound", now.disk_bytes_s / 1e9,
-                  100.0 * bytes / now.disk_bytes_s / s);
-    tools_err(t, "; stalled %.0f %% of the time; memory %s at its peak\n",
-              100.0 * (double)(now.stall_ns - before->stall_ns) / 1e9 / s,
+    if (reading > 0) tools_err(t, ", %.2f GB/s while reading", reading / 1e9);
+    if (disk > 0) tools_err(t, ", %.0f %% of the probe's %.2f", 100.0 * reading / disk, disk / 1e9);
+    /* What bounds a token: computing it, which is the time without stalls, or reading what it wants. */
+    tools_err(t, "; stalled %.0f %% of the time; %.0f %% of the bound", 100.0 * stalled,
+              100.0 * MIN(MAX(1 - stalled, MAX(disk, reading) > 0 ? bytes / MAX(disk, reading) / s : 0), 1.0));
+    tools_err(t, "; %.2f major faults a token; memory %s at its peak\n",
+              (double)(now.major_faults - before->major_faults) / tokens,
               fmt_bytes(memory, sizeof memory, now.held_peak_bytes));
 }
 

@@ -125,7 +125,7 @@ static int measure(planner *x) {
     if (x->disk_bytes_s <= 0 && leat_measure_disk(x->l.session, &x->disk_bytes_s, &depth, &e))
         return tools_fail(x->t, "%s", e.text);
     if (x->mem_bytes_s > 0) return TOOLS_OK;
-    if (bounds_measure(&machine, kern_best(), x->o->n_threads, &failed)) return tools_fail(x->t, "%s", failed.text);
+    if (bounds_measure(&machine, kern_best(), x->o->n_threads, 0, &failed)) return tools_fail(x->t, "%s", failed.text);
     x->mem_bytes_s = machine.read_bytes_s;
     return TOOLS_OK;
 }
@@ -157,14 +157,14 @@ static const tools_option options[] = {
     LOAD_CACHE(T, cache),
     TOOLS_FLOAT(T, disk_gbs, 0, "disk-gbps", "X", 0, 100000, "the disk reads X GB/s (default: measured)"),
     TOOLS_FLOAT(T, mem_gbs, 0, "mem-gbps", "X", 0, 100000, "memory reads X GB/s (default: measured)"),
-    TOOLS_THREADS(T, n_threads),
+    TOOLS_INT(T, n_threads, 't', "cores", "N", 1, 256, "cores that compute (default: those available)"),
 };
 #undef T
 
 const tools_command tools_plan = {
     .name = "plan",
     .summary = "Tell what a model would do in a given memory, and what more would bring",
-    .usage = "-m FILE [--ram SIZE] [-c N] [--disk-gbps X] [--mem-gbps X] [-t N]",
+    .usage = "-m FILE [--ram SIZE] [-c N] [--disk-gbps X] [--mem-gbps X] [--cores N]",
     .notes = "The speeds are bounds: what a token reads from memory, or what of it is missing from disk, whichever "
              "takes longer. How many experts are missing is estimated from recorded routing; models differ.",
     .options = options,

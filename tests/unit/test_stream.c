@@ -38,8 +38,15 @@ static void check_unit(const store *s, const store_lease *lease) {
                   "part %zu of unit %u has other bytes", k, lease->unit);
 }
 
+/* Two experts of a layer are expected there, right or wrong. */
+static void foresee(store *s, uint32_t layer, rng *r) {
+    uint32_t units[2];
+    for (int i = 0; i < 2; i++) units[i] = LAYERS + layer * EACH + (uint32_t)(rng_u64(r) % EACH);
+    store_expect(s, units, units[0] == units[1] ? 1 : 2, store_foresees(s));
+}
+
 /* Some passes over all layers with two random experts each; returns bytes read. */
-static uint64_t walk(store *s, int passes) {
+static uint64_t walk(store *s, int passes, bool foresees) {
     rng r;
     err e;
     uint8_t row[100];
@@ -55,6 +62,7 @@ static uint64_t walk(store *s, int passes) {
             if (used[1] == used[0]) used[1] = LAYERS + l * EACH + (used[0] - LAYERS + 1) % EACH;
             store_visit(s, l, used, NULL, 2, 1);
             store_want(s, used, 2);
+            if (foresees && l + 1 < LAYERS) foresee(s, l + 1, &r);
             for (int i = 0; i < 2; i++) {
                 CHECK_MSG(store_lease_now(s, used[i], &expert, &e) == ERR_NONE, "%s", e.text);
                 check_unit(s, &expert);
@@ -80,7 +88,7 @@ static void stream_within(const gguf *g, size_t bytes_max, uint64_t *read_bytes)
     CHECK_MSG(mem_bytes_total() - before <= bytes_max + 32768, "%zu held, %zu allowed", mem_bytes_total() - before,
               bytes_max); /* blocks are whole pages with a page before them */
     CHECK_EQ(mem_bytes(MEM_WEIGHTS) <= bytes_max + 8192, true);
-    *read_bytes = walk(s, 12);
+    *read_bytes = walk(s, 12, false);
     store_close(s);
 }
 
@@ -104,6 +112,30 @@ TEST(stream_leases_give_the_bytes) {
     }
     posix_uring_allow(true);
     CHECK_EQ(mem_bytes_total(), held);
+}
+
+/* Guesses at random: leases give the same bytes, and soon nothing is read ahead any more. */
+TEST(stream_reads_ahead_while_that_pays) {
+    gguf *g;
+    store *s;
+    err e;
+    store_units units = {.describe = describe, .n_units = LAYERS + LAYERS * EACH, .n_layers = LAYERS, .n_used = 2};
+    for (int way = 0; way < 2; way++) {
+        posix_uring_allow(way == 0);
+        CHECK_EQ(gguf_open(&g, store_file(false), &e), ERR_NONE);
+        CHECK_EQ(store_open(&s, g, NULL, &e), ERR_NONE);
+        CHECK_EQ(store_set_units(s, &units, &e), ERR_NONE);
+        CHECK_EQ(store_stream(s, 3000000, &e), ERR_NONE);
+        CHECK_EQ(store_foresees(s), 1);
+        walk(s, 40, true);
+        store_stats t = store_stats_of(s);
+        CHECK_EQ(store_foresees(s), 0);
+        CHECK_MSG(t.ahead >= 32 && t.ahead < 96 && t.ahead_used < t.ahead, "%llu read ahead, %llu used",
+                  (unsigned long long)t.ahead, (unsigned long long)t.ahead_used);
+        store_close(s);
+        gguf_close(g);
+    }
+    posix_uring_allow(true);
 }
 
 TEST(stream_says_what_is_too_little) {

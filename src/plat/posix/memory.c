@@ -2,6 +2,7 @@
 #include "plat/posix/posix.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 void *plat_reserve(size_t bytes) {
@@ -31,6 +32,11 @@ uint64_t plat_mem_total(void) {
     posix_limits l;
     posix_group_limits("", &l);
     return MIN((uint64_t)sysconf(_SC_PHYS_PAGES) * plat_page_bytes(), l.memory_bytes);
+}
+
+uint64_t plat_major_faults(void) {
+    struct rusage r;
+    return getrusage(RUSAGE_SELF, &r) ? 0 : (uint64_t)r.ru_majflt;
 }
 
 uint64_t plat_mem_available(void) {
