@@ -49,6 +49,9 @@ typedef struct leat_model_options {
 
 /* Opens a GGUF file (or all parts, given the first). options may be NULL. */
 leat_code leat_model_open(leat_model **out, const char *path, const leat_model_options *options, leat_error *error);
+/* Where weights are streamed: all memory to hold from now on, at most what it was opened with. Between steps. leat does
+ * so by itself when a control group's limit falls and while the machine is short of memory. Numbers stay the same. */
+void leat_model_resize(leat_model *model, uint64_t ram_bytes);
 /* Sessions must be closed first. Accepts NULL. */
 void leat_model_close(leat_model *model);
 

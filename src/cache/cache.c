@@ -35,7 +35,7 @@ typedef struct slot {
 typedef struct size_class {
     size_t slot_bytes, n_units;
     size_t first_slot, n_slots, offset; /* in the arena */
-    size_t n_free;
+    size_t n_usable, n_free;            /* slots within the limit; those of them that are empty */
 } size_class;
 
 /* Of one layer with n units: how often unit b was used in the visit after one that used unit a. */
@@ -55,7 +55,7 @@ struct cache {
     float *tokens;        /* (n_layers): seen by the long memory */
     pairs *pairs;         /* (n_layers) */
     float *shares;        /* scratch: (the most units of a layer) */
-    size_t n_units, n_layers, n_slots, bytes;
+    size_t n_units, n_layers, n_slots, slots_min, bytes;
     size_class classes[CACHE_CLASSES_MAX];
     size_t n_classes;
     uint32_t layer; /* being computed */
@@ -120,7 +120,7 @@ static err_code share_out(cache *c, const cache_opts *o, err *e) {
         size_class *k = &c->classes[i];
         k->first_slot = c->n_slots;
         k->offset = c->bytes;
-        k->n_free = k->n_slots;
+        k->n_free = k->n_usable = k->n_slots;
         c->n_slots += k->n_slots;
         c->bytes += k->n_slots * k->slot_bytes;
     }
@@ -206,6 +206,7 @@ err_code cache_open(cache **out, const cache_opts *o, err *e) {
         arena_close(&memory);
         return ERR(e, ERR_MEMORY, "no memory to keep track of %zu units of weights", o->n_units);
     }
+    c->slots_min = MAX(o->slots_min, 1);
     if ((code = make_classes(c, o, e)) || (code = share_out(c, o, e))) {
         cache_close(c);
         return code;
@@ -223,11 +224,43 @@ void cache_close(cache *c) {
 size_t cache_bytes(const cache *c) { return c->bytes; }
 size_t cache_slots(const cache *c) { return c->n_slots; }
 
-size_t cache_slot_offset(const cache *c, uint32_t s) {
+static const size_class *class_at(const cache *c, uint32_t s) {
     const size_class *k = c->classes;
     ASSERT(s < c->n_slots);
     while (s >= k->first_slot + k->n_slots) k++;
+    return k;
+}
+
+size_t cache_slot_bytes(const cache *c, uint32_t s) { return class_at(c, s)->slot_bytes; }
+
+size_t cache_slot_offset(const cache *c, uint32_t s) {
+    const size_class *k = class_at(c, s);
     return k->offset + (s - k->first_slot) * k->slot_bytes;
+}
+
+bool cache_slot_left(const cache *c, uint32_t s) {
+    const size_class *k = class_at(c, s);
+    return s - k->first_slot >= k->n_usable && c->slots[s].unit == CACHE_NONE;
+}
+
+size_t cache_limit(cache *c, size_t bytes_max, uint32_t *gone) {
+    size_t n = 0;
+    double share = c->bytes ? MIN((double)bytes_max / (double)c->bytes, 1.0) : 1;
+    for (size_t i = 0; i < c->n_classes; i++) {
+        size_class *k = &c->classes[i];
+        k->n_usable = MIN(MAX((size_t)((double)k->n_slots * share), c->slots_min), k->n_slots);
+        k->n_free = 0;
+        for (size_t at = 0; at < k->n_slots; at++) {
+            slot *s = &c->slots[k->first_slot + at];
+            if (at >= k->n_usable && s->unit != CACHE_NONE && !s->holds) {
+                gone[n++] = s->unit;
+                c->units[s->unit].slot = CACHE_NONE;
+                s->unit = CACHE_NONE;
+            }
+            k->n_free += at < k->n_usable && s->unit == CACHE_NONE;
+        }
+    }
+    return n;
 }
 
 /* ---- the estimate --------------------------------------------------------------------------------- */
@@ -329,7 +362,7 @@ uint32_t cache_find(const cache *c, uint32_t u) {
 static uint32_t pick(const cache *c, const size_class *k, float *when) {
     uint32_t best = CACHE_NONE;
     *when = -1;
-    for (size_t i = k->first_slot; i < k->first_slot + k->n_slots; i++) {
+    for (size_t i = k->first_slot; i < k->first_slot + k->n_usable; i++) {
         const slot *s = &c->slots[i];
         if (s->holds) continue;
         if (s->unit == CACHE_NONE) {
@@ -377,7 +410,8 @@ void cache_drop(cache *c, uint32_t id) {
     uint32_t s = c->units[id].slot;
     if (s == CACHE_NONE) return;
     ASSERT(c->slots[s].holds == 0);
-    c->classes[c->units[id].class].n_free++;
+    size_class *k = &c->classes[c->units[id].class];
+    k->n_free += s - k->first_slot < k->n_usable;
     c->slots[s].unit = CACHE_NONE;
     c->units[id].slot = CACHE_NONE;
 }

@@ -44,7 +44,8 @@ static uint64_t all_but_weights(const leat_model *m, uint64_t *ram) {
 err_code engine_place_weights(leat_session *s, err *e) {
     leat_model *m = s->model;
     if (m->placed || m->map) return ERR_NONE;
-    uint64_t ram = m->ram_bytes, others = all_but_weights(m, &ram), weights = store_units_bytes(m->weights);
+    uint64_t ram = m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : 0;
+    uint64_t others = all_but_weights(m, &ram), weights = store_units_bytes(m->weights);
     if (weights <= ram && others <= ram - weights) {
         m->placed = true;
         return ERR_NONE;
@@ -55,7 +56,40 @@ err_code engine_place_weights(leat_session *s, err *e) {
     if (code == ERR_MEMORY) code = too_small(s, ram, others, e);
     else if (code && e) *e = why;
     m->placed = !code;
+    m->other_bytes = others;
+    m->ram_bytes = m->ceiling_bytes = ram;
+    m->weights_bytes = ram - others;
     return code;
+}
+
+#define LOOK_NS 1000000000u
+#define PRESSURE_HIGH 0.10 /* of the time somebody waits for memory: give some back */
+#define PRESSURE_LOW 0.01
+#define SQUEEZED_MOST 12
+
+static void resize(leat_model *m) {
+    uint64_t ram = MIN(m->ceiling_bytes, plat_mem_total()), bytes = ram - MIN(ram, m->other_bytes);
+    bytes -= bytes / 16 * m->squeezed;
+    if (bytes == m->weights_bytes && bytes == m->ram_bytes - m->other_bytes) return;
+    store_resize(m->weights, (size_t)bytes);
+    m->weights_bytes = bytes;
+}
+
+void engine_watch_memory(leat_model *m) {
+    if (store_mode_of(m->weights) != STORE_STREAMING) return;
+    uint64_t now = plat_time_ns();
+    if (now - m->looked_ns < LOOK_NS) return;
+    m->looked_ns = now;
+    double pressure = plat_mem_pressure();
+    if (pressure > PRESSURE_HIGH) m->squeezed = MIN(m->squeezed + 1, SQUEEZED_MOST);
+    else if (pressure < PRESSURE_LOW && m->squeezed) m->squeezed--;
+    resize(m);
+}
+
+void leat_model_resize(leat_model *m, uint64_t ram_bytes) {
+    if (store_mode_of(m->weights) != STORE_STREAMING) return;
+    m->ceiling_bytes = MIN(ram_bytes, m->ram_bytes);
+    resize(m);
 }
 
 leat_code leat_plan_memory(const leat_session *s, uint64_t ram, leat_plan *out, leat_error *error) {

@@ -187,6 +187,7 @@ static err_code deliver(leat_session *s, kern_role role, size_t from, size_t to,
 static err_code feed(leat_session *s, const int32_t *tokens, size_t n, leat_role role, logits_want *w, err *e) {
     err_code code = check_feed(s, tokens, n, e);
     if (code) return code;
+    engine_watch_memory(s->model);
     kern_role k = role == LEAT_PROMPT ? KERN_PROMPT : KERN_DECODE;
     s->has_logits = false;
     for (size_t done = 0; done < n && !w->stopped;) {

@@ -16,6 +16,11 @@ struct leat_model {
     uint64_t identity; /* 0: not asked for yet; see api_saved.c */
     uint64_t ram_bytes; /* 0: what is free */
     bool map, placed;   /* only mapped; it is decided how the weights are held */
+    /* Streaming: */
+    uint64_t other_bytes, ceiling_bytes; /* what is not for weights; all that may be held now, at most ram_bytes */
+    uint64_t weights_bytes;              /* what the store was told last */
+    uint64_t looked_ns;                  /* when the machine was last asked how it is */
+    uint32_t squeezed;                   /* sixteenths given up while memory is short */
 };
 
 struct leat_session {
@@ -36,6 +41,8 @@ struct leat_session {
 
 /* api_memory.c: at the first session of a model, when all that is not weights is known. */
 err_code engine_place_weights(leat_session *s, err *e);
+/* Before a step: gives memory back, or takes it again, as the machine has become short of it, or not any more. */
+void engine_watch_memory(leat_model *m);
 
 /* leat_error is err under its public name. */
 _Static_assert(sizeof(leat_error) == sizeof(err), "leat_error and err must have one layout");

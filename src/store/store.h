@@ -73,6 +73,11 @@ uint64_t store_units_bytes(const store *s); /* of all units */
  * ERR_MEMORY where that is too little; the text says how much would do, and the mode stays. */
 err_code store_stream(store *s, size_t bytes_max, err *e);
 
+/* Gives memory of experts back, or uses it again, so that all weights take bytes_max at most; never more than
+ * store_stream was given, and never less than its dense part and the experts of one layer. What is being used stays:
+ * call it again. Not while leases are out. */
+void store_resize(store *s, size_t bytes_max);
+
 /* What store_stream would do within bytes_max. Changes nothing. */
 typedef struct store_plan {
     bool fits;                 /* all weights at once: there is nothing to stream                */

@@ -297,6 +297,24 @@ err_code store_stream(store *s, size_t bytes_max, err *e) {
     return ERR_NONE;
 }
 
+void store_resize(store *s, size_t bytes_max) {
+    if (!s->experts) return;
+    size_t dense = (size_t)(s->cache_memory - s->memory), n;
+    stop_touching(s);
+    n = cache_limit(s->experts, bytes_max - MIN(dense, bytes_max), s->visited);
+    for (size_t i = 0; i < n; i++) {
+        unit *u = &s->units[s->unit_of[s->visited[i]]];
+        u->place = ON_DISK;
+        u->base = NULL;
+    }
+    for (uint32_t slot = 0; slot < cache_slots(s->experts); slot++) {
+        if (!cache_slot_left(s->experts, slot)) continue;
+        char *at = s->cache_memory + cache_slot_offset(s->experts, slot);
+        plat_decommit(at, cache_slot_bytes(s->experts, slot));
+        plat_commit(at, cache_slot_bytes(s->experts, slot)); /* address space stays charged; pages come when touched */
+    }
+}
+
 /* ---- asking beforehand ------------------------------------------------------------------------------------- */
 
 static void count_bytes(const store *s, const plan *p, store_plan *out) {

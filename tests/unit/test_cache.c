@@ -55,6 +55,25 @@ TEST(cache_wants_a_slot_of_each_size) {
     CHECK(c == NULL);
 }
 
+TEST(cache_gives_slots_back_and_takes_them_again) {
+    cache *c = open_cache(4, 8, 1000, SIZE_MAX, false);
+    uint32_t gone[32], evicted;
+    for (uint32_t u = 0; u < 32; u++) CHECK_EQ(cache_place(c, u, false, &evicted), u);
+    cache_hold(c, 31);
+    CHECK_EQ(cache_limit(c, cache_bytes(c) / 2, gone), 15); /* the held one stays */
+    CHECK_EQ(gone[0], 16);
+    CHECK(cache_slot_left(c, 30) && !cache_slot_left(c, 31) && !cache_slot_left(c, 15));
+    CHECK_EQ(cache_find(c, 30), CACHE_NONE);
+    CHECK(cache_place(c, 30, false, &evicted) < 16 && evicted != CACHE_NONE);
+    cache_let_go(c, 31);
+    CHECK_EQ(cache_limit(c, 0, gone), 16); /* one slot is left */
+    CHECK(!cache_slot_left(c, 0) && cache_slot_left(c, 1) && cache_slot_left(c, 31));
+    CHECK_EQ(cache_limit(c, SIZE_MAX, gone), 0);
+    CHECK_EQ(cache_place(c, 31, false, &evicted), 1);
+    CHECK_EQ(evicted, CACHE_NONE);
+    cache_close(c);
+}
+
 TEST(cache_never_takes_a_held_slot) {
     cache *c = open_cache(2, 4, 1000, 2 * 1024, false);
     uint32_t used[2] = {0, 1}, evicted;

@@ -192,9 +192,11 @@ static float *run(const char *path, uint64_t ram, bool no_map, char *how, size_t
     int32_t ids[N_IDS];
     for (int32_t i = 0; i < N_IDS; i++) ids[i] = (i * 37 + 11) % (int32_t)n_vocab;
     CHECK_MSG(leat_feed_each(s, ids, N_PROMPT, LEAT_PROMPT, collect, &c, &e) == LEAT_OK, "%s", e.text);
-    for (size_t i = N_PROMPT; i < N_IDS; i += i < N_IDS - 3 ? 1 : 3)
+    for (size_t i = N_PROMPT; i < N_IDS; i += i < N_IDS - 3 ? 1 : 3) {
+        leat_model_resize(m, i % 3 ? ram / (i % 5 + 1) : ram); /* memory comes and goes: the bits stay */
         CHECK_MSG(leat_feed_each(s, ids + i, i < N_IDS - 3 ? 1 : 3, LEAT_GENERATED, collect, &c, &e) == LEAT_OK, "%s",
                   e.text);
+    }
     CHECK_EQ(c.n, N_IDS);
     leat_session_memory(s, how, cap);
     if (ram) CHECK_MSG(leat_session_stats(s).held_bytes <= ram, "%llu held", (unsigned long long)ram);

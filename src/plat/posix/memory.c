@@ -34,6 +34,11 @@ uint64_t plat_mem_total(void) {
     return MIN((uint64_t)sysconf(_SC_PHYS_PAGES) * plat_page_bytes(), l.memory_bytes);
 }
 
+double plat_mem_pressure(void) {
+    uint64_t percent[2];
+    return posix_file_numbers("/proc/pressure/memory", "some avg10=", percent) ? (double)percent[0] / 100 : 0;
+}
+
 uint64_t plat_major_faults(void) {
     struct rusage r;
     return getrusage(RUSAGE_SELF, &r) ? 0 : (uint64_t)r.ru_majflt;
