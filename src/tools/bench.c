@@ -179,6 +179,11 @@ static void sum_up(bench *b, bench_row *r) {
     for (size_t p = 0; p < b->head.n_peers; p++) r->peers[p].ratio = r->tok_s / r->peers[p].tok_s;
 }
 
+static void look(const bench *b, bounds_machine *out) {
+    if (b->probe) bounds_look(b->probe, LOOK_NS, out);
+    else *out = *b->head.machine;
+}
+
 /* The session holds the row's depth already; each repetition starts there. A first one warms up, uncounted. */
 static int measure(bench *b, bench_row *r) {
     size_t n = (size_t)MAX(r->n_prompt, r->n_gen), n_reps = (size_t)b->o->n_reps;
@@ -191,11 +196,11 @@ static int measure(bench *b, bench_row *r) {
     tools_progress_start(&bar, b->t, label);
     int status = time_own(b, r, b->l.session, r->n_depth, r->n_prompt ? n : MIN(n, (size_t)4), &ignored);
     leat_stats before = leat_session_stats(b->l.session);
-    bounds_look(b->probe, LOOK_NS, &looks[0]);
+    look(b, &looks[0]);
     for (size_t rep = 0; rep < n_reps && !status; rep++) {
         tools_progress_show(&bar, rep, n_reps, "repetitions");
         if ((status = take_turns(b, r, rep))) break;
-        bounds_look(b->probe, LOOK_NS, &looks[(rep + 1) % 2]);
+        look(b, &looks[(rep + 1) % 2]);
         judge(b, r, rep, looks);
         own_s += (double)n / samples(b, OWN)[rep];
     }
@@ -246,7 +251,9 @@ static int measure_threads(bench *b, const bounds_machine *machine) {
     int status = open_sessions(b, machine->n_threads);
     if (!status) load_say_memory(b->t, &b->l, false);
     /* After the sessions: what the probe holds is not to be missing when they choose how to hold the weights. */
-    if (!status && bounds_probe_open(&b->probe, b->k, machine->n_threads, &e)) status = tools_fail(b->t, "%s", e.text);
+    bool room = !b->o->memory.ram; /* all of that is for them */
+    if (!status && room && bounds_probe_open(&b->probe, b->k, machine->n_threads, 0, &e))
+        status = tools_fail(b->t, "%s", e.text);
     for (size_t i = 0; i < b->o->n_depth.n && !status; i++) status = measure_depth(b, b->o->n_depth.at[i]);
     bounds_probe_close(b->probe);
     leat_session_close(b->shallow);
@@ -261,7 +268,8 @@ static int measure_machine(bench *b, const tools_ints *n_threads) {
     b->k = b->o->isa ? kern_find(str_of(b->o->isa)) : kern_best();
     if (!b->k || !kern_runs(b->k)) return tools_fail(b->t, "this CPU does not have %s", b->o->isa);
     for (size_t i = 0; i < n_threads->n; i++) {
-        if (bounds_measure(&b->machines[i], b->k, n_threads->at[i], &e)) return tools_fail(b->t, "%s", e.text);
+        if (bounds_measure(&b->machines[i], b->k, n_threads->at[i], b->o->memory.ram, &e))
+            return tools_fail(b->t, "%s", e.text);
         if (plat_interrupted()) return TOOLS_INTERRUPTED;
     }
     return TOOLS_OK;

@@ -17,12 +17,13 @@ typedef struct bounds_machine {
 } bounds_machine;
 /* Holds a pool and up to 512 MiB. n_threads 0: one per core available. */
 typedef struct bounds_probe bounds_probe;
-err_code bounds_probe_open(bounds_probe **out, const kern *k, int n_threads, err *e);
+/* Holds up to 512 MiB, and half of bytes_max at most (0: no limit). */
+err_code bounds_probe_open(bounds_probe **out, const kern *k, int n_threads, uint64_t bytes_max, err *e);
 void bounds_probe_close(bounds_probe *p); /* accepts NULL */
 /* Takes about ns; the best of several passes, since others may disturb a pass and nobody can speed one up. */
 void bounds_look(bounds_probe *p, uint64_t ns, bounds_machine *out);
 /* One look of half a second and more, the probe opened and closed. */
-err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, err *e);
+err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, uint64_t bytes_max, err *e);
 
 typedef struct bounds_model {
     double read_bytes;        /* weights a generated token reads: all but the input embedding, experts by those used */

@@ -125,7 +125,7 @@ static int measure(planner *x) {
     if (x->disk_bytes_s <= 0 && leat_measure_disk(x->l.session, &x->disk_bytes_s, &depth, &e))
         return tools_fail(x->t, "%s", e.text);
     if (x->mem_bytes_s > 0) return TOOLS_OK;
-    if (bounds_measure(&machine, kern_best(), x->o->n_threads, &failed)) return tools_fail(x->t, "%s", failed.text);
+    if (bounds_measure(&machine, kern_best(), x->o->n_threads, 0, &failed)) return tools_fail(x->t, "%s", failed.text);
     x->mem_bytes_s = machine.read_bytes_s;
     return TOOLS_OK;
 }
