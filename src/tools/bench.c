@@ -15,6 +15,7 @@ typedef struct bench_values {
     tools_ints n_prompt, n_gen, n_depth, n_threads;
     int32_t n_reps, limit_s, n_draft;
     float accept;
+    bool no_pin;
     tools_strs vs;
     load_cache cache;
     load_memory memory;
@@ -234,7 +235,7 @@ static size_t largest(const tools_ints *list) {
 
 static int open_sessions(bench *b, int n_threads) {
     load_options options = {.path = b->o->model, .cache = b->o->cache, .n_ctx = (int32_t)b->n_tokens,
-                            .n_threads = n_threads, .isa = b->o->isa, .quiet = true};
+                            .n_threads = n_threads, .no_pin = b->o->no_pin, .isa = b->o->isa, .quiet = true};
     if (b->o->routing) options.routing = &b->routing;
     int status = load_session(b->t, &b->l, &options);
     if (status || !b->head.depths) return status;
@@ -348,6 +349,7 @@ static const tools_option options[] = {
     TOOLS_INT(T, limit_s, 0, "vs-limit", "SECONDS", 1, 86400, "for one run of CMD ({})"),
     TOOLS_CHOICE(T, format, 'o', "output", "md|json|csv", "format ({})"),
     TOOLS_ISA(T, isa),
+    LOAD_NO_PIN(T, no_pin),
     TOOLS_STR(T, routing, 0, "routing", "TRACE", "force recorded routing on a model of as many layers and experts"),
     TOOLS_FLOAT(T, accept, 0, "accept", "R", 0, 1, "generate with guesses of which a share R is right; 0: none ({})"),
     TOOLS_INT(T, n_draft, 0, "draft-max", "N", 1, 64, "guesses at a time, with --accept ({})"),

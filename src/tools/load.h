@@ -58,6 +58,7 @@ quant_id load_cache_type(const char *name); /* one of these words, or NULL */
               "length that costs nothing ({})"),                                                                     \
     TOOLS_INT(T, field.dry_penalty_last_n, 0, "dry-penalty-last-n", "N", -1, INT32_MAX,                              \
               "tokens looked back on; -1: the whole context ({})")
+#define LOAD_NO_PIN(T, field) TOOLS_FLAG(T, field, 0, "no-pin", "do not bind threads to cores")
 
 typedef struct load_options {
     const char *path;
@@ -66,6 +67,7 @@ typedef struct load_options {
     int32_t n_ctx, n_threads, n_chunk; /* 0: the default */
     const char *isa;
     const leat_routing *routing; /* for measurements */
+    bool no_pin;     /* do not bind threads to cores */
     bool quiet;      /* no warnings */
     bool importance; /* see leat_importance_at */
     bool (*yield)(void *user); /* NULL: stops at Ctrl-C */

@@ -14,7 +14,7 @@ typedef struct run_values {
     int32_t n_predict, n_ctx, n_threads, n_draft;
     leat_sampler_options sampler;
     tools_strs stops;
-    bool ignore_eos, quiet, verbose, stats;
+    bool ignore_eos, no_pin, quiet, verbose, stats;
     load_cache cache;
     load_memory memory;
 } run_values;
@@ -231,7 +231,7 @@ static int open_all(runner *r) {
     const run_values *o = r->o;
     load_options options = {
         .path = o->model, .memory = o->memory, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
-        .isa = o->isa, .quiet = o->quiet};
+        .isa = o->isa, .no_pin = o->no_pin, .quiet = o->quiet};
     uint64_t start = plat_time_ns();
     int status = o->draft ? load_draft(r, options) : TOOLS_OK;
     if (!status) status = load_model(r->t, &r->l, &options);
@@ -301,6 +301,7 @@ static const tools_option options[] = {
     TOOLS_FLAG(T, ignore_eos, 0, "ignore-eos", "never sample the tokens that end a text"),
     TOOLS_THREADS(T, n_threads),
     TOOLS_ISA(T, isa),
+    LOAD_NO_PIN(T, no_pin),
     LOAD_SAMPLING(T, sampler),
     LOAD_CACHE(T, cache),
     TOOLS_STR(T, draft, 0, "draft", "FILE", "a smaller model with the same tokens, which guesses ahead (or: repeats)"),

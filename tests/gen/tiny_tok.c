@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_MAX = 8192, BYTES_MAX = 256 << 10 };
+enum { N_MAX = 65536, BYTES_MAX = 2 << 20 };
 
 static const char *const words[] = {
     "the", "and", "was", "that", "with", "you", "his", "her", "they", "she", "for", "not", "have", "from", "this",

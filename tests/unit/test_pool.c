@@ -2,6 +2,7 @@
 #include "pool/pool.h"
 #include "check.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 
 typedef struct job {
@@ -102,6 +103,43 @@ TEST(pool_shares_cover_everything) {
             }
         }
     }
+}
+
+typedef struct pinned {
+    int n_cpus[POOL_WORKERS_MAX]; /* that each worker may use */
+    cpu_set_t masks[8];
+} pinned;
+
+static void note_mask(void *arg, int worker, int n_workers) {
+    pinned *p = arg;
+    cpu_set_t mask;
+    (void)n_workers;
+    CPU_ZERO(&mask);
+    sched_getaffinity(0, sizeof mask, &mask);
+    p->n_cpus[worker] = CPU_COUNT(&mask);
+    if (worker < (int)COUNT_OF(p->masks)) p->masks[worker] = mask;
+}
+
+/* Workers are bound where they are as many as the cores of the mask, to different ones inside it; else to none. */
+TEST(pool_pins_inside_the_mask) {
+    static pinned p;
+    cpu_set_t whole, all;
+    int cores = plat_core_count();
+    sched_getaffinity(0, sizeof whole, &whole);
+    if (!(plat_caps() & PLAT_CAN_PIN) || CPU_COUNT(&whole) != cores) test_skip("the cores are not ours alone");
+    for (int more = 0; more < 2; more++) {
+        for (int pin = 0; pin < 2; pin++) {
+            pool *workers = open_pool(cores + more, pin);
+            pool_run(workers, note_mask, &p);
+            pool_close(workers);
+            CPU_ZERO(&all);
+            for (int i = 0; i < cores + more; i++) CHECK_EQ(p.n_cpus[i], pin && !more ? 1 : cores);
+            for (int i = 0; i < MIN(cores, (int)COUNT_OF(p.masks)); i++) CPU_OR(&all, &all, &p.masks[i]);
+            if (cores <= (int)COUNT_OF(p.masks)) CHECK(CPU_EQUAL(&all, &whole));
+        }
+    }
+    sched_getaffinity(0, sizeof all, &all);
+    CHECK_MSG(CPU_EQUAL(&all, &whole), "the caller stays bound after the pool was closed");
 }
 
 /* ---- speed: generous bounds, because test machines are busy --------------------------------------- */

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# bench.sh BUILD [PATTERN]: measures the rows below whose name is like PATTERN (a grep -E; none: all) and writes
+# docs/bench/MACHINE.md and .svg from all rows that were measured since BUILD/bench was made. What is measured is kept
+# there row by row, so that it can be done in pieces; remove the folder to begin anew.
+#
+# Peers: LEAT_PEER_LLAMA and LEAT_PEER_IK, command lines as `leat bench --vs` takes them; where they are not set, or a
+# peer cannot read a type, leat stands alone. Models are written by BUILD/bench-model and `leat quantize` into
+# LEAT_BENCH_DIR (BUILD/bench/models) and removed after use but for the F16 file: up to 5 GB.
+set -u
+B=$1 pattern=${2:-.}
+leat=$B/leat dir=${LEAT_BENCH_DIR:-$B/bench/models} rows=$B/bench/rows
+threads=$(nproc)
+mkdir -p "$dir" "$rows" docs/bench
+
+# name, shape, type, options of leat bench, wanted share, wanted ratio to the better peer, wanted growth
+list() {
+    for type in q4_k_m q5_k_m q6_k q8_0 q4_0 iq4_xs mxfp4 f16; do
+        ratio=-
+        [ $type = q4_k_m ] && ratio=1.5
+        echo "tg-$type 1.1b $type -p_0_-n_64 0.90 $ratio -"
+    done
+    for type in q2_k q3_k iq3_s iq3_xxs iq2_s iq2_xs iq2_xxs iq1_m iq1_s tq2_0 tq1_0; do
+        echo "tg-$type 1.1b $type -p_0_-n_64 0.60 1.2 -"
+    done
+    for type in q4_k_m q8_0 q4_0 q6_k iq4_xs iq3_s q2_k f16; do
+        ratio=-
+        [ $type = q4_k_m ] && ratio=2.4
+        echo "pp-$type 1.1b $type -p_512_-n_0 0.60 $ratio -"
+    done
+    echo "tg-8b4-q4_k 8b4 q4_k -p_0_-n_64 0.90 1.5 -"
+    echo "pp-8b4-q4_k 8b4 q4_k -p_512_-n_0 0.60 2.4 -"
+    echo "tg-moe-q4_k moe64x8 q4_k -p_0_-n_64 0.90 1.5 -"
+    echo "pp-moe-q4_k moe64x8 q4_k -p_512_-n_0 - 2 -"
+    echo "depth-4096 1.1b q4_k_m -p_0_-n_32_-d_4096 - - 1.15"
+    echo "depth-16384 1.1b q4_k_m -p_0_-n_32_-d_16384 - - 1.15"
+}
+
+f16() { # the path of a shape's F16 file
+    [ -s "$dir/$1-f16.gguf" ] || "$B/bench-model" "$1" f16 "$dir/$1-f16.gguf" || exit 1
+    echo "$dir/$1-f16.gguf"
+}
+
+model() { # the path of a shape's file of a type
+    local file=$dir/$1-$2.gguf
+    case $2 in
+    f16) file=$(f16 "$1") ;;
+    *_m) [ -s "$file" ] || case $2 in
+        iq*) "$B/bench-model" "$1" "$2" "$file" ;;
+        *) "$leat" quantize -q "$(f16 "$1")" "$file" "$2" ;;
+        esac >&2 ;;
+    *) [ -s "$file" ] || "$B/bench-model" "$1" "$2" "$file" >&2 ;;
+    esac
+    echo "$file"
+}
+
+# A row, with both peers if they can, else with the one that can, else alone.
+measure() { # name, file, options
+    local out=$rows/$1.csv llama=() ik=() reps=${LEAT_BENCH_REPS:-3}
+    [ -n "${LEAT_PEER_LLAMA:-}" ] && llama=(--vs "llama.cpp: $LEAT_PEER_LLAMA")
+    [ -n "${LEAT_PEER_IK:-}" ] && ik=(--vs "ik_llama.cpp: $LEAT_PEER_IK")
+    case $1 in depth-*) llama=() ik=() ;; esac # the growth is leat's own
+    for try in both llama ik none; do
+        case $try in
+        both) set -- "$1" "$2" "$3" "${llama[@]}" "${ik[@]}" ;;
+        llama) set -- "$1" "$2" "$3" "${llama[@]}" ;;
+        ik) set -- "$1" "$2" "$3" "${ik[@]}" ;;
+        none) set -- "$1" "$2" "$3" ;;
+        esac
+        # shellcheck disable=SC2086
+        "$leat" bench "$2" $3 -r "$reps" -t "$threads" -o csv --vs-limit 120 "${@:4}" > "$out.new" 2> "$out.err" &&
+            mv "$out.new" "$out" && break
+        tail -n 1 "$out.err" >&2
+    done
+    rm -f "$out.new"
+}
+
+# Peak memory of a short run over what it must have, and the time from exec to the end of a run of one token.
+measure_memory() { # type, file
+    local ctx=4096 log=$rows/memory-$1.err pid peak=0 now scratch kv
+    "$leat" run -m "$2" -p "$(printf 'word %.0s' {1..100})" -n 32 -c $ctx --ignore-eos --temp 0 -v > /dev/null 2> "$log" &
+    pid=$!
+    while kill -0 $pid 2> /dev/null; do
+        now=$(awk '$1 == "VmHWM:" { print $2 * 1024 }' /proc/$pid/status 2> /dev/null) && [ -n "$now" ] && peak=$now
+        sleep 0.02
+    done
+    wait $pid || return
+    bytes() {
+        awk -v what="$1" '
+            function unit(s) { return s ~ /^GiB/ ? 1073741824 : s ~ /^MiB/ ? 1048576 : s ~ /^KiB/ ? 1024 : 1 }
+            /memory at its peak/ { for (i = 1; i < NF - 1; i++) if ($i == what) print $(i + 1) * unit($(i + 2)) }' "$log"
+    }
+    kv=$(bytes cache) scratch=$(bytes scratch)
+    echo "$1,$peak,$(wc -c < "$2"),${kv:-0},${scratch:-0}" > "$rows/memory-$1.txt"
+}
+measure_start() { # file
+    local begin best=999999999 n ns
+    "$leat" run -m "$1" -p a -n 1 --temp 0 -q > /dev/null 2>&1 # warm
+    for n in 1 2 3 4 5 6 7; do
+        begin=$(date +%s%N)
+        "$leat" run -m "$1" -p a -n 1 --temp 0 -q > /dev/null 2>&1
+        ns=$(($(date +%s%N) - begin))
+        [ $ns -lt $best ] && best=$ns
+    done
+    echo "$best" > "$rows/start.txt"
+}
+
+list | grep -E -- "$pattern" | while read -r name shape type options _; do
+    [ -s "$rows/$name.csv" ] && continue
+    echo "$name" >&2
+    file=$(model "$shape" "$type")
+    measure "$name" "$file" "${options//_/ }"
+    case $name in tg-q4_k_m | tg-q8_0 | tg-f16 | tg-iq2_xxs) measure_memory "$type" "$file" ;; esac
+    [ "$name" = tg-q4_k_m ] && measure_start "$file"
+    next=$(list | grep -E -- "$pattern" | grep -A1 "^$name " | tail -n 1)
+    case $type in f16) ;; *) [[ $next = *" $shape $type "* && $next != "$name "* ]] || [ -n "${LEAT_BENCH_KEEP:-}" ] || rm -f "$file" ;; esac
+done
+
+# ---- the report ---------------------------------------------------------------------------------------------------
+name=$(awk -F': ' '$1 ~ /^model name/ { print $2; exit }' /proc/cpuinfo | tr -cs 'A-Za-z0-9\n' '-' | sed 's/-*$//')
+list > "$rows/list.txt"
+awk -f scripts/bench-report.awk -v rows="$rows" -v svg="docs/bench/$name.svg" -v picture="$name.svg" \
+    -v load="$(cut -d' ' -f1 /proc/loadavg)" -v note="${LEAT_BENCH_NOTE:-}" "$rows/list.txt" > "docs/bench/$name.md"
+echo "docs/bench/$name.md"
