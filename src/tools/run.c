@@ -179,7 +179,7 @@ static void say_loaded(runner *r, uint64_t load_ns) {
               leat_session_threads(r->l.session), leat_session_threads(r->l.session) == 1 ? "" : "s",
               leat_session_isa(r->l.session), leat_session_n_ctx(r->l.session));
     if (leat_model_chat_template(m) && !r->o->ids)
-        tools_err(r->t, "leat run: the file has a chat template; run ignores it and completes the raw text\n");
+        tools_err(r->t, "leat run: the text is completed as it is; to talk with the model: leat chat\n");
 }
 
 static void say_memory(runner *r) {
