@@ -1,16 +1,27 @@
 # leat: `make` builds build/leat and build/libleat.a; `make demo` shows it; `make check` tests it.
 # No configure. Other compilers: make CC=clang B=build/clang. Sanitizers: make SAN=1 (address and
-# undefined behaviour, in build/san) or SAN=thread (build/tsan). V=1 shows commands.
+# undefined behaviour, in build/san) or SAN=thread (build/tsan). For another architecture: make ARCH=aarch64
+# (or riscv64; in build/ARCH, static). V=1 shows commands.
 
-ifeq ($(origin CC),default)
+NATIVE := $(shell uname -m)
+ARCH ?= $(NATIVE)
+CROSS := $(if $(filter-out $(NATIVE),$(ARCH)),$(ARCH)-linux-gnu-)
+ifneq ($(CROSS),)
+CC := $(CROSS)gcc
+AR := $(CROSS)ar
+NM := $(CROSS)nm
+LD := $(CROSS)ld
+else ifeq ($(origin CC),default)
 CC := $(or $(if $(shell command -v gcc),gcc),$(if $(shell command -v clang),clang),gcc)
 endif
 AR ?= ar
 NM ?= nm
 SAN ?= 0
-B := $(if $(filter 1,$(SAN)),build/san,$(if $(filter thread,$(SAN)),build/tsan,build))
+B := $(if $(CROSS),build/$(ARCH),$(if $(filter 1,$(SAN)),build/san,$(if $(filter thread,$(SAN)),build/tsan,build)))
 
 comma := ,
+empty :=
+space := $(empty) $(empty)
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
 FLOORS := base mem quant gguf cache uni json emit imatrix kern pool store tok tmpl dev kv model engine srv tools
@@ -20,6 +31,7 @@ FAULT_C := $(wildcard src/plat/fault/*.c)
 HOSTED_C := $(filter-out src/hosted/validate%.c,$(wildcard src/hosted/*.c))
 VALIDATE_C := $(wildcard src/hosted/validate*.c)
 TEST_C := $(wildcard tests/*.c tests/unit/*.c tests/kern/*.c tests/golden/*.c tests/fault/*.c tests/gen/*.c)
+TEST_C := $(filter-out $(filter-out %_$(ARCH).c,$(filter %_x86_64.c %_aarch64.c,$(TEST_C))),$(TEST_C))
 FUZZ_C := $(wildcard tests/fuzz/fuzz_*.c)
 
 WARN := -std=c11 -Wall -Wextra -Werror -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef
@@ -30,12 +42,12 @@ FREE := -ffreestanding -nostdinc -mno-red-zone -fno-stack-protector -fno-asynchr
 	-Isrc/base/shim -isystem $(shell $(CC) -print-file-name=include)
 HOST := -D_GNU_SOURCE -pthread -fno-asynchronous-unwind-tables
 LINK := -pie -Wl,--gc-sections -Wl,--build-id=none
+ifneq ($(CROSS),)
+LINK := -static -Wl,--gc-sections -Wl,--build-id=none -Wl,--no-warnings # runs in an emulator that has no libraries of that architecture
+else
 # Relative relocations as a bitmap: 45 KB less in the program. Only where the linker has that and the C library runs it.
 LINK += $(shell mkdir -p $(B); printf 'int main(void) { return 0; }' | $(CC) -pie -x c -Wl,-z,pack-relative-relocs - -o \
 	$(B)/probe 2> /dev/null && $(B)/probe && echo -Wl,-z,pack-relative-relocs)
-ifneq ($(shell uname -m),x86_64)
-FREE := $(filter-out -mno-red-zone,$(FREE))
-CORE_C := $(filter-out %_avx2.c %_avx512.c,$(CORE_C))
 endif
 SANITIZE_1 := -fsanitize=address,undefined
 SANITIZE_thread := -fsanitize=thread
@@ -44,14 +56,23 @@ COMMON += $(SANITIZE_$(SAN)) $(if $(filter 1,$(SAN)),-fno-sanitize-recover=undef
 LINK += $(SANITIZE_$(SAN))
 endif
 
-# ISA levels are chosen by file, never by #ifdef in the core.
+# ISA levels are chosen by file, never by #ifdef in the core: those of other architectures are left out, and so are their
+# cpu_<architecture>.c. An architecture without a level of its own has the scalar one.
+LEVELS_x86_64 := avx2 avx512
+LEVELS_aarch64 := neon
+LEVELS := $(LEVELS_$(ARCH))
+CORE_C := $(filter-out $(foreach l,$(filter-out $(LEVELS),$(LEVELS_x86_64) $(LEVELS_aarch64)),%_$(l).c) src/kern/cpu_%,$(CORE_C)) \
+	src/kern/cpu_$(if $(LEVELS),$(ARCH),plain).c
+ifneq ($(ARCH),x86_64)
+FREE := $(filter-out -mno-red-zone,$(FREE))
+endif
 ISA_avx2 := -mavx2 -mfma -mf16c -mbmi2
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mbmi2
 ISA_O := $(if $(filter 0,$(SAN)),-O3,-O1)
 # The scalar level passes vectors wider than the registers only within its own file: no ABI is at stake.
 ISA_scalar := -Wno-psabi
-isa_flags = $(if $(filter %_avx2.c,$(1)),$(ISA_avx2) $(ISA_O))$(if $(filter %_avx512.c,$(1)),$(ISA_avx512) $(ISA_O))$(if \
-	$(filter %_scalar.c,$(1)),$(ISA_scalar))
+ISA_neon := -march=armv8.2-a+dotprod
+isa_flags = $(foreach l,$(LEVELS),$(if $(filter %_$(l).c,$(1)),$(ISA_$(l)) $(ISA_O)))$(if $(filter %_scalar.c,$(1)),$(ISA_scalar))
 # All but the kernels waits for them, for the user, for a disk or for a file's header: small matters more than fast. The encoders are written
 # in vectors: -O3 makes them twice as large and no faster. Their reference is for machines without AVX2, which are few.
 SMALL := $(addprefix src/,tools/% srv/% emit/% json/% tmpl/% gguf/% imatrix/% cache/% store/% tok/% base/% model/% kv/% dev/% \
@@ -67,18 +88,19 @@ TEST_O := $(call obj,$(TEST_C) $(FAULT_C))
 # plat/fault stands between the core and plat/posix in the tests (see plat/fault/fault.h).
 WRAP := $(patsubst __wrap_%,-Wl$(comma)--wrap=%,$(shell grep -oh '__wrap_plat_[a-z_0-9]*' $(FAULT_C) /dev/null | sort -u))
 
-all: $(B)/leat $(B)/libleat.a $(B)/libleat_posix.a $(if $(VALIDATE_C),$(B)/leat-validate)
+# What compares leat with other programs' libraries is for this machine only.
+all: $(B)/leat $(B)/libleat.a $(B)/libleat_posix.a $(if $(CROSS),,$(if $(VALIDATE_C),$(B)/leat-validate))
 
 # Flags are part of what an object is: objects follow the Makefile too.
 $(CORE_O): $(B)/obj/%.o: %.c Makefile | $(B)/version.h
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(FREE) $(call isa_flags,$<) $(call small_flags,$<) -c $< -o $@
-$(call obj,$(filter-out %/uring.c,$(POSIX_C)) $(HOSTED_C) $(VALIDATE_C)): $(B)/obj/%.o: %.c Makefile
+$(call obj,$(filter-out %/uring.c,$(POSIX_C)) $(HOSTED_C) $(VALIDATE_C)): $(B)/obj/%.o: %.c Makefile | $(B)/version.h
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -c $< -o $@
-$(TEST_O) $(call obj,$(FUZZ_C)): $(B)/obj/%.o: %.c Makefile
+$(TEST_O) $(call obj,$(FUZZ_C)): $(B)/obj/%.o: %.c Makefile | $(B)/version.h
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -Itests -c $< -o $@
@@ -108,11 +130,11 @@ $(B)/test: $(TEST_O) $(B)/libleat.a $(B)/libleat_posix.a
 	$(call say,link    $@)
 	$(Q)$(CC) $(LINK) -pthread $(WRAP) -o $@ $^ -lm
 
-# Rewritten only when the commit changes, so that the same tree gives the same bytes.
+# Rewritten only when the commit or the levels change, so that the same tree gives the same bytes.
 $(B)/version.h: FORCE
 	@mkdir -p $(B)
 	@c=$$(git rev-parse --short=9 HEAD 2>/dev/null || echo unknown); \
-	 printf '#define LEAT_COMMIT "%s"\n' "$$c" > $@.new; \
+	 printf '#define LEAT_COMMIT "%s"\n#define LEAT_LEVELS "%s"\n' "$$c" "scalar$(subst $(space),,$(addprefix |,$(LEVELS)))" > $@.new; \
 	 cmp -s $@.new $@ && rm -f $@.new || mv $@.new $@
 
 -include $(CORE_O:.o=.d) $(POSIX_O:.o=.d) $(TEST_O:.o=.d) $(patsubst %.o,%.d,$(call obj,$(HOSTED_C) $(VALIDATE_C) $(FUZZ_C)))

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # setup.sh [all]: installs what is missing of what the build needs (a C compiler, make, binutils, liburing); with `all` also
-# what `make check-all` needs (clang, valgrind, the sanitizers). Does nothing, and needs no network, where all of it is there.
+# what `make check-all` needs (clang, valgrind, the sanitizers, compilers for other architectures and an emulator). Does nothing,
+# and needs no network, where all of it is there.
 set -u
 missing=()
 want() { command -v "$1" > /dev/null || missing+=("$2"); }
@@ -13,6 +14,13 @@ want ar binutils
 if [ "${1-}" = all ]; then
     want clang clang
     want valgrind valgrind
+    # Other architectures, and an emulator to run them (tests/isa).
+    want qemu-aarch64 qemu-user
+    for arch in aarch64:arm64 riscv64:riscv64; do
+        [ "$(uname -m)" = "${arch%:*}" ] && continue
+        want "${arch%:*}-linux-gnu-gcc" "gcc-${arch%:*}-linux-gnu"
+        [ -e "/usr/${arch%:*}-linux-gnu/lib/libc.a" ] || missing+=("libc6-dev-${arch#*:}-cross")
+    done
     /usr/bin/python3 -c "import jinja2" 2> /dev/null || missing+=(python3-jinja2) # the peer of chat templates
     # The sanitizer and fuzzer libraries of clang are a package of their own, one for each version.
     if ! command -v clang > /dev/null; then

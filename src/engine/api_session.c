@@ -8,19 +8,6 @@
 #define CHUNK_MAX 4096
 #define CTX_MAX (1 << 24)
 
-static err_code pick_kern(const kern **out, const char *isa, err *e) {
-    *out = isa ? kern_find(str_of(isa)) : kern_best();
-    if (!*out) {
-        char names[64];
-        size_t n = 0;
-        for (size_t i = 0; kern_at(i); i++)
-            n += fmt(names + n, sizeof names - n, "%s%s", i ? ", " : "", kern_name(kern_at(i)));
-        return ERR(e, ERR_ARGUMENT, "isa \"%s\" is unknown; this leat has %s", isa, names);
-    }
-    if (!kern_runs(*out)) return ERR(e, ERR_UNSUPPORTED, "isa %s does not run on this CPU", kern_name(*out));
-    return ERR_NONE;
-}
-
 /* Every row names as many different experts as are used. */
 static err_code check_routing(const leat_routing *r, const model_shape *shape, err *e) {
     if (r->n_tokens < 1 || (size_t)r->n_layer != shape->n_layer || r->n_used < 1 || (size_t)r->n_used > shape->n_expert)
@@ -83,7 +70,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
         goto fail;
     }
     s->roles = (uint8_t *)(s->tokens + s->n_ctx);
-    if ((code = pick_kern(&s->kern, o->isa, e)) || (code = pool_open(&s->pool, &workers, e))) goto fail;
+    if ((code = kern_choose(&s->kern, o->isa, e)) || (code = pool_open(&s->pool, &workers, e))) goto fail;
     model_graph_opts graph = {.kern = s->kern, .pool = s->pool, .rows_max = s->rows_max, .inputs = o->importance};
     if (o->routing) {
         graph.routing = o->routing->experts;

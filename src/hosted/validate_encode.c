@@ -187,12 +187,12 @@ static int open_peer(tools *t, const char *lib, quantize_chunk **out) {
 }
 
 static int run_with(tools *t, const values *v, rows **list) {
-    const kern *k = v->isa ? kern_find(str_of(v->isa)) : kern_best();
+    const kern *k;
     quantize_chunk *peer = NULL;
     rng r;
     err e;
     rng_seed(&r, 1);
-    if (!kern_runs(k)) return tools_fail(t, "this CPU has no %s", kern_name(k));
+    if (kern_choose(&k, v->isa, &e)) return tools_fail(t, "%s", e.text);
     if (!v->no_peer) {
         int status = open_peer(t, v->lib ? v->lib : VALIDATE_LIB_DEFAULT, &peer);
         if (status) return status;

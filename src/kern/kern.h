@@ -11,8 +11,10 @@
 
 typedef struct kern kern; /* one ISA level: immutable, static */
 
-const kern *kern_best(void);            /* by CPUID */
-const kern *kern_find(str name);        /* "scalar", "avx2", "avx512"; NULL when unknown */
+const kern *kern_best(void);            /* of those that run */
+/* The level of that name ("scalar", "avx2", ...), or for NULL the best; what is wrong says which levels there are. */
+err_code kern_choose(const kern **out, const char *name, err *e);
+const kern *kern_find(str name);        /* NULL when unknown */
 bool kern_runs(const kern *k);          /* this CPU and OS support it */
 const char *kern_name(const kern *k);
 const kern *kern_at(size_t i);          /* all levels, slowest first; NULL past the end */

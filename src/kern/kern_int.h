@@ -84,9 +84,11 @@ void kern_panel_run(const kern *k, const kern_matmul *m);
 
 /* ---- levels ------------------------------------------------------------------------------------------------ */
 
-/* What a CPU must have; cpu.c finds out. */
+/* What a CPU must have; cpu_<architecture>.c finds out. */
 #define KERN_CPU_AVX2 1u   /* AVX2 FMA F16C BMI2, and an OS that keeps the registers */
 #define KERN_CPU_AVX512 2u /* besides F BW VL DQ VNNI */
+#define KERN_CPU_NEON_DOT 1u  /* dot products of bytes */
+#define KERN_CPU_NEON_I8MM 2u /* products of matrices of bytes */
 
 struct kern {
     const char *name;
@@ -127,11 +129,11 @@ typedef void kern_unpack(const void *blocks, quant_unpacked *out, size_t n);
 /* encode.h compiled for AVX2 (encode_avx2.c); AVX-512 uses it too. */
 extern quant_encode *const kern_encoders_avx2[QUANT_ID_MAX];
 
-/* The levels that this architecture has, slowest first, NULL at the end; and what this CPU has (cpu.c). */
+/* The levels that this architecture has, slowest first, NULL at the end; and what this CPU has (cpu_<architecture>.c). */
 extern const kern *const kern_levels[];
 uint32_t kern_cpu_features(void);
 
-extern const kern kern_scalar, kern_avx2, kern_avx512;
+extern const kern kern_scalar, kern_avx2, kern_avx512, kern_neon;
 
 /* The quantised types. Columns: name in code, id, weights and bytes a block; how kern_formats.h loads them: weights a scale,
  * and what is taken off the unsigned integers, 0 or a power of two; how prefill multiplies them: weights a scale, activations

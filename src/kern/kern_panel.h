@@ -31,7 +31,7 @@ KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const kern_panel *p, size_t sub
 /* sum = minus * zero: what the weights' zero point adds. Narrow integers with offsets have none. */
 KERN_INLINE void panel_start(vi sum[VEC_SUBS], const kern_panel *p, const int32_t *minus, format f) {
     vi start = f.has_min && f.top < 255 ? vi_set(0) : vi_shift_left(vi_load_1(minus), p->zero_shift);
-    for (size_t s = 0; s < VEC_SUBS; s++) sum[s] = start;
+    for (size_t s = 0; s < VEC_SUBS; s++) sum[s] = vd_signed(start, minus, f.top);
 }
 
 /* part = or += unit u of a block, times the scales that differ between its two units: of the weights, of the

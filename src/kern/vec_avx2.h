@@ -198,6 +198,7 @@ static inline vi vd_end(vi sum, vd d, int q_max) {
     __m256i one = _mm256_set1_epi16(1);
     return VI(_mm256_add_epi32(sum.a, _mm256_madd_epi16(d.a, one)), _mm256_add_epi32(sum.b, _mm256_madd_epi16(d.b, one)));
 }
+static inline vi vd_signed(vi sum, const int32_t *minus, int q_max) { (void)minus; (void)q_max; return sum; }
 
 /* ---- float ------------------------------------------------------------------------------------------ */
 

@@ -181,6 +181,7 @@ typedef vi vd;
 static inline vd vd_start(vi sum, int q_max) { (void)q_max; return sum; }
 static inline vd vd_dot(vd d, vb w, vb x, int q_max) { (void)q_max; return _mm512_dpbusd_epi32(d, w, x); }
 static inline vi vd_end(vi sum, vd d, int q_max) { (void)sum; (void)q_max; return d; }
+static inline vi vd_signed(vi sum, const int32_t *minus, int q_max) { (void)minus; (void)q_max; return sum; }
 
 /* ---- float ------------------------------------------------------------------------------------------ */
 

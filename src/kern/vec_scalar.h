@@ -98,6 +98,8 @@ typedef vi vd;
 static inline vd vd_start(vi sum, int q_max) { (void)q_max; return sum; }
 static inline vd vd_dot(vd d, vb w, vb x, int q_max) { (void)q_max; return d + dot_bytes(w, x); }
 static inline vi vd_end(vi sum, vd d, int q_max) { (void)sum; (void)q_max; return d; }
+/* Where vd_dot takes 128 off the weights: sum plus what that was. minus is the sum of the activations, negated. */
+static inline vi vd_signed(vi sum, const int32_t *minus, int q_max) { (void)minus; (void)q_max; return sum; }
 
 /* ---- float ------------------------------------------------------------------------------------------ */
 

@@ -60,6 +60,12 @@ int plat_pin_self(int core); /* core < 0: back to the whole mask */
 void plat_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
 void plat_wake(_Atomic uint32_t *word, uint32_t count);
 void plat_yield(void);
+/* What the system lets this process use of the CPU, where the CPU itself cannot be asked. */
+enum {
+    PLAT_CPU_ARM_DOT = 1 << 0,  /* dot products of bytes         */
+    PLAT_CPU_ARM_I8MM = 1 << 1, /* products of matrices of bytes */
+};
+uint32_t plat_cpu(void);
 
 /* ---- time, entropy ----------------------------------------------------------------------------- */
 

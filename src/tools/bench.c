@@ -266,8 +266,7 @@ static int measure_threads(bench *b, const bounds_machine *machine) {
 
 static int measure_machine(bench *b, const tools_ints *n_threads) {
     err e;
-    b->k = b->o->isa ? kern_find(str_of(b->o->isa)) : kern_best();
-    if (!b->k || !kern_runs(b->k)) return tools_fail(b->t, "this CPU does not have %s", b->o->isa);
+    if (kern_choose(&b->k, b->o->isa, &e)) return tools_fail(b->t, "%s", e.text);
     for (size_t i = 0; i < n_threads->n; i++) {
         if (bounds_measure(&b->machines[i], b->k, n_threads->at[i], b->o->memory.ram, &e))
             return tools_fail(b->t, "%s", e.text);

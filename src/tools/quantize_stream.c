@@ -366,9 +366,8 @@ err_code quantize_stream_run(tools *t, const quantize_plan *p, quantize_out *out
     err_code code = ERR_NONE;
     stream *st = mem_block(MEM_TOOLS, sizeof *st);
     if (!st) return ERR(e, ERR_MEMORY, "no memory for the stream");
-    *st = (stream){.t = t, .plan = p, .out = out, .o = o, .k = o->isa ? kern_find(str_of(o->isa)) : kern_best(),
-                   .n_all = UINT32_MAX, .start_ns = plat_time_ns()};
-    if (!st->k || !kern_runs(st->k)) code = ERR(e, ERR_UNSUPPORTED, "this CPU does not run %s", o->isa);
+    *st = (stream){.t = t, .plan = p, .out = out, .o = o, .n_all = UINT32_MAX, .start_ns = plat_time_ns()};
+    code = kern_choose(&st->k, o->isa, e);
     st->forget = gguf_total_bytes(p->in) > plat_mem_available() / 2;
     tools_progress_start(&st->bar, t, "quantize");
     if (!code) code = pool_open(&st->workers, &(pool_opts){.n_workers = o->n_threads}, e);

@@ -11,6 +11,7 @@
 #include "leat.h"
 #include "mem/mem.h"
 #include "plat/plat.h"
+#include "version.h" /* LEAT_LEVELS: "scalar|avx2|..." */
 
 typedef struct tools tools; /* one running command: its name and its buffered output */
 
@@ -93,7 +94,7 @@ typedef struct tools_option {
 #define TOOLS_THREADS(T, field)                                                                                      \
     TOOLS_INT(T, field, 't', "threads", "N", 1, 256, "threads (default: one per core available)")
 #define TOOLS_ISA(T, field)                                                                                          \
-    TOOLS_CHOICE(T, field, 0, "isa", "scalar|avx2|avx512", "instruction set (default: the best this CPU has)")
+    TOOLS_CHOICE(T, field, 0, "isa", LEAT_LEVELS, "instruction set (default: the best this CPU has)")
 
 typedef struct tools_command {
     const char *name;            /* "run"                                                             */

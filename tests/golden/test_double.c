@@ -6,6 +6,7 @@
  */
 #include "check.h"
 #include "gen/tiny.h"
+#include "kern/kern.h"
 #include "leat.h"
 
 #include <math.h>
@@ -180,15 +181,15 @@ TEST(logits_are_those_of_double_precision) {
     tiny_write(&s, path);
     compute_reference(&s, path, ids, exact);
     CHECK_MSG(!leat_model_open(&model, path, NULL, &e), "%s", e.text);
-    static const char *const levels[] = {"scalar", "avx2", "avx512"};
-    for (size_t i = 0; i < 6; i++) {
-        leat_session_options options = {.n_ctx = TOKENS, .isa = levels[i / 2]};
+    for (size_t i = 0; kern_at(i / 2); i++) {
+        const char *level = kern_name(kern_at(i / 2));
+        leat_session_options options = {.n_ctx = TOKENS, .isa = level};
         leat_session *session;
         distance d = {exact, 0, 0};
         if (leat_session_open(&session, model, &options, &e) == LEAT_UNSUPPORTED) continue;
         leat_role role = i % 2 ? LEAT_GENERATED : LEAT_PROMPT;
         CHECK_MSG(!leat_feed_each(session, ids, TOKENS, role, add_row, &d, &e), "%s", e.text);
-        CHECK_MSG(d.error <= 1e-8 * d.square, "%s: squared error %.3g of the square", levels[i / 2],
+        CHECK_MSG(d.error <= 1e-8 * d.square, "%s: squared error %.3g of the square", level,
                   d.error / d.square);
         leat_session_close(session);
     }

@@ -6,6 +6,7 @@
  */
 #include "check.h"
 #include "golden/model_cases.h"
+#include "kern/kern.h"
 #include "leat.h"
 
 #include <string.h>
@@ -106,7 +107,6 @@ static void check_same(const model_case *c, const run_options *o, const float *l
 static void check_case(const model_case *c) {
     static float first[MODEL_CASE_TOKENS_MAX * MODEL_CASE_VOCAB_MAX];
     static float again[MODEL_CASE_TOKENS_MAX * MODEL_CASE_VOCAB_MAX];
-    static const char *const levels[] = {"scalar", "avx2", "avx512"};
     const size_t all = c->n_tokens;
     char file[64];
     leat_model *model;
@@ -132,9 +132,9 @@ static void check_case(const model_case *c) {
     }
     char best[16];
     snprintf(best, sizeof best, "%s", last_isa);
-    for (size_t i = 0; i < COUNT_OF(levels); i++) {
-        run_options o = {levels[i], 2, 16, LEAT_PROMPT, all};
-        if (strcmp(levels[i], best) == 0) continue; /* done above */
+    for (size_t i = 0; kern_at(i); i++) {
+        run_options o = {kern_name(kern_at(i)), 2, 16, LEAT_PROMPT, all};
+        if (strcmp(kern_name(kern_at(i)), best) == 0) continue; /* done above */
         if (!compute(model, c, &o, again)) continue;
         check_error(c, &o, again);
         o.role = LEAT_GENERATED;

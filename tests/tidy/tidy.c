@@ -36,7 +36,7 @@ static const char *const same_floor_edges[][2] = {
 };
 /* What the core may include in angle brackets: the freestanding headers, and base/shim/string.h. */
 static const char *const free_headers[] = {"stdint.h", "stddef.h",    "stdbool.h",   "stdarg.h",
-                                           "float.h",  "stdatomic.h", "immintrin.h", "cpuid.h",
+                                           "float.h",  "stdatomic.h", "immintrin.h", "cpuid.h", "arm_neon.h",
                                            "string.h"};
 
 enum {
@@ -211,7 +211,8 @@ static void check_include(const source *s, size_t line, const char *name) {
 static void check_system_include(const source *s, size_t line, const char *name) {
     for (size_t i = 0; i < sizeof free_headers / sizeof *free_headers; i++)
         if (strcmp(name, free_headers[i]) == 0) {
-            bool of_processor = strcmp(name, "immintrin.h") == 0 || strcmp(name, "cpuid.h") == 0;
+            bool of_processor = strcmp(name, "immintrin.h") == 0 || strcmp(name, "cpuid.h") == 0 ||
+                                strcmp(name, "arm_neon.h") == 0;
             if (of_processor && !starts(s->key, "kern/") && !starts(s->key, "base/"))
                 breach(s->path, line, "includes <%s>; wanted only in kern/ and base/", name);
             return;
@@ -297,7 +298,7 @@ static size_t line_of(const source *s, size_t offset) {
 
 static void check_words(const source *s) {
     if (!starts(s->raw, "/*")) breach(s->path, 1, "no banner; wanted a comment that says what the file owns");
-    bool may_choose = starts(s->key, "base/") || strcmp(s->key, "kern/cpu.c") == 0 || strcmp(s->key, "leat.h") == 0;
+    bool may_choose = starts(s->key, "base/") || strcmp(s->key, "leat.h") == 0;
     if (!is_core(s->key) || may_choose) return;
     for (const char *at = s->raw; (at = strstr(at, "\n#")); at++) {
         const char *word = at + 2;

@@ -3,6 +3,7 @@
  */
 #include "check.h"
 #include "gen/tiny.h"
+#include "kern/kern.h"
 #include "leat.h"
 
 #include <string.h>
@@ -67,9 +68,9 @@ static void same_bits(const tiny_spec *spec) {
     size_t n = N_TOKENS, bytes = n * (size_t)leat_model_n_vocab(m) * sizeof(float);
     int32_t ids[N_TOKENS];
     random_tokens(ids, n, leat_model_n_vocab(m), 5);
-    static const char *const levels[] = {"scalar", "avx2", "avx512"};
-    for (size_t i = 0; i < COUNT_OF(levels); i++) {
-        leat_session_options o = {.n_ctx = 256, .n_threads = 1, .isa = levels[i]};
+    for (size_t i = 0; kern_at(i); i++) {
+        const char *level = kern_name(kern_at(i));
+        leat_session_options o = {.n_ctx = 256, .n_threads = 1, .isa = level};
         leat_session *probe;
         if (leat_session_open(&probe, m, &o, NULL) != LEAT_OK) continue; /* not on this CPU */
         leat_session_close(probe);
@@ -83,14 +84,14 @@ static void same_bits(const tiny_spec *spec) {
             o.n_chunk = ways[w].chunk;
             float *a = logits_of(m, &o, ids, n, LEAT_PROMPT, (size_t)ways[w].step);
             float *b = logits_of(m, &o, ids, n, LEAT_GENERATED, (size_t)ways[w].step);
-            CHECK_MSG(memcmp(a, prompt, bytes) == 0, "%s %s: prompt bits differ in way %zu", spec->arch, levels[i], w);
+            CHECK_MSG(memcmp(a, prompt, bytes) == 0, "%s %s: prompt bits differ in way %zu", spec->arch, level, w);
             CHECK_MSG(memcmp(b, generated, bytes) == 0, "%s %s: generated bits differ in way %zu", spec->arch,
-                      levels[i], w);
+                      level, w);
             free(a);
             free(b);
         }
         double distance = nmse(prompt, generated, bytes / sizeof(float));
-        CHECK_MSG(distance < 2e-3, "%s %s: prompt and generated differ by NMSE %g", spec->arch, levels[i], distance);
+        CHECK_MSG(distance < 2e-3, "%s %s: prompt and generated differ by NMSE %g", spec->arch, level, distance);
         free(prompt);
         free(generated);
     }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/auxv.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -37,6 +38,15 @@ void plat_entropy(void *out, size_t bytes) {
     rng r;
     rng_seed(&r, plat_time_ns() ^ plat_wall_ns() << 20);
     for (; bytes; bytes--) *at++ = (char)rng_u64(&r);
+}
+
+uint32_t plat_cpu(void) {
+    uint32_t found = 0;
+#if defined(__aarch64__)
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) found |= PLAT_CPU_ARM_DOT;
+    if (getauxval(AT_HWCAP2) & HWCAP2_I8MM) found |= PLAT_CPU_ARM_I8MM;
+#endif
+    return found;
 }
 
 size_t plat_cpu_name(char *buf, size_t cap) {

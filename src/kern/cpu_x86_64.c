@@ -1,9 +1,9 @@
-/* cpu.c: the levels of this architecture and what this CPU offers. The one file of kern/ with #if.
+/* cpu_x86_64.c: the levels of this architecture and what this CPU offers. Each architecture has such a file; the Makefile
+ * takes one.
  */
-#include "kern/kern_int.h"
-
-#if defined(__x86_64__)
 #include <cpuid.h>
+
+#include "kern/kern_int.h"
 
 const kern *const kern_levels[] = {&kern_scalar, &kern_avx2, &kern_avx512, NULL};
 
@@ -28,10 +28,3 @@ uint32_t kern_cpu_features(void) {
         features |= KERN_CPU_AVX512;
     return features;
 }
-
-#else
-
-const kern *const kern_levels[] = {&kern_scalar, NULL};
-uint32_t kern_cpu_features(void) { return 0; }
-
-#endif
