@@ -238,7 +238,7 @@ static void attend(dev *d, const dev_attn *a, attn_task *t, attn_scratch *s) {
 
 /* ---- segments by several workers ------------------------------------------------------------------------- */
 
-/* The first segment that any row sees. */
+/* A part is what a head of a row has of one segment, counted from the first that any row sees: acc, then max, sum. */
 static size_t first_segment(const dev_attn *a) {
     size_t first = SIZE_MAX;
     for (size_t i = 0; i < a->n_runs; i++) {
