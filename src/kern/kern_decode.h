@@ -77,6 +77,15 @@ KERN_INLINE void load_chunks(kern_rows *to, const kern_matmul *m, const quant_ty
     memcpy(to->min[n_full], last.min[0], sizeof last.min[0]);
 }
 
+KERN_INLINE void stored_chunks(chunk c[VEC_ROWS], vf below[VEC_ROWS], const kern_rows rows[VEC_ROWS], size_t j, format f) {
+    for (size_t r = 0; r < VEC_ROWS; r++) {
+        for (size_t k = 0; k < 4; k++) c[r].q[k] = vb_load(rows[r].q[j] + 64 * k);
+        c[r].scale = vf_load(rows[r].scale[j]);
+        c[r].min = vf_load(rows[r].min[j]);
+        below[r] = decode_below(&c[r], f);
+    }
+}
+
 enum { DECODE_ACTS = 16 };
 
 /* VEC_ROWS rows times up to DECODE_ACTS activations from a on: of each row 16 chunks are loaded to memory for all of them.
@@ -93,22 +102,19 @@ KERN_INLINE void decode_stored_tile(const kern_matmul *m, const quant_type *t, s
         const uint8_t *ahead = b + (VEC_ROWS - 1) * i * f.bytes + VEC_AHEAD;
         for (size_t line = 0; line < VEC_ROWS * here * f.bytes; line += 64) v_prefetch(ahead + line);
         for (size_t r = 0; r < VEC_ROWS; r++) load_chunks(&rows[r], m, t, b + r * step * m->row_bytes, i, here, f.bytes);
-        for (size_t x = 0; x < n; x++) {
-            const kern_act16 *act = (const kern_act16 *)m->acts[a + x] + i;
-            vf sum[VEC_ROWS];
-            for (size_t r = 0; r < VEC_ROWS; r++) sum[r] = acc[x][r];
-            for (size_t j = 0; j < here; j++) {
-                chunk c[VEC_ROWS];
-                vf below[VEC_ROWS];
-                for (size_t r = 0; r < VEC_ROWS; r++) {
-                    for (size_t k = 0; k < 4; k++) c[r].q[k] = vb_load(rows[r].q[j] + 64 * k);
-                    c[r].scale = vf_load(rows[r].scale[j]);
-                    c[r].min = vf_load(rows[r].min[j]);
-                    below[r] = decode_below(&c[r], f);
-                }
-                decode_chunks(sum, c, below, act + j, f);
+        chunk c[VEC_ROWS];
+        vf below[VEC_ROWS], sum[VEC_ROWS];
+        for (size_t r = 0; r < VEC_ROWS; r++) sum[r] = acc[0][r];
+        if (n == 1)
+            for (size_t j = 0; j < here; j++) { /* in registers */
+                stored_chunks(c, below, rows, j, f);
+                decode_chunks(sum, c, below, (const kern_act16 *)m->acts[a] + i + j, f);
             }
-            for (size_t r = 0; r < VEC_ROWS; r++) acc[x][r] = sum[r];
+        for (size_t r = 0; r < VEC_ROWS; r++) acc[0][r] = sum[r];
+        for (size_t j = 0; n > 1 && j < here; j++) {
+            stored_chunks(c, below, rows, j, f);
+#pragma GCC unroll 1
+            for (size_t x = 0; x < n; x++) decode_chunks(acc[x], c, below, (const kern_act16 *)m->acts[a + x] + i + j, f);
         }
     }
     for (size_t x = 0; x < n; x++)
@@ -187,7 +193,8 @@ KERN_INLINE void decode_float_rows(const kern_matmul *m, load_floats *load, size
     const uint8_t *b = m->weights;
     for (size_t r = 0; r < m->n_rows; r++, b += m->row_bytes) {
         size_t a = 0;
-        for (; VEC_ACTS > 1 && a + VEC_ACTS <= m->n_act; a += VEC_ACTS)
+        /* Wider types do without: they are rare, and one row stays in the cache. */
+        for (; VEC_ACTS > 1 && bytes == 2 && a + VEC_ACTS <= m->n_act; a += VEC_ACTS)
             decode_float_row(b, m->n_in, m->acts + a, m->outs + a, m->out_first + r, m->scale, VEC_ACTS, load, bytes);
         for (; a < m->n_act; a++)
             decode_float_row(b, m->n_in, m->acts + a, m->outs + a, m->out_first + r, m->scale, 1, load, bytes);

@@ -258,15 +258,15 @@ KERN_INLINE chunk load_tq1_0(const uint8_t *b) {
 
 /* ---- codebooks ------------------------------------------------------------------------------------------------ */
 
-/* Entries are looked up as codes of 16 bits (quant_grids.h), 32 at a time: word i of lane j for weights 64 j + 8 i on where
- * an entry has eight. */
+/* Entries are looked up 32 at a time: word i of lane j for weights 64 j + 8 i on where an entry has eight. A level looks up
+ * codes of 16 bits (quant_grids.h), or leaves the indices and loads entries one by one. */
 #define WORD(i) i, 128 /* byte i of a lane in a word, for vb_lookup */
 #define WORDS(i) FOUR(WORD(i), WORD(i), WORD(i), WORD(i))
 static const pair_values iq2_values = PAIR_VALUES(8, 25, 43, 0);
 
 /* The first step of a type with a codebook leaves codes, or indices where a level rather loads entries one by one. */
 KERN_INLINE void look_up_eights(uint8_t *to, const uint16_t *codes, size_t n, vb indices) {
-    vb_store(to, VEC_LOADS_ENTRIES(n) ? indices : vb_codes(codes, n, indices));
+    vb_store(to, vb_codes(codes, n, indices));
 }
 KERN_INLINE void expand_eights(const uint8_t *from, const uint64_t *grid, size_t n, const pair_values *values, vb q[4]) {
     if (VEC_LOADS_ENTRIES(n)) vb_entries_8(grid, from, q);
@@ -278,7 +278,11 @@ KERN_INLINE void look_up_fours(uint8_t *to, const uint16_t *codes, size_t n, vb 
     vb_store(to, vb_codes(codes, n, first));
     vb_store(to + 64, vb_codes(codes, n, second));
 }
-KERN_INLINE void expand_fours(const uint8_t *from, const uint8_t values[16], vb q[4]) {
+KERN_INLINE void expand_fours(const uint8_t *from, const uint32_t *grid, size_t n, const uint8_t values[16], vb q[4]) {
+    if (VEC_LOADS_ENTRIES(n)) {
+        vb_entries_4(grid, from, q);
+        return;
+    }
     vb v = vb_load_16(values), at[2] = {vb_load(from), vb_load(from + 64)};
     for (size_t i = 0; i < 2; i++) {
         vb low = vb_low(at[i]), high = vb_high(at[i]);
@@ -334,7 +338,7 @@ KERN_INLINE chunk load_iq3_xxs(const uint8_t *b, const uint8_t *codes) {
     static const _Alignas(16) uint8_t rest[16] = {FOUR(0, 1, 2, 3), FOUR(0, 1, 2, 3), FOUR(4, 5, 6, 7), FOUR(4, 5, 6, 7)};
     chunk c;
     vb signs = vb_lookup(vb_load_8(b + 66, b + 82), vb_load_16(rest));
-    expand_fours(codes, values, c.q);
+    expand_fours(codes, quant_grid_iq3_xxs, 256, values, c.q);
     apply_signs(c.q, signs_of_28(signs), 2, 8, 64);
     c.scale = c.min = scale_of_28(signs, quant_half(b), 0.5f);
     return c;
@@ -364,11 +368,11 @@ KERN_INLINE void look_up_iq2_s(const uint8_t *b, uint8_t *to) {
                                                    WORDS(4), WORDS(5), WORDS(6), WORDS(7)};
     static const _Alignas(16) uint16_t times[8] = {256, 64, 16, 4, 256, 64, 16, 4};
     vb high = vb_mul_2(vb_lookup(vb_load_16(b + 66), vb_load(place)), vb_load_16(times));
-    look_up_eights(to, quant_codes_iq2_s, 1024, vb_or_and(vb_widen(b + 2), high, vb_set_4(0x3000300)));
+    look_up_eights(to, NULL, 1024, vb_or_and(vb_widen(b + 2), high, vb_set_4(0x3000300)));
 }
 KERN_INLINE chunk load_iq2_s(const uint8_t *b, const uint8_t *codes) {
     chunk c;
-    expand_eights(codes, quant_grid_iq2_s, 1024, &iq2_values, c.q);
+    expand_eights(codes, quant_grid_iq2_s, 1024, NULL, c.q);
     apply_signs(c.q, vb_load_8(b + 34, b + 50), 2, 4, 64);
     c.scale = c.min = iq2_scale(b + 74, quant_half(b));
     return c;
@@ -387,7 +391,7 @@ KERN_INLINE void look_up_iq3_s(const uint8_t *b, uint8_t *to) {
 KERN_INLINE chunk load_iq3_s(const uint8_t *b, const uint8_t *codes) {
     static const _Alignas(16) uint8_t values[16] = {1, 3, 5, 7, 9, 11, 13, 15};
     chunk c;
-    expand_fours(codes, values, c.q);
+    expand_fours(codes, quant_grid_iq3_s, 512, values, c.q);
     apply_signs(c.q, vb_load_8(b + 74, b + 90), 2, 4, 16);
     vf s = vf_of_pairs(u64_deposit(load_u32(b + 106), 15 * EACH_BYTE));
     c.scale = c.min = vf_mul(vf_set(quant_half(b)), vf_add(vf_set(1), vf_add(s, s)));

@@ -129,15 +129,19 @@ static inline void vb_entries_8(const uint64_t *table, const uint8_t *indices, v
         q[k] = VB(join(entries_2(table, indices), entries_2(table, indices + 16)),
                   join(entries_2(table, indices + 32), entries_2(table, indices + 48)));
 }
-static inline __m128i codes_8(const uint16_t *t, const uint16_t *at) {
-    return _mm_setr_epi16((short)t[at[0]], (short)t[at[1]], (short)t[at[2]], (short)t[at[3]], (short)t[at[4]],
-                          (short)t[at[5]], (short)t[at[6]], (short)t[at[7]]);
+static inline __m128i entries_4(const uint32_t *t, const uint8_t *at) {
+    return _mm_setr_epi32((int)t[load_u16(at)], (int)t[load_u16(at + 2)], (int)t[load_u16(at + 4)], (int)t[load_u16(at + 6)]);
 }
-static inline vb vb_codes(const uint16_t *table, size_t n, vb x) {
-    uint16_t at[32];
+static inline void vb_entries_4(const uint32_t *table, const uint8_t *indices, vb q[4]) {
+    for (size_t k = 0; k < 4; k++) {
+        const uint8_t *at = indices + 64 * (k / 2) + 8 * (k % 2);
+        q[k] = VB(join(entries_4(table, at), entries_4(table, at + 16)), join(entries_4(table, at + 32), entries_4(table, at + 48)));
+    }
+}
+static inline vb vb_codes(const uint16_t *table, size_t n, vb at) {
+    (void)table;
     (void)n;
-    vb_store(at, x);
-    return VB(join(codes_8(table, at), codes_8(table, at + 8)), join(codes_8(table, at + 16), codes_8(table, at + 24)));
+    return at;
 }
 static inline uint64_t u64_deposit(uint64_t x, uint64_t mask) { return _pdep_u64(x, mask); }
 static inline uint64_t u64_extract(uint64_t x, uint64_t mask) { return _pext_u64(x, mask); }

@@ -17,7 +17,7 @@
 #define VEC_ACTS 4
 #define VEC_ROWS 2
 #define VEC_AHEAD 8192
-#define VEC_LOADS_ENTRIES(n) ((n) > 1024)
+#define VEC_LOADS_ENTRIES(n) ((n) > 512) /* entries of codebooks of n are loaded one by one, not looked up as codes */
 #define VEC_QUERIES 4
 #define VEC_STRIP 4
 #define VEC_STEPS(q_max, n) (n)
@@ -103,7 +103,7 @@ static inline vb vb_digits(vb a, vb power) {
     __m512i odd = _mm512_mullo_epi16(_mm512_and_si512(a, _mm512_set1_epi16((short)0xff00)), power);
     return _mm512_or_si512(_mm512_mulhi_epu16(even, three), _mm512_slli_epi16(_mm512_mulhi_epu16(odd, three), 8));
 }
-/* 32 bits of each lane are two indices of 16. */
+/* The other step for 32 indices as they are: the entries of words 2k and 2k + 1 of each lane in a lane of q[k]. */
 static inline __m128i entries_2(const uint64_t *t, uint64_t at) {
     return _mm_castpd_si128(_mm_loadh_pd(_mm_load_sd((const double *)(t + (at & 0xffff))), (const double *)(t + (at >> 16 & 0xffff))));
 }
@@ -117,9 +117,18 @@ static inline void vb_entries_8(const uint64_t *table, const uint8_t *indices, v
         q[k] = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
     }
 }
-/* table[at] for 32 indices below n, a constant power of two from 64 to 2048: two vectors of the table are looked up at a
- * time, and of two results bit k of the index chooses. Depth first, so that few are alive. */
-typedef struct code_bits { __mmask32 bit[11]; } code_bits;
+/* The same for entries of 4 bytes: the first half of a lane of 64 indices in q[0], the second in q[1]; 64 more in q[2], q[3]. */
+static inline void vb_entries_4(const uint32_t *table, const uint8_t *indices, vb q[4]) {
+    for (size_t k = 0; k < 4; k++) {
+        uint32_t r[16];
+        for (size_t i = 0; i < 16; i++) r[i] = table[load_u16(indices + 64 * (k / 2) + 16 * (i / 4) + 8 * (k % 2) + 2 * (i % 4))];
+        q[k] = vb_load(r);
+    }
+}
+/* The first step of a look-up of 32 indices below n, a constant: codes, table[at], or where VEC_LOADS_ENTRIES says so the
+ * indices as they are. Two vectors of the table are looked up at a time, and of two results bit k of the index chooses;
+ * depth first, so that few are alive. */
+typedef struct code_bits { __mmask32 bit[9]; } code_bits;
 static inline __attribute__((always_inline)) vb codes_64(const uint16_t *t, vb at, const code_bits *b) {
     (void)b;
     return _mm512_permutex2var_epi16(vb_load(t), at, vb_load(t + 32));
@@ -131,14 +140,12 @@ static inline __attribute__((always_inline)) vb codes_64(const uint16_t *t, vb a
 CODES(128, 64, 6)
 CODES(256, 128, 7)
 CODES(512, 256, 8)
-CODES(1024, 512, 9)
-CODES(2048, 1024, 10)
 #undef CODES
 static inline __attribute__((always_inline)) vb vb_codes(const uint16_t *table, size_t n, vb at) {
     code_bits b;
-    for (int k = 6; k < 11; k++) b.bit[k] = _mm512_test_epi16_mask(at, _mm512_set1_epi16((short)(1 << k)));
-    return n == 256 ? codes_256(table, at, &b) : n == 512 ? codes_512(table, at, &b) : n == 1024 ? codes_1024(table, at, &b)
-                                                                                      : codes_2048(table, at, &b);
+    if (VEC_LOADS_ENTRIES(n)) return at;
+    for (int k = 6; k < 9; k++) b.bit[k] = _mm512_test_epi16_mask(at, _mm512_set1_epi16((short)(1 << k)));
+    return n == 256 ? codes_256(table, at, &b) : codes_512(table, at, &b);
 }
 /* The low bits of x to the bits of mask, and back. */
 static inline uint64_t u64_deposit(uint64_t x, uint64_t mask) { return _pdep_u64(x, mask); }

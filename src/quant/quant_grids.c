@@ -352,7 +352,6 @@ const uint32_t quant_grid_iq3_s[512] = {LIST_IQ3_S};
 #define E(word) word
 _Alignas(64) const uint16_t quant_codes_iq2_xxs[256] = {LIST_IQ2_XXS};
 _Alignas(64) const uint16_t quant_codes_iq2_xs[512] = {LIST_IQ2_XS};
-_Alignas(64) const uint16_t quant_codes_iq2_s[1024] = {LIST_IQ2_S};
 #undef E
 
 #define E(word) ((word) & 7) | ((word) & 070) << 1 | ((word) & 0700) << 2 | ((word) & 07000) << 3

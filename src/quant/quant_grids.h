@@ -21,7 +21,7 @@ extern const uint32_t quant_grid_iq3_s[512];   /* magnitudes: 1, 3 .. 15        
 
 /* The same entries as codes, 64-byte aligned. IQ2: two bits a weight, the first one lowest, counting 0, 1, 2 in the
  * order above. IQ3: a nibble a weight, 0 to 7. */
-extern const uint16_t quant_codes_iq2_xxs[256], quant_codes_iq2_xs[512], quant_codes_iq2_s[1024];
+extern const uint16_t quant_codes_iq2_xxs[256], quant_codes_iq2_xs[512];
 extern const uint16_t quant_codes_iq3_xxs[256], quant_codes_iq3_s[512];
 
 #endif
