@@ -105,13 +105,13 @@ KERN_INLINE void decode_stored_tile(const kern_matmul *m, const quant_type *t, s
         chunk c[VEC_ROWS];
         vf below[VEC_ROWS], sum[VEC_ROWS];
         for (size_t r = 0; r < VEC_ROWS; r++) sum[r] = acc[0][r];
-        if (n == 1)
+        if (VEC_ACTS > 1 && n == 1)
             for (size_t j = 0; j < here; j++) { /* in registers */
                 stored_chunks(c, below, rows, j, f);
                 decode_chunks(sum, c, below, (const kern_act16 *)m->acts[a] + i + j, f);
             }
         for (size_t r = 0; r < VEC_ROWS; r++) acc[0][r] = sum[r];
-        for (size_t j = 0; n > 1 && j < here; j++) {
+        for (size_t j = 0; (VEC_ACTS == 1 || n > 1) && j < here; j++) {
             stored_chunks(c, below, rows, j, f);
 #pragma GCC unroll 1
             for (size_t x = 0; x < n; x++) decode_chunks(acc[x], c, below, (const kern_act16 *)m->acts[a + x] + i + j, f);
