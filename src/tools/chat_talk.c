@@ -21,7 +21,7 @@ static void add(void *to, const char *bytes, size_t n) {
         text->cut = true;
         return;
     }
-    memcpy(text->at + text->n, bytes, n);
+    if (n) memcpy(text->at + text->n, bytes, n);
     text->at[text->n += n] = 0;
 }
 
