@@ -63,7 +63,7 @@ check run-verbose 0 "*" 'seed [0-9]+' "$leat" run -m "$demo" -p "$text" -n 8 -v
 check run-none 0 '' 'generation 0.0 tok/s' "${run[@]}" -p "$text" -n 0
 check run-bare 0 . '' "$leat" run -s 3 -q -n 2 -p "$text" "$demo"
 check run-parts 0 . '' "$leat" run -s 3 -q -n 2 -p "$text" "$parts"
-check run-template 0 . 'chat template' "$leat" run -s 3 -n 2 -p "$text" "$bpe"
+check run-template 0 . 'to talk with the model: leat chat' "$leat" run -s 3 -n 2 -p "$text" "$bpe"
 check run-empty-bos 0 . '' "${run[@]}" -p "" -n 2 -q
 check run-two-prompts 2 '' 'choose one' "${run[@]}" -p a -f b
 check run-stop-empty 2 '' 'the string is empty' "${run[@]}" -p a --stop ""
