@@ -134,12 +134,22 @@ static inline void vb_entries_8(const uint64_t *table, const uint8_t *indices, v
         q[k] = vb_of(entries_2(table, indices), entries_2(table, indices + 16), entries_2(table, indices + 32),
                      entries_2(table, indices + 48));
 }
+static inline uint8x16_t entries_4(const uint32_t *t, const uint8_t *at) {
+    uint32x4_t r = vdupq_n_u32(t[load_u16(at)]);
+    r = vld1q_lane_u32(t + load_u16(at + 2), r, 1);
+    r = vld1q_lane_u32(t + load_u16(at + 4), r, 2);
+    return vreinterpretq_u8_u32(vld1q_lane_u32(t + load_u16(at + 6), r, 3));
+}
+static inline void vb_entries_4(const uint32_t *table, const uint8_t *indices, vb q[4]) {
+    for (size_t k = 0; k < 4; k++) {
+        const uint8_t *at = indices + 64 * (k / 2) + 8 * (k % 2);
+        q[k] = vb_of(entries_4(table, at), entries_4(table, at + 16), entries_4(table, at + 32), entries_4(table, at + 48));
+    }
+}
 static inline vb vb_codes(const uint16_t *table, size_t n, vb at) {
-    uint16_t x[32];
+    (void)table;
     (void)n;
-    vb_store(x, at);
-    for (size_t i = 0; i < 32; i++) x[i] = table[x[i]];
-    return vb_load(x);
+    return at;
 }
 /* Masks are constants: the loops over their runs of ones are unrolled. */
 static inline __attribute__((always_inline)) uint64_t u64_deposit(uint64_t x, uint64_t mask) {
