@@ -7,6 +7,7 @@
 
 static inline vf vf_min(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
 static inline vf vf_max(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+static inline vf vf_sqrt(vf v) { return (vf)_mm256_sqrt_ps((__m256)v); }
 
 #include "kern/kern_int.h"
 #include "quant/encode.h"

@@ -10,6 +10,7 @@
 #include "quant/encode_fit.h"
 
 typedef struct span_kind {
+    favour more;      /* how much more larger weights matter */
     bool free;        /* whether the base may be above zero, as it may not in the K types */
     float high;       /* of the integers, which start at 0 */
     size_t len;       /* weights a group */
@@ -102,7 +103,7 @@ static void encode_spans(const span_kind kinds[2], write_span *write, size_t byt
     const span_kind *kind = &kinds[importance != NULL];
     for (size_t at = 0; at < n; at += 32 * BATCH_GROUPS) {
         size_t n_here = MIN(n - at, 32 * BATCH_GROUPS);
-        batch_load(&b, x + at, importance ? importance + at : NULL, n_here, 32, 1);
+        batch_load(&b, x + at, importance ? importance + at : NULL, n_here, 32, 1, kind->more);
         EACH_LANE(l) {
             vf unit = vf_load(&b.unit[l]);
             span s = span_fit(kind, &b, l);

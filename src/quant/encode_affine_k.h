@@ -12,6 +12,7 @@
 
 typedef struct affine_kind {
     span_kind fit;
+    bool keep_size;
     float level_high; /* of ls and lm                                        */
     int reach;        /* how many levels off the first fits are tried at first */
 } affine_kind;
@@ -211,16 +212,32 @@ static inline void pack_scales(uint8_t *to, const affine *a, size_t g) {
     pack_six_bits(to + 4, a->ls + g, a->lm + g);
 }
 
+/* Undoes the shrinking (encode_batch.h). */
+static void affine_keep_size(affine *a, const batch *b) {
+    affine_sums(a, b);
+    for (size_t at = 0; at < BATCH_GROUPS; at += a->n_groups) {
+        float xq = a->d[at] * block_sum(a->sums[3] + at, a->n_groups) -
+                   a->dm[at] * block_sum(a->sums[4] + at, a->n_groups);
+        float f = keep_size(block_sum(a->sum_xx + at, a->n_groups), xq);
+        for (size_t g = at; g < at + a->n_groups; g++) {
+            a->d[g] *= f;
+            a->dm[g] *= f;
+        }
+    }
+    affine_store_d(a, b);
+}
+
 static void affine_load(affine *a, batch *b, const float *x, const float *importance, size_t n) {
-    batch_load(b, x, importance, n, a->kind->fit.len, a->n_groups);
+    batch_load(b, x, importance, n, a->kind->fit.len, a->n_groups, a->kind->fit.more);
     affine_search(a, b);
+    if (a->kind->keep_size) affine_keep_size(a, b);
 }
 
 static void encode_q4_k(const float *x, const float *importance, void *blocks, size_t n) {
     static const affine_kind kinds[2] = {
-        {.fit = {.high = 15, .len = 32, .from = -1.2f, .step = 0.4f, .n_fits = 8, .n_anchors = 3},
-         .level_high = 63, .reach = 1},
-        {.fit = {.high = 15, .len = 32, .from = -1.2f, .step = 0.6f, .n_fits = 10, .n_anchors = 3},
+        {.fit = {.more = FAVOUR_ROOT, .high = 15, .len = 32, .from = -1.2f, .step = 0.4f, .n_fits = 8, .n_anchors = 3},
+         .level_high = 63, .keep_size = true, .reach = 1},
+        {.fit = {.more = FAVOUR_ROOT, .high = 15, .len = 32, .from = -1.2f, .step = 0.6f, .n_fits = 10, .n_anchors = 3},
          .level_high = 63, .reach = 2},
     };
     uint8_t *to = blocks;
@@ -271,9 +288,9 @@ static void encode_q5_k(const float *x, const float *importance, void *blocks, s
 static void encode_q2_k(const float *x, const float *importance, void *blocks, size_t n) {
     static const affine_kind kinds[2] = {
         {.fit = {.high = 3, .len = 16, .from = -0.6f, .step = 0.3f, .n_fits = 8, .n_anchors = 3},
-         .level_high = 15, .reach = 1},
+         .level_high = 15, .keep_size = true, .reach = 1},
         {.fit = {.high = 3, .len = 16, .from = -0.6f, .step = 0.4f, .n_fits = 12, .n_anchors = 3},
-         .level_high = 15, .reach = 2},
+         .level_high = 15, .keep_size = true, .reach = 2},
     };
     uint8_t *to = blocks;
     int8_t q[256];

@@ -109,14 +109,6 @@ static inline void batch_load_w(batch *b, const float *importance, size_t n, siz
     }
 }
 
-/* n <= 16 len weights, a multiple of a block; `shared` neighbouring groups are a block. */
-static __attribute__((noinline)) void batch_load(batch *b, const float *x, const float *importance, size_t n,
-                                                 size_t len, size_t shared) {
-    b->len = len;
-    batch_load_x(b, x, n, shared);
-    batch_load_w(b, importance, n, shared);
-}
-
 /* ---- scales --------------------------------------------------------------------------------------------- */
 
 /* Half of the magnitude of a scale, which is never infinite. */
@@ -128,11 +120,51 @@ static inline vi scale_half(vf scale) {
 static inline vf scale_inverse(vf d) { return vf_where(d != 0.0f, 1.0f / d); }
 static inline float inverse_of(float d) { return d != 0.0f ? 1.0f / d : 0.0f; }
 
+/* Least squares shrinks: of decoded weights y the sum of y x is only that of y y, less than that of x x by the squared
+ * error, and so are the outputs of each layer. With few bits that is worse than what rounding does at random. So the
+ * last step makes y x as large as x x, with the factor for y; where little fits it stops halfway. */
+static inline float keep_size(float xx, float yx) { return yx > 0 ? MIN(xx / yx, 1.15f) : 1.0f; }
+
 /* Over the groups of a block. */
 static inline float block_sum(const float *v, size_t n) {
     v4 sum = v4_load(v);
     for (size_t i = 4; i < n; i += 4) sum += v4_load(v + i);
     return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
+
+/* ---- loading -------------------------------------------------------------------------------------------- */
+
+/* How much more larger weights matter than their importance says: by what root of 1 + x^2 / (mean x^2 of the block). It
+ * costs plain error and is worth it where bits are few: docs/LAB.md has which, and by how much. */
+typedef enum { FAVOUR_NONE, FAVOUR_FOURTH_ROOT, FAVOUR_ROOT, FAVOUR_ALL } favour;
+
+static void batch_favour(batch *b, size_t shared, favour how) {
+    _Alignas(64) float sum[BATCH_GROUPS];
+    EACH_LANE(l) {
+        vf squares = {0};
+        for (size_t i = 0; i < b->len; i++) squares += vf_load(&b->x[i][l]) * vf_load(&b->x[i][l]);
+        vf_store(&sum[l], squares);
+    }
+    for (size_t at = 0; at < BATCH_GROUPS; at += shared) {
+        float mean = (shared < 4 ? sum[at] : block_sum(sum + at, shared)) / (float)(b->len * shared);
+        for (size_t g = at; g < at + shared; g++) sum[g] = inverse_of(mean);
+    }
+    EACH_LANE(l)
+        for (size_t i = 0; i < b->len; i++) {
+            vf x = vf_load(&b->x[i][l]), more = 1.0f + x * x * vf_load(&sum[l]);
+            if (how < FAVOUR_ALL) more = vf_sqrt(more);
+            if (how < FAVOUR_ROOT) more = vf_sqrt(more);
+            vf_store(&b->w[i][l], vf_load(&b->w[i][l]) * more);
+        }
+}
+
+/* n <= 16 len weights, a multiple of a block; `shared` neighbouring groups, one or at least four, are a block. */
+static __attribute__((noinline)) void batch_load(batch *b, const float *x, const float *importance, size_t n,
+                                                 size_t len, size_t shared, favour how) {
+    b->len = len;
+    batch_load_x(b, x, n, shared);
+    batch_load_w(b, importance, n, shared);
+    if (how) batch_favour(b, shared, how);
 }
 
 #endif

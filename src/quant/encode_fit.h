@@ -26,13 +26,14 @@ typedef struct scale_kind {
 /* Always inlined, so that `to` is a constant in the loops. */
 #define INLINE static inline __attribute__((always_inline))
 
-/* The table's integer that is nearest to v: a step at the middle between each two. */
-INLINE vf round_iq4(vf v) {
+/* The table's integers that are nearest to each v: a step at the middle between each two; a loop, as it is many. */
+INLINE void round_iq4(vf *q, const vf *v, size_t n) {
     static const float values[16] = {QUANT_VALUES_IQ4};
-    vf sum = vf_all(values[0]);
-    _Pragma("GCC unroll 16") for (size_t i = 1; i < 16; i++)
-        sum += vf_where(v > 0.5f * (values[i - 1] + values[i]), vf_all(values[i] - values[i - 1]));
-    return sum;
+    EACH_OF(k, n) q[k] = vf_all(values[0]);
+    _Pragma("GCC unroll 1") for (size_t i = 1; i < 16; i++) {
+        vf middle = vf_all(0.5f * (values[i - 1] + values[i])), step = vf_all(values[i] - values[i - 1]);
+        EACH_OF(k, n) q[k] += vf_where(v[k] > middle, step);
+    }
 }
 
 /* 0 1 2 3 4 6 8 12: the last digit that counts has the value 1, from 4 on 2, from 8 on 4. */
@@ -42,10 +43,10 @@ INLINE vf round_fp4(vf v) {
     return (near + digit) - digit;
 }
 
-INLINE vf round_to(rounding to, vf v, vf low, vf high) {
-    if (to == ROUND_IQ4) return round_iq4(v);
-    if (to == ROUND_FP4) return round_fp4(v);
-    return vf_round(vf_max(vf_min(v, high), low));
+/* n vectors, n being a constant. */
+INLINE void round_to(rounding to, vf *q, const vf *v, size_t n, vf low, vf high) {
+    if (to == ROUND_IQ4) round_iq4(q, v, n);
+    else EACH_OF(k, n) q[k] = vf_round(vf_max(vf_min(v[k], high), low));
 }
 
 typedef struct fit {
@@ -60,10 +61,13 @@ INLINE fit fit_side_to(rounding to, const scale_kind *kind, const batch *b, size
         EACH_OF(k, FITS_AT_ONCE) inverse[k] = per_peak * (kind->from + kind->step * (float)(at + k));
         for (size_t i = 0; i < b->len; i++) {
             vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
+            vf v[FITS_AT_ONCE], q[FITS_AT_ONCE];
+            EACH_OF(k, FITS_AT_ONCE) v[k] = x * inverse[k];
+            round_to(to, q, v, FITS_AT_ONCE, low, high);
             EACH_OF(k, FITS_AT_ONCE) {
-                vf q = round_to(to, x * inverse[k], low, high), wq = w * q;
+                vf wq = w * q[k];
                 xq[k] += wq * x;
-                qq[k] += wq * q;
+                qq[k] += wq * q[k];
             }
         }
         EACH_OF(k, FITS_AT_ONCE) {

@@ -52,7 +52,7 @@ static void encode_mxfp4(const float *x, const float *importance, void *blocks, 
     int8_t q[32];
     for (size_t at = 0; at < n; at += 32 * BATCH_GROUPS) {
         size_t n_here = MIN(n - at, 32 * BATCH_GROUPS);
-        batch_load(&b, x + at, importance ? importance + at : NULL, n_here, 32, 1);
+        batch_load(&b, x + at, importance ? importance + at : NULL, n_here, 32, 1, FAVOUR_NONE);
         search_mxfp4(&b, scales);
         for (size_t g = 0; g < n_here / 32; g++, to += 17) {
             to[0] = (uint8_t)scales[g];
@@ -113,7 +113,7 @@ static void encode_nvfp4(const float *x, const float *importance, void *blocks, 
     int8_t q[16];
     for (size_t at = 0; at < n; at += 16 * BATCH_GROUPS) {
         size_t n_here = MIN(n - at, 16 * BATCH_GROUPS);
-        batch_load(&b, x + at, importance ? importance + at : NULL, n_here, 16, 4);
+        batch_load(&b, x + at, importance ? importance + at : NULL, n_here, 16, 4, FAVOUR_NONE);
         search_nvfp4(&b, codes);
         for (size_t g = 0; g < n_here / 16; g++) {
             uint8_t *block = to + (at / 64 + g / 4) * 36;

@@ -11,7 +11,7 @@
  *   1. Four scales about a guess for each group, and the best one after the fit; each gives words, and these a parabola
  *      of the error over the scale.
  *   2. Of sixteen scales of the block the one for which the parabolas, each at its best l, add up to the least.
- *   3. The words again, for the scales that are stored; then the block's scale by least squares.
+ *   3. The words again, for the scales that are stored; then the block's scale, so that nothing shrinks (keep_size).
  * Types with seven signs for eight weights must make the number of minus signs even: the tries turn the sign of the
  * weight that matters least, the last step finds word and turned sign together.
  * The stack holds up to 56 KB. Next: encode_iq3.h, encode_iq2.h, encode_iq1.h, which pack.
@@ -63,6 +63,7 @@ typedef struct grid_block {
     _Alignas(64) int32_t signs[GRID_UNITS][BATCH_GROUPS]; /* bit i: weight i is negative */
     _Alignas(64) float scale[BATCH_GROUPS];               /* of each group, what is tried */
     _Alignas(64) float shift[GRID_UNITS][BATCH_GROUPS];
+    _Alignas(64) float sum_xx[BATCH_GROUPS];              /* of w x x, each lane's */
     /* What was found: */
     _Alignas(64) int32_t word[GRID_UNITS][BATCH_GROUPS];  /* digits of a unit's levels, the first lowest */
     _Alignas(64) float error[GRID_UNITS][BATCH_GROUPS];
@@ -437,24 +438,8 @@ static void grid_sums(grid_block *g, const grid_row *x, bool turn, float *xg, fl
 /* No weight is without any importance, compared with the largest of the block: its column may yet see something. */
 #define GRID_LEAST_IMPORTANCE 0x1p-10f
 
-/* With so few bits the larger weights of a column have to count more than its importance says: times the fourth root of
- * 1 + x^2 / (mean x^2). The square root is llama.cpp's choice; between the two models tried, a half of it (in the
- * exponent) is the one that never diverges more than llama.cpp's files do (docs/LAB.md). */
-static void grid_favour_large(batch *b) {
-    float mean = 0;
-    for (size_t i = 0; i < 16; i++)
-        for (size_t j = 0; j < BATCH_GROUPS; j++) mean += b->x[i][j] * b->x[i][j];
-    mean /= 256;
-    for (size_t i = 0; mean > 0 && i < 16; i++)
-        for (size_t j = 0; j < BATCH_GROUPS; j++) {
-            float square = b->x[i][j] * b->x[i][j] / mean;
-            b->w[i][j] *= (float)math_sqrt(math_sqrt((double)(1 + square)));
-        }
-}
-
 static void grid_load(grid_block *g, const float *x, const float *importance) {
-    batch_load(&g->b, x, importance, 256, 16, 16);
-    if (importance) grid_favour_large(&g->b);
+    batch_load(&g->b, x, importance, 256, 16, 16, importance ? FAVOUR_FOURTH_ROOT : FAVOUR_NONE);
     EACH_LANE(l)
         for (size_t k = 0; k < GRID_UNITS; k++) {
             vf least = vf_all(F32_MAX);
@@ -478,7 +463,7 @@ static void grid_load(grid_block *g, const float *x, const float *importance) {
 }
 
 /* A first scale of each group, from its mean square and its largest. */
-static void grid_guess_scale(const grid_block *g, float scale[BATCH_GROUPS]) {
+static void grid_guess_scale(grid_block *g, float scale[BATCH_GROUPS]) {
     _Alignas(64) float sum[BATCH_GROUPS], all[BATCH_GROUPS], peak[BATCH_GROUPS];
     EACH_LANE(l) {
         vf s = {0}, n = {0};
@@ -488,6 +473,7 @@ static void grid_guess_scale(const grid_block *g, float scale[BATCH_GROUPS]) {
             n += w;
         }
         vf_store(&sum[l], s);
+        vf_store(&g->sum_xx[l], s);
         vf_store(&all[l], n);
         vf_store(&peak[l], vf_abs(vf_load(&g->b.peak[l])));
     }
@@ -580,7 +566,7 @@ static void grid_set_d(grid_block *g, float d) {
 static bool grid_search(grid_block *g, const float *x, const float *importance) {
     static const float ratio[GRID_TRIES - 1] = {0.8f, 0.95f, 1.13f, 1.35f};
     _Alignas(64) float guess[BATCH_GROUPS];
-    float largest = 0, xg = 0, gg = 0;
+    float largest = 0, xg = 0, xx = 0;
     grid_load(g, x, importance);
     grid_guess_scale(g, guess);
     for (size_t t = 0; t < GRID_TRIES; t++) {
@@ -604,9 +590,9 @@ static bool grid_search(grid_block *g, const float *x, const float *importance) 
     for (size_t i = 0; i < BATCH_GROUPS; i += g->kind->shared) {
         float odd = 2.0f * g->level[i] + 1.0f;
         xg += odd * g->xg[0][i];
-        gg += odd * odd * g->gg[0][i];
     }
-    if (xg > 0) grid_set_d(g, xg / gg);
+    for (size_t i = 0; i < BATCH_GROUPS; i++) xx += g->sum_xx[i];
+    if (xg > 0) grid_set_d(g, g->d * keep_size(xx, g->d * xg));
     return true;
 }
 

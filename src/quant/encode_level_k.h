@@ -11,6 +11,8 @@
 
 typedef struct level_kind {
     scale_kind fit;
+    favour more[2]; /* without and with importance */
+    bool keep_size;
     float level_low, level_high;
     int reach; /* how many levels off the first fits are tried */
 } level_kind;
@@ -37,8 +39,11 @@ INLINE void level_errors(rounding to, vf error[], const scale_kind *kind, const 
     EACH_OF(k, LEVELS_AT_ONCE) inverse[k] = scale_inverse(scale[k]);
     for (size_t i = 0; i < b->len; i++) {
         vf x = vf_load(&b->x[i][l]), w = vf_load(&b->w[i][l]);
+        vf v[LEVELS_AT_ONCE], q[LEVELS_AT_ONCE];
+        EACH_OF(k, LEVELS_AT_ONCE) v[k] = x * inverse[k];
+        round_to(to, q, v, LEVELS_AT_ONCE, low, high);
         EACH_OF(k, LEVELS_AT_ONCE) {
-            vf v = x * inverse[k], r = v - round_to(to, v, low, high);
+            vf r = v[k] - q[k];
             sums[k] += w * r * r;
         }
     }
@@ -109,13 +114,14 @@ static void level_start(level *a, const batch *b) {
     }
 }
 
-/* d by least squares over the block for the integers as they are. */
-static void level_refit(level *a, const batch *b) {
+/* What d is fitted by, for the integers as they are: sums over each group of w x (ls q) and w (ls q)^2. */
+static void level_sums(level *a, const batch *b) {
     vf low = vf_all(a->kind->fit.low), high = vf_all(a->kind->fit.high);
     EACH_LANE(l) {
         vf ls = vf_load(&a->ls[l]), inverse = scale_inverse(ls * vf_load(&a->d[l])), xq = {0}, qq = {0};
         for (size_t i = 0; i < b->len; i++) {
-            vf x = vf_load(&b->x[i][l]), q = round_to(a->kind->fit.to, x * inverse, low, high);
+            vf x = vf_load(&b->x[i][l]), v = x * inverse, q;
+            round_to(a->kind->fit.to, &q, &v, 1, low, high);
             vf wq = vf_load(&b->w[i][l]) * q;
             xq += wq * x;
             qq += wq * q;
@@ -123,6 +129,11 @@ static void level_refit(level *a, const batch *b) {
         vf_store(&a->sums[0][l], ls * xq);
         vf_store(&a->sums[1][l], ls * ls * qq);
     }
+}
+
+/* d by least squares over the block. */
+static void level_refit(level *a, const batch *b) {
+    level_sums(a, b);
     for (size_t at = 0; at < BATCH_GROUPS; at += a->n_groups) {
         float xq = block_sum(a->sums[0] + at, a->n_groups), qq = block_sum(a->sums[1] + at, a->n_groups);
         if (!(qq > 0)) continue;
@@ -152,9 +163,22 @@ static void level_search(level *a, const batch *b) {
     }
 }
 
+/* Undoes the shrinking (encode_batch.h). */
+static void level_keep_size(level *a, const batch *b) {
+    level_sums(a, b);
+    for (size_t at = 0; at < BATCH_GROUPS; at += a->n_groups) {
+        float xq = a->d[at] * block_sum(a->sums[0] + at, a->n_groups), xx = block_sum(a->none + at, a->n_groups);
+        float f = keep_size(xx, xq);
+        for (size_t g = at; g < at + a->n_groups; g++) a->d[g] *= f;
+    }
+    level_store_d(a, b);
+}
+
 static void level_load(level *a, batch *b, const float *x, const float *importance, size_t n) {
-    batch_load(b, x, importance, n, a->kind->fit.len, a->n_groups);
+    favour more = a->kind->more[importance != NULL];
+    batch_load(b, x, importance, n, a->kind->fit.len, a->n_groups, more);
     level_search(a, b);
+    if (a->kind->keep_size) level_keep_size(a, b);
 }
 
 /* ---- output ------------------------------------------------------------------------------------------------- */
@@ -197,6 +221,7 @@ static void encode_q6_k(const float *x, const float *importance, void *blocks, s
 static void encode_q3_k(const float *x, const float *importance, void *blocks, size_t n) {
     static const level_kind kind = {.fit = {.to = ROUND_EVENLY, .low = -4, .high = 3, .len = 16, .from = -7,
                                             .step = 0.5f, .n_fits = 8, .n_sides = 2},
+                                    .more = {FAVOUR_ROOT, FAVOUR_NONE}, .keep_size = true,
                                     .level_low = -32, .level_high = 31, .reach = 4};
     uint8_t *to = blocks;
     int8_t q[256];

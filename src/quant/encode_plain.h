@@ -9,5 +9,9 @@
 
 static inline vf vf_min(vf a, vf b) { return vf_pick(a < b, a, b); }
 static inline vf vf_max(vf a, vf b) { return vf_pick(a > b, a, b); }
+static inline vf vf_sqrt(vf v) {
+    for (size_t i = 0; i < ENCODE_LANES; i++) v[i] = (float)math_sqrt((double)v[i]);
+    return v;
+}
 
 #endif

@@ -52,7 +52,7 @@ static void encode_q8_0(const float *x, const float *importance, void *blocks, s
     int32_t scales[BATCH_GROUPS];
     for (size_t at = 0; at < n; at += 32 * BATCH_GROUPS) {
         size_t len = MIN(n - at, 32 * BATCH_GROUPS);
-        batch_load(&b, x + at, importance ? importance + at : NULL, len, 32, 1);
+        batch_load(&b, x + at, importance ? importance + at : NULL, len, 32, 1, FAVOUR_NONE);
         search_q8(&b, scales);
         for (size_t g = 0; g < len / 32; g++, to += 34) {
             store_u16(to, (uint16_t)scales[g]);
@@ -76,7 +76,7 @@ static void encode_scaled(const scale_kind kinds[2], write_block *write, size_t 
     size_t step = kind->len * BATCH_GROUPS;
     for (size_t at = 0; at < n; at += step) {
         size_t n_here = MIN(n - at, step);
-        batch_load(&b, x + at, importance ? importance + at : NULL, n_here, kind->len, 1);
+        batch_load(&b, x + at, importance ? importance + at : NULL, n_here, kind->len, 1, FAVOUR_NONE);
         fit_halves(kind, &b, halves);
         for (size_t g = 0; g < n_here / kind->len; g++, to += bytes) {
             store_u16(to, (uint16_t)halves[g]);
@@ -149,7 +149,7 @@ static void encode_q1_0(const float *x, const float *importance, void *blocks, s
     batch b;
     for (size_t at = 0; at < n; at += 128, to += 18) {
         _Alignas(64) float xw[BATCH_GROUPS], sw[BATCH_GROUPS];
-        batch_load(&b, x + at, importance ? importance + at : NULL, 128, 8, BATCH_GROUPS);
+        batch_load(&b, x + at, importance ? importance + at : NULL, 128, 8, BATCH_GROUPS, FAVOUR_NONE);
         EACH_LANE(l) {
             vf sum = {0}, sum_w = {0};
             for (size_t i = 0; i < 8; i++) {

@@ -49,7 +49,7 @@ static ternary search_ternary(const batch *b) {
 
 /* The digits plus 1. */
 static void load_ternary(ternary *t, batch *b, const float *x, const float *importance, int8_t q[256]) {
-    batch_load(b, x, importance, 256, 16, BATCH_GROUPS);
+    batch_load(b, x, importance, 256, 16, BATCH_GROUPS, FAVOUR_NONE);
     *t = search_ternary(b);
     round_group(x, 256, t->inverse, -1, 1, 1, q);
 }

@@ -1,13 +1,15 @@
 /* encode_vec.h: the vectors that the encoders are written in.
  *
- * A vector has ENCODE_LANES floats (or as many int32); how many, and how a minimum is taken, is all that differs
- * between instruction sets. Operators are the compiler's: + - * / on floats, comparisons that give masks of -1 and 0.
+ * A vector has ENCODE_LANES floats (or as many int32); how many, and how a minimum or a root is taken, is all that
+ * differs between instruction sets. Operators are the compiler's: + - * / on floats, comparisons that give masks of -1
+ * and 0.
  * Each lane computes as one float would: no multiply-add is fused, no sum crosses lanes. So every width gives the same
  * bits.
  *
  * Whoever includes this has defined ENCODE_LANES (4, 8 or 16); then he provides
  *     vf vf_min(vf a, vf b)        a < b ? a : b, in each lane
  *     vf vf_max(vf a, vf b)        a > b ? a : b
+ *     vf vf_sqrt(vf v)             rounded to nearest
  * and includes encode.h. encode_plain.h does both in plain C.
  */
 #ifndef LEAT_ENCODE_VEC_H
