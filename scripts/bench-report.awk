@@ -98,7 +98,8 @@ END {
             printf "| %s, %s | %.1f | %.2f | %s | %s |\n", label[order[i]], order[i], v[order[i], "tok_s"], v[order[i], "growth"],
                 wanted_growth[order[i]], verdict(v[order[i], "growth"], wanted_growth[order[i]], 1)
     print "\n## Memory and start\n\n| | peak RSS, MiB | file + keys and values + scratch, MiB | ratio | wanted | met |\n| --- | ---: | ---: | ---: | ---: | :-: |"
-    while (("ls " rows "/memory-*.txt 2> /dev/null" | getline file) > 0) {
+    memories = "ls " rows "/memory-*.txt 2> /dev/null"
+    while ((memories | getline file) > 0) {
         getline line < file
         split(line, m, ",")
         sum = m[3] + m[4] + m[5]
