@@ -79,6 +79,7 @@ size_t kern_row_step(const kern *k) {
 
 quant_encode *kern_encoder(const kern *k, quant_id type) {
     const quant_type *t = quant_find(type);
+    if (k->encode_q8_0 && type == QUANT_Q8_0) return k->encode_q8_0;
     return k->encoders ? k->encoders[type] : t ? t->encode : NULL;
 }
 

@@ -2,6 +2,7 @@
  */
 #include "kern/vec_avx2.h"
 
+#define VEC_ENCODE_Q8_0 NULL
 #define VEC_ENCODERS kern_encoders_avx2
 #define VEC_LOADED(ROW) KERN_FORMATS(ROW)
 #define VEC_UNPACKED(CODE)

@@ -2,6 +2,7 @@
  */
 #include "kern/vec_avx512.h"
 
+#define VEC_ENCODE_Q8_0 kern_encode_q8_0_avx512
 #define VEC_ENCODERS kern_encoders_avx2 /* half as fast as in vectors of 16, and 50 KB less of program */
 #define VEC_LOADED(ROW) KERN_FORMATS(ROW)
 #define VEC_UNPACKED(CODE)

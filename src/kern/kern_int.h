@@ -120,14 +120,16 @@ struct kern {
     void (*f32_of_bf16)(const uint16_t *x, float *out, size_t n);
     bool (*all_finite)(const float *x, size_t n);
     quant_encode *const *encoders; /* by type; NULL: those of quant/ */
+    quant_encode *encode_q8_0;     /* in place of that one; may be NULL */
     uint64_t (*read)(const void *bytes, size_t n);
     uint64_t (*dot_peak)(bool floats, uint64_t rounds);
 };
 
 typedef void kern_unpack(const void *blocks, quant_unpacked *out, size_t n);
 
-/* encode.h compiled for AVX2 (encode_avx2.c); AVX-512 uses it too. */
+/* encode.h compiled for AVX2 (encode_avx2.c); AVX-512 uses it too, but for Q8_0. */
 extern quant_encode *const kern_encoders_avx2[QUANT_ID_MAX];
+quant_encode kern_encode_q8_0_avx512;
 
 /* The levels that this architecture has, slowest first, NULL at the end; and what this CPU has (cpu_<architecture>.c). */
 extern const kern *const kern_levels[];

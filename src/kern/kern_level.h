@@ -53,6 +53,7 @@ const kern VEC_TABLE = {
     .f32_of_bf16 = from_bf16,
     .all_finite = all_finite,
     .encoders = VEC_ENCODERS,
+    .encode_q8_0 = VEC_ENCODE_Q8_0,
     .read = read_bytes,
     .dot_peak = dot_peak,
 };

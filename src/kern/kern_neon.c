@@ -2,6 +2,7 @@
  */
 #include "kern/vec_neon.h"
 
+#define VEC_ENCODE_Q8_0 NULL
 #define VEC_ENCODERS NULL /* those of quant/ are vectors of four already */
 #define VEC_LOADED(ROW) KERN_FORMATS(ROW)
 #define VEC_UNPACKED(CODE)

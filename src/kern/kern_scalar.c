@@ -5,6 +5,7 @@
  */
 #include "kern/vec_scalar.h"
 
+#define VEC_ENCODE_Q8_0 NULL
 #define VEC_ENCODERS NULL
 #define VEC_LOADED(ROW)
 #define VEC_UNPACKED(CODE) CODE

@@ -81,14 +81,14 @@ INLINE fit fit_side_to(rounding to, const scale_kind *kind, const batch *b, size
 }
 
 /* The best of one side: the peak comes to a negative integer, or with side 1 to a positive one. */
-static fit fit_side(const scale_kind *kind, const batch *b, size_t l, size_t side) {
+static __attribute__((unused)) fit fit_side(const scale_kind *kind, const batch *b, size_t l, size_t side) {
     float times = side ? kind->high / kind->low : 1.0f;
     if (kind->to == ROUND_IQ4) return fit_side_to(ROUND_IQ4, kind, b, l, times);
     return fit_side_to(ROUND_EVENLY, kind, b, l, times);
 }
 
 /* The best scale of each group as a half. */
-static void fit_halves(const scale_kind *kind, const batch *b, int32_t halves[BATCH_GROUPS]) {
+static __attribute__((unused)) void fit_halves(const scale_kind *kind, const batch *b, int32_t halves[BATCH_GROUPS]) {
     EACH_LANE(l) {
         fit best = fit_side(kind, b, l, 0);
         if (kind->n_sides > 1) {
