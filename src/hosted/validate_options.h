@@ -29,7 +29,7 @@ static void validate_defaults(void *values) {
     v->nmse_max = 0.01f;
 }
 
-#define VALIDATE_SUMMARY "compare this file's tokens and logits with a live libllama"
+#define VALIDATE_SUMMARY "Compare a file's tokens and logits with a live libllama"
 #define VALIDATE_USAGE "FILE [--lib DIR] [options]"
 #define VALIDATE_NOTES                                                                                                 \
     "Runs the same tokens through leat and through libllama, and tells how far apart the logits are: NMSE is the "     \

@@ -116,7 +116,7 @@ static const tools_option options[] = {
 
 const tools_command tools_template = {
     .name = "template",
-    .summary = "show a conversation as the model reads it",
+    .summary = "Show a conversation as the model reads it",
     .usage = "FILE --messages JSON [options]",
     .notes =
         "Built-in templates: chatml, llama2, llama3, llama4, mistral-v1, mistral-v3, mistral-v3-tekken, mistral-v7, "
