@@ -2,8 +2,8 @@
  *     pty COLUMNS ROWS SCRIPT COMMAND...
  * A line of the script is a word and what follows it:
  *     type TEXT   sends keys; \r \n \t \e \\ and \xHH are bytes
- *     wait TEXT   until the screen shows it, or failure
- *     still MS    until nothing was written for so long
+ *     wait TEXT   until it is written to the screen, after the keys sent last; or failure
+ *     still MS    until nothing was written for so long, or a program that never stops has written much
  *     size C R    the terminal has another size
  *     screen      prints what is on it: rows without spaces at their ends, dim text in { }, then a line of dashes
  *     end         waits for the program and prints its status
@@ -29,7 +29,7 @@
 
 typedef struct cell {
     char bytes[24];
-    bool dim;
+    bool dim, old; /* old: written before the keys that were sent last */
 } cell;
 
 static cell screen[SIDE_MAX][SIDE_MAX];
@@ -133,22 +133,29 @@ static bool listen_for(int ms) {
     return true;
 }
 
+/* What is there already; a program that never stops writing is not waited for. */
+static void drain(void) {
+    for (int i = 0; i < 20 && listen_for(0); i++) {}
+}
+
 static bool shown(const char *text) {
-    char *all;
-    size_t bytes;
-    FILE *f = open_memstream(&all, &bytes);
-    print_screen(f);
-    fclose(f);
-    size_t n = 0; /* the marks of dim text are not text */
-    for (size_t i = 0; i < bytes; i++)
-        if (all[i] != '{' && all[i] != '}') all[n++] = all[i];
+    static char all[SIDE_MAX * (SIDE_MAX + 1) * sizeof screen[0][0].bytes];
+    size_t n = 0;
+    for (int r = 0; r < rows; all[n++] = '\n', r++)
+        for (int c = 0; c < columns; c++) {
+            const cell *x = &screen[r][c];
+            if (x->bytes[0] == 1) continue; /* the right half of a wide character */
+            const char *bytes = x->old ? "\1" : x->bytes[0] ? x->bytes : " ";
+            n += strlen(strcpy(all + n, bytes));
+        }
     all[n] = 0;
-    bool found = strstr(all, text);
-    free(all);
-    return found;
+    return strstr(all, text);
 }
 
 static void type(const char *s) {
+    drain();
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < columns; c++) screen[r][c].old = true;
     for (; *s; s++) {
         char c = *s;
         if (c == '\\') {
@@ -183,14 +190,14 @@ static void step(char *text) {
     } else if (!strcmp(text, "wait")) {
         int left = WAIT_MS;
         for (; !shown(rest) && left > 0 && !ended; left -= 20) listen_for(20);
-        while (listen_for(0)) {}
+        drain();
         if (shown(rest)) return;
         printf("waited in vain for '%s'; the screen:\n", rest);
         print_screen(stdout);
         kill(child, SIGKILL);
         exit(1);
     } else if (!strcmp(text, "still")) {
-        while (listen_for(atoi(rest))) {}
+        for (int i = 0; i < 200 && listen_for(atoi(rest)); i++) {}
     } else if (!strcmp(text, "size")) {
         int c = 80, r = 24;
         sscanf(rest, "%d %d", &c, &r);
