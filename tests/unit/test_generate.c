@@ -77,7 +77,7 @@ static void same_text(const char *arch, bool by_model, float temperature) {
     begin(&w, m, 128, temperature, &(leat_generator_options){.endless = true});
     take(&w, plain, N_TEXT);
     end(&w);
-    for (int n_draft = 1; n_draft <= 64; n_draft += 9)
+    for (int n_draft = 1; n_draft <= 64; n_draft *= 8)
         for (int who = 0; who < 2; who++) { /* a model that is seldom right, then the model itself */
             leat_session *draft = by_model ? open_session(who ? m : other, 128, NULL) : NULL;
             leat_generator_options o = {.n_draft = n_draft, .draft = draft, .always = true, .endless = true};
