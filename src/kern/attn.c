@@ -5,17 +5,6 @@
 
 #define STORE_AT_ONCE 512 /* values: the encoders work on 16 blocks of 32 side by side */
 
-size_t kern_attn_tile_bytes(quant_id type, size_t dim) {
-    const quant_type *t = quant_find(type);
-    return KERN_ATTN_TILE * (dim / t->block_len) * t->block_bytes;
-}
-
-bool kern_attn_holds(quant_id type, size_t dim, size_t *wanted) {
-    bool known = type == QUANT_F16 || type == QUANT_BF16 || type == QUANT_Q8_0 || type == QUANT_Q4_0;
-    *wanted = known ? quant_find(type)->block_len : 0;
-    return known && dim % *wanted == 0;
-}
-
 size_t kern_attn_scratch_bytes(size_t n_q, size_t dim_k, size_t dim_v) {
     return (KERN_ATTN_TILE * (n_q + MAX(dim_k, dim_v)) + 16) * sizeof(float);
 }
