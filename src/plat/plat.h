@@ -143,7 +143,8 @@ void plat_stream_close(plat_stream *s); /* a listener, too; accepts NULL */
 enum {
     PLAT_READY_RECV = 1, /* bytes, the end, or a connection to accept     */
     PLAT_READY_SEND = 2, /* room for more                                 */
-    PLAT_READY_GONE = 4, /* the other side has closed; told without asking */
+    PLAT_READY_GONE = 4, /* broken, or closed on both sides; told without asking */
+    PLAT_READY_END = 8,  /* the other side sends nothing more; whether it still reads shows when something is sent */
 };
 typedef struct plat_ready {
     plat_stream *stream;

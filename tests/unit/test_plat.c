@@ -440,3 +440,28 @@ TEST(plat_streams) {
     plat_stream_close(listener);
     plat_stream_close(NULL);
 }
+
+/* Who has closed one side still reads; who has closed both refuses what is sent. */
+TEST(plat_streams_closed_by_half) {
+    plat_stream *listener, *s;
+    char text[16];
+    CHECK_EQ(plat_listen(&listener, "127.0.0.1", 0), PLAT_OK);
+    for (int both = 0; both < 2; both++) {
+        int fd = client_of(plat_stream_port(listener));
+        plat_ready r = {.stream = listener, .want = PLAT_READY_RECV};
+        CHECK(plat_poll(&r, 1, 10000000000) == 1 && plat_accept(listener, &s) == PLAT_OK);
+        if (both) close(fd);
+        else CHECK_EQ(shutdown(fd, SHUT_WR), 0);
+        r = (plat_ready){.stream = s, .want = PLAT_READY_END};
+        CHECK_EQ(plat_poll(&r, 1, 10000000000), 1);
+        CHECK_EQ(r.got, PLAT_READY_END);
+        r.want = 0; /* it is not told again and again to who does not ask */
+        CHECK_EQ(plat_poll(&r, 1, 0), 0);
+        CHECK_EQ(plat_send(s, "hello", 5), 5);
+        if (both) CHECK(plat_poll(&r, 1, 10000000000) == 1 && r.got & PLAT_READY_GONE);
+        else CHECK(read(fd, text, sizeof text) == 5 && plat_poll(&r, 1, 0) == 0);
+        plat_stream_close(s);
+        if (!both) close(fd);
+    }
+    plat_stream_close(listener);
+}
