@@ -164,8 +164,14 @@ bool plat_is_terminal(int fd);       /* 0, 1, 2 */
 int plat_terminal_columns(void);     /* 80 when unknown */
 int plat_terminal_rows(void);        /* 24 when unknown */
 bool plat_terminal_colours(void);    /* standard output is a terminal and nobody asked it to be plain (NO_COLOR) */
-/* Standard input key by key, without echo, Enter as \r; Ctrl-C still interrupts. Ends with the process. */
-int plat_terminal_raw(bool on);
+/* How a terminal hands its keys to standard input; the end of the process restores what it found. What was typed and
+ * is not yet read stays through every change. */
+typedef enum {
+    PLAT_KEYS_LINES,  /* as it was: whole lines, echoed                                             */
+    PLAT_KEYS_SIGNAL, /* key by key, without echo, Enter as \r; Ctrl-C interrupts                    */
+    PLAT_KEYS_BYTES,  /* the same, but Ctrl-C is byte 3, in order with the keys before and after it */
+} plat_keys;
+int plat_terminal_keys(plat_keys how);
 /* Standard input has bytes, or has ended; waits at most timeout_ns, less when a signal comes. */
 bool plat_stdin_ready(uint64_t timeout_ns);
 /* Set by Ctrl-C (SIGINT, SIGTERM); the core polls it. Reading does not clear it; nothing clears SIGTERM. */
