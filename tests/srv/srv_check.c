@@ -361,12 +361,13 @@ static bool fill_queue(const server *s, const char *body, int *first, int *secon
     bool done = false;
     *first = dial(s), *second = dial(s);
     send_text(*first, text);
-    while (!done && metric(s, "leat_requests_processing") == 0) done = recv(*first, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    const int look = MSG_PEEK | MSG_DONTWAIT;
+    while (!done && metric(s, "leat_requests_processing") == 0) done = recv(*first, &c, 1, look) == 1;
     if (!done) send_text(*second, text);
-    while (!done && metric(s, "leat_requests_deferred") == 0) done = recv(*first, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    while (!done && metric(s, "leat_requests_deferred") == 0) done = recv(*first, &c, 1, look) == 1;
     free(text);
     if (!done) *third = ask(s, "/v1/completions", body);
-    done = done || recv(*first, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    done = done || recv(*first, &c, 1, look) == 1;
     if (done) close(*first), close(*second), answer_free(third);
     return !done;
 }
