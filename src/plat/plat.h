@@ -60,10 +60,11 @@ int plat_pin_self(int core); /* core < 0: back to the whole mask */
 void plat_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
 void plat_wake(_Atomic uint32_t *word, uint32_t count);
 void plat_yield(void);
-/* What the system lets this process use of the CPU, where the CPU itself cannot be asked. */
+/* What the system lets this process use of the CPU, where the CPU cannot be asked or the system wants to be. */
 enum {
     PLAT_CPU_ARM_DOT = 1 << 0,  /* dot products of bytes         */
     PLAT_CPU_ARM_I8MM = 1 << 1, /* products of matrices of bytes */
+    PLAT_CPU_X86_TILES = 1 << 2, /* AMX: from here on, by all threads; asked on a CPU that has it */
 };
 uint32_t plat_cpu(void);
 
