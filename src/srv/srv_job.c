@@ -1,7 +1,7 @@
 /* srv_job.c: the queue, and how its requests are computed: the same steps as `leat run`, so that the same prompt gives
  * the same text. Next: srv_answer.c.
  *
- * What the session holds of the last prompt is kept when the next one begins alike. Only prompt tokens are: a generated
+ * What the session holds of this prompt or an earlier one is taken (leat_reuse). Only prompt tokens are: a generated
  * token that comes back in the next prompt is computed again, as a prompt token, because the role is part of the
  * numbers (docs/NUMERICS.md) and an answer must not depend on who asked before.
  */
@@ -216,8 +216,8 @@ static leat_code feed_prompt(srv *s, leat_error *e) {
     srv_job *j = s->job;
     bool probs = j->request.echo && j->request.logprobs;
     size_t same = 0;
-    leat_code code = probs || !j->request.cache ? leat_rewind(s->session, 0, e)
-                                                : leat_reuse(s->session, j->prompt, j->n_prompt, true, &same, e);
+    leat_code code = leat_reuse(s->session, j->prompt, j->n_prompt, true, &same, e); /* keeps the prompt before */
+    if (!code && (probs || !j->request.cache)) code = leat_rewind(s->session, (int32_t)(same = 0), e);
     uint64_t start = plat_time_ns();
     if (probs && !j->n_bos) {
         srv_prob first = {j->prompt[0], f32_of_bits(0x7FC00000), 0};
@@ -260,16 +260,16 @@ static void take_part(void *user, bool reasoning, const char *bytes, size_t n) {
     }
 }
 
-static int32_t next_token(srv *s) {
+/* The next token, as leat_generate draws it. */
+static int32_t draw(void *user, const float *logits) {
+    srv *s = user;
     srv_job *j = s->job;
     size_t n_vocab = (size_t)leat_model_n_vocab(s->model);
-    const float *logits = leat_logits(s->session), *biased = logits;
     if (j->n_biases) {
         memcpy(j->logits, logits, n_vocab * sizeof *logits);
         for (size_t i = 0; i < j->n_biases; i++) j->logits[j->biases[i].id] += j->biases[i].by;
-        biased = j->logits;
     }
-    int32_t id = leat_sample(j->sampler, biased);
+    int32_t id = leat_sample(j->sampler, j->n_biases ? j->logits : logits);
     if (j->request.logprobs && !leat_ends(s->model, id)) put_prob(j, id, logits, n_vocab);
     return id;
 }
@@ -301,20 +301,28 @@ static bool show(srv *s, int32_t id) {
 static leat_code generate(srv *s, leat_error *e) {
     srv_job *j = s->job;
     const srv_request *o = &j->request;
-    for (;;) {
-        if (o->max_tokens >= 0 && j->n_generated >= (size_t)o->max_tokens) return j->finish = SRV_AT_LIMIT, LEAT_OK;
-        int32_t id = next_token(s);
-        if (!o->ignore_eos && leat_ends(s->model, id)) return j->finish = SRV_AT_END, LEAT_OK;
-        leat_sampler_accept(j->sampler, id);
-        j->n_generated++;
-        if (show(s, id)) return j->finish = SRV_AT_STOP, LEAT_OK;
-        if (srv_yield(s)) return LEAT_CANCELLED;
-        if (leat_session_length(s->session) >= leat_session_n_ctx(s->session))
-            return j->finish = SRV_AT_LIMIT, LEAT_OK;
-        if (o->max_tokens >= 0 && j->n_generated >= (size_t)o->max_tokens) continue; /* its logits are not needed */
-        leat_code code = leat_feed(s->session, &id, 1, LEAT_GENERATED, e);
-        if (code) return code;
+    /* What a guess would bring is not known to be asked for: no probabilities of it. */
+    leat_generator_options options = {
+        .n_draft = o->logprobs ? 0 : s->o->n_draft, .draft = s->draft, .draw = draw, .user = s};
+    leat_generator *g;
+    leat_code code = leat_generator_open(&g, s->session, j->sampler, &options, e);
+    while (!code && !j->finish) {
+        int32_t id;
+        if (o->max_tokens >= 0 && j->n_generated >= (size_t)o->max_tokens) {
+            j->finish = SRV_AT_LIMIT;
+        } else if ((code = leat_generate(g, &id, e)) == LEAT_LIMIT) {
+            j->finish = SRV_AT_LIMIT;
+            code = LEAT_OK;
+        } else if (!code && !o->ignore_eos && leat_ends(s->model, id)) {
+            j->finish = SRV_AT_END;
+        } else if (!code) {
+            j->n_generated++;
+            if (show(s, id)) j->finish = SRV_AT_STOP;
+            else if (srv_yield(s)) code = LEAT_CANCELLED;
+        }
     }
+    leat_generator_close(g);
+    return code;
 }
 
 /* One answer to the prompt at hand. */
@@ -448,7 +456,19 @@ void srv_job_forget(srv *s, srv_conn *c) {
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------ */
 
-err_code srv_start(srv *s, leat_model *model, leat_session *session, err *e) {
+/* A smaller model that cannot guess for this one is told of at once. */
+static err_code check_draft(leat_session *session, leat_session *draft, err *e) {
+    leat_generator_options options = {.n_draft = 1, .draft = draft};
+    leat_generator *g = NULL;
+    leat_error failed;
+    leat_code code = leat_feed(session, (int32_t[]){0}, 1, LEAT_PROMPT, &failed);
+    if (!code) code = leat_generator_open(&g, session, NULL, &options, &failed);
+    leat_generator_close(g);
+    if (!code) code = leat_rewind(session, 0, &failed);
+    return code ? ERR(e, (err_code)code, "%s", failed.text) : ERR_NONE;
+}
+
+err_code srv_start(srv *s, leat_model *model, leat_session *session, leat_session *draft, err *e) {
     leat_error failed;
     if (!leat_has_tokenizer(model)) return ERR(e, ERR_UNSUPPORTED, "the file has no tokenizer: nothing to talk with");
     srv_job *j = mem_block(MEM_TOOLS, sizeof *j + PIECE_MAX);
@@ -456,6 +476,7 @@ err_code srv_start(srv *s, leat_model *model, leat_session *session, err *e) {
     s->job = j;
     j->piece = (char *)(j + 1);
     err_code code = arena_open(&j->memory, MEM_TOOLS, SRV_SCRATCH_BYTES_MAX, e);
+    if (!code && draft) code = check_draft(session, draft, e);
     if (code) return code;
     /* Without them there are still completions. */
     if (leat_chat_open(&s->chat, model, s->o->chat_template, &failed) == LEAT_OK &&
@@ -469,6 +490,7 @@ err_code srv_start(srv *s, leat_model *model, leat_session *session, err *e) {
     if (s->o->alias) name = str_of(s->o->alias);
     fmt(s->id, sizeof s->id, "%.*s", (int)MIN(name.len, sizeof s->id), name.ptr);
     s->session = session;
+    s->draft = draft;
     s->model = model;
     return ERR_NONE;
 }

@@ -103,7 +103,7 @@ check run-ids-outside 1 '' 'line 1: token id 99999 is outside the vocabulary of'
 # Ctrl-C, once there is text.
 "${run[@]}" -p "$text" --ignore-eos -c 100000 -n 90000 > "$out" 2> "$err" &
 pid=$!
-for ((i = 0; i < 200; i++)); do [ -s "$out" ] && break || sleep 0.05; done
+until [ -s "$out" ] || ! kill -0 $pid; do sleep 0.02; done
 kill -INT $pid
 wait $pid
 status=$?
