@@ -428,5 +428,6 @@ void srv_close(srv *s) {
     plat_stream_close(s->listener);
     srv_buf_close(&s->json);
     arena_close(&s->scratch);
+    arena_close(&s->settings);
     mem_block_free(s);
 }

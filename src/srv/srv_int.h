@@ -82,6 +82,8 @@ struct srv {
     rng ids;
     srv_count count;
     char id[256];  /* of the model */
+    arena settings;
+    json_value variables; /* of o->variables, in settings */
     char warning[320];
 };
 
@@ -192,14 +194,15 @@ void srv_job_next(srv *s);                /* computes and answers the first of t
 /* For all requests; they return 0, or the status of *e. */
 int srv_job_body(srv_conn *c, arena *a, json_value *out, srv_error *e);   /* the JSON of the body */
 int srv_job_model(const srv *s, str name, srv_error *e);                  /* that name is the model's, or empty */
+bool srv_next_name(str *list, str *name); /* takes the first of names parted by commas off; false at the end */
 int srv_job_tokens(srv *s, arena *a, str text, bool bos, bool special, int32_t **ids, size_t *n, srv_error *e);
 int srv_chat_prompt(srv *s, srv_error *e);                                /* of the job's request       */
-int srv_chat_template(srv *s, const json_value *body, srv_error *e);      /* answers in s->json         */
+/* Answers in s->json: SRV_TEMPLATE the text, SRV_COUNT its tokens. */
+int srv_chat_template(srv *s, srv_kind kind, const json_value *body, srv_error *e);
 void srv_job_empty(arena *a); /* gives large memory back */
 
 /* ---- srv_answer.c: JSON of answers ------------------------------------------------------------------------------ */
 
-void srv_answer_sampler(json_writer *w, const srv_request *o); /* an object */
 void srv_answer_first(srv *s);  /* of a stream: before the first part of an answer      */
 void srv_answer_part(srv *s);   /* of a stream: what came since the last one            */
 void srv_answer_end(srv *s);    /* an answer is over                                    */

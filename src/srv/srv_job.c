@@ -35,10 +35,23 @@ int srv_job_body(srv_conn *c, arena *a, json_value *out, srv_error *e) {
     return code ? srv_fail(e, 400, "invalid_request_error", NULL, "the body is no JSON: %s", failed.text) : 0;
 }
 
+bool srv_next_name(str *list, str *name) {
+    while (list->len) {
+        size_t comma = MIN(str_find(*list, STR(",")), list->len);
+        *name = str_trim(str_cut(*list, 0, comma));
+        *list = str_cut(*list, comma + 1, list->len);
+        if (name->len) return true;
+    }
+    return false;
+}
+
 int srv_job_model(const srv *s, str name, srv_error *e) {
     str path = str_of(s->o->path);
     bool file = name.len && str_ends(path, name) && (path.len == name.len || path.ptr[path.len - name.len - 1] == '/');
-    if (!name.len || str_is(name, s->id) || file) return 0;
+    bool known = !name.len || str_is(name, s->id) || file;
+    for (str rest = str_of(s->o->alias ? s->o->alias : ""), one; !known && srv_next_name(&rest, &one);)
+        known = str_eq(name, one);
+    if (known) return 0;
     int status = srv_fail(e, 404, "invalid_request_error", "model", "there is no model '%.*s'; this is '%s'",
                           (int)MIN(name.len, (size_t)80), name.ptr, s->id);
     e->code = "model_not_found";
@@ -47,10 +60,9 @@ int srv_job_model(const srv *s, str name, srv_error *e) {
 
 static int read_request(srv *s, srv_kind kind, const json_value *body, srv_request *o, srv_error *e) {
     srv_wrong wrong = {0};
-    *o = (srv_request){.sampler = s->o->sampler, .seeded = s->o->seeded};
+    *o = (srv_request){
+        .sampler = s->o->sampler, .seeded = s->o->seeded, .max_tokens = s->o->n_predict, .verbose = s->o->verbose};
     srv_request_read(o, kind, body, &wrong);
-    int32_t most = s->o->n_predict;
-    if (most >= 0 && (o->max_tokens < 0 || o->max_tokens > most)) o->max_tokens = most;
     if (wrong.status) return srv_fail(e, wrong.status, "invalid_request_error", wrong.param, "%s", wrong.text);
     return srv_job_model(s, o->model, e);
 }
@@ -393,7 +405,7 @@ static int compute(srv *s, srv_error *e) {
     name_answer(s);
     size_t n_prompts = j->request.kind == SRV_CHAT ? 1 : j->request.n_prompts;
     for (size_t i = 0; i < n_prompts && !status; i++) {
-        status = take_prompt(s, j->request.kind == SRV_CHAT ? NULL : &j->request.prompts[i], e);
+        status = take_prompt(s, j->request.kind == SRV_CHAT ? NULL : srv_request_prompt(&j->request, i), e);
         if (!status && j->request.stream) srv_stream_start(s, j->conn);
         for (int32_t k = 0; k < j->request.n && !status; k++, j->index++) {
             leat_code code = answer(s, k, &failed);
@@ -468,6 +480,17 @@ static err_code check_draft(leat_session *session, leat_session *draft, err *e) 
     return code ? ERR(e, (err_code)code, "%s", failed.text) : ERR_NONE;
 }
 
+static err_code read_variables(srv *s, err *e) {
+    err why;
+    str text = str_of(s->o->variables);
+    if (arena_open(&s->settings, MEM_TOOLS, 32 * text.len + 4096, e)) return ERR_MEMORY;
+    err_code code = json_parse(&s->settings, text, &s->variables, &why);
+    if (code) return ERR(e, ERR_ARGUMENT, "the template's variables: %s", why.text);
+    if (s->variables.kind == JSON_OBJECT) return ERR_NONE;
+    return ERR(e, ERR_ARGUMENT, "the template's variables are %s, wanted an object",
+               json_kind_name(s->variables.kind));
+}
+
 err_code srv_start(srv *s, leat_model *model, leat_session *session, leat_session *draft, err *e) {
     leat_error failed;
     if (!leat_has_tokenizer(model)) return ERR(e, ERR_UNSUPPORTED, "the file has no tokenizer: nothing to talk with");
@@ -476,6 +499,7 @@ err_code srv_start(srv *s, leat_model *model, leat_session *session, leat_sessio
     s->job = j;
     j->piece = (char *)(j + 1);
     err_code code = arena_open(&j->memory, MEM_TOOLS, SRV_SCRATCH_BYTES_MAX, e);
+    if (!code && s->o->variables) code = read_variables(s, e);
     if (!code && draft) code = check_draft(session, draft, e);
     if (code) return code;
     /* Without them there are still completions. */
@@ -487,7 +511,8 @@ err_code srv_start(srv *s, leat_model *model, leat_session *session, leat_sessio
     str name = str_of(s->o->path);
     for (size_t slash; (slash = str_find(name, STR("/"))) != SIZE_MAX;) name = str_cut(name, slash + 1, name.len);
     if (str_ends(name, STR(".gguf"))) name.len -= 5;
-    if (s->o->alias) name = str_of(s->o->alias);
+    str names = str_of(s->o->alias ? s->o->alias : "");
+    srv_next_name(&names, &name);
     fmt(s->id, sizeof s->id, "%.*s", (int)MIN(name.len, sizeof s->id), name.ptr);
     s->session = session;
     s->draft = draft;

@@ -10,7 +10,7 @@
 #define SEED_RANDOM UINT64_MAX
 
 typedef struct serve_values {
-    const char *model, *draft, *host, *alias, *key_file, *cors, *chat_template, *isa;
+    const char *model, *draft, *host, *alias, *key_file, *cors, *chat_template, *variables, *isa;
     tools_strs keys;
     int32_t port, n_ctx, n_threads, queue_max, n_predict, n_draft, n_kept, kept_tokens;
     leat_sampler_options sampler;
@@ -138,11 +138,13 @@ static int serve(serving *v) {
                         .n_keys = v->n_keys,
                         .cors = o->cors,
                         .chat_template = o->chat_template,
+                        .variables = o->variables,
                         .queue_max = o->queue_max,
                         .sampler = o->sampler,
                         .seeded = o->sampler.seed != SEED_RANDOM,
                         .n_predict = o->n_predict,
                         .n_draft = o->n_draft,
+                        .verbose = o->verbose,
                         .log = o->verbose ? log_line : NULL,
                         .user = v};
     if (srv_open(&v->server, &options, &e)) return tools_fail(v->t, "%s", e.text);
@@ -176,15 +178,17 @@ static const tools_option options[] = {
     TOOLS_STR(T, host, 0, "host", "HOST", "the address to listen at; 0.0.0.0 for all ({})"),
     TOOLS_INT(T, port, 0, "port", "N", 0, 65535, "the port; 0: any free one ({})"),
     TOOLS_INT(T, n_ctx, 'c', "ctx-size", "N", 1, INT32_MAX, "context in tokens (default: the model's, at most 4096)"),
-    TOOLS_STR(T, alias, 0, "alias", "NAME", "what the model is called (default: its file's name)"),
+    TOOLS_STR(T, alias, 0, "alias", "NAME", "what the model is called: a name, or several parted by commas (default: its file's)"),
     TOOLS_STRS(T, keys, 0, "api-key", "KEY", "answer only who sends this key; may be repeated"),
     TOOLS_STR(T, key_file, 0, "api-key-file", "FILE", "a file with such keys, one a line"),
     TOOLS_STR(T, chat_template, 0, "chat-template", "NAME",
               "a built-in template instead of the file's (see leat template --help), or one in Jinja"),
+    TOOLS_STR(T, variables, 0, "chat-template-kwargs", "JSON",
+              "an object: more variables for the template, where a request has none of that name"),
     TOOLS_STR(T, cors, 0, "cors", "ORIGIN",
               "which web pages may read answers: local (those of this machine), none, * or one origin ({})"),
     TOOLS_INT(T, n_predict, 'n', "predict", "N", -1, INT32_MAX,
-              "tokens of an answer at most, whatever a request says; -1: no limit ({})"),
+              "tokens of an answer at most, where a request says nothing; -1: no limit ({})"),
     TOOLS_U64(T, sampler.seed, 's', "seed", "S", "where a request has none (default: a new one each time)"),
     TOOLS_FLOAT(T, sampler.temperature, 0, "temp", "X", 0, 1000, "likewise, and the next three ({})"),
     TOOLS_INT(T, sampler.top_k, 0, "top-k", "N", 0, INT32_MAX, "only the N likeliest; 0: off ({})"),
@@ -203,7 +207,7 @@ static const tools_option options[] = {
     LOAD_CACHE(T, cache),
     LOAD_MEMORY(T, memory),
     TOOLS_FLAG(T, quiet, 'q', "quiet", "only errors"),
-    TOOLS_FLAG(T, verbose, 'v', "verbose", "also a line for each request"),
+    TOOLS_FLAG(T, verbose, 'v', "verbose", "also a line for each request; chats show their prompt"),
 };
 #undef T
 
