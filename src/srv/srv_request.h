@@ -45,7 +45,8 @@ typedef struct srv_wrong {
     char text[256];
 } srv_wrong;
 
-/* o: zero but for sampler, seeded, max_tokens and verbose, which have their defaults. Views of the body, which must outlive it. */
+/* o: zero but for sampler, seeded, max_tokens and verbose, which have their defaults. Views of the body, which must
+ * outlive it. */
 void srv_request_read(srv_request *o, srv_kind kind, const json_value *body, srv_wrong *wrong);
 /* Number i: a string, or an array of ids and strings. */
 const json_value *srv_request_prompt(const srv_request *o, size_t i);
