@@ -24,7 +24,7 @@ empty :=
 space := $(empty) $(empty)
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
-FLOORS := base mem quant gguf cache uni json emit imatrix kern pool store tok tmpl dev kv model engine srv tools
+FLOORS := base mem quant gguf cache uni volume json emit imatrix kern pool store tok tmpl dev kv model engine srv tools
 CORE_C := $(foreach d,$(FLOORS),$(wildcard src/$(d)/*.c))
 POSIX_C := $(wildcard src/plat/posix/*.c)
 FAULT_C := $(wildcard src/plat/fault/*.c)
@@ -77,7 +77,7 @@ ISA_scalar := -Wno-psabi
 isa_flags = $(foreach l,$(LEVELS),$(if $(filter %_$(l).c,$(1)),$(ISA_$(l)) $(ISA_O)))$(if $(filter %_scalar.c,$(1)),$(ISA_scalar))
 # All but the kernels waits for them, for the user, for a disk or for a file's header: small matters more than fast. The encoders are written
 # in vectors: -O3 makes them twice as large and no faster. Their reference is for machines without AVX2, which are few.
-SMALL := $(addprefix src/,tools/% srv/% emit/% json/% tmpl/% gguf/% imatrix/% cache/% store/% tok/% base/% model/% kv/% dev/% \
+SMALL := $(addprefix src/,tools/% srv/% emit/% json/% tmpl/% gguf/% imatrix/% cache/% store/% volume/% tok/% base/% model/% kv/% dev/% \
 	engine/api_% engine/template% engine/generate% engine/draft% mem/% plat/posix/% hosted/% quant/%)
 small_flags = $(if $(filter 0,$(SAN)),$(if $(filter $(SMALL),$(1)),-Os)$(if $(filter src/kern/encode_%,$(1)),-O2))
 
