@@ -16,7 +16,6 @@ const kern *kern_best(void);            /* of those that run */
 err_code kern_choose(const kern **out, const char *name, err *e);
 const kern *kern_find(str name);        /* NULL when unknown */
 bool kern_runs(const kern *k);          /* this CPU and OS support it */
-const kern *kern_withheld(void);        /* a level that this CPU has, but its system does not allow; NULL: none */
 const char *kern_name(const kern *k);
 const kern *kern_at(size_t i);          /* all levels, slowest first; NULL past the end */
 
@@ -29,6 +28,7 @@ typedef enum { KERN_PROMPT, KERN_DECODE } kern_role;
 typedef enum {
     KERN_ACT_F32,   /* as they are: F32 F16 BF16 F64 weights                             */
     KERN_ACT_I16,   /* decode of quantised types: 16 bits, nearly exact                  */
+    KERN_ACT_I16_LANES, /* the same in another order, for codebooks with signs           */
     KERN_ACT_I8_16, /* prefill of types with blocks below 256: 8 bits, 16 share a scale */
     KERN_ACT_I8_32, /* prefill of the other quantised types: 8 bits, 32 share a scale   */
     KERN_ACT_FORMATS

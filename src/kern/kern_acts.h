@@ -13,9 +13,9 @@ static void prepare_f32(const float *x, size_t n, void *act) {
     memset(to + n, 0, (align_up(n, 64) - n) * sizeof *to);
 }
 
-static void prepare_chunk(const float *x, size_t n, kern_act16 *act) {
+/* All but the bytes; q gets the integers in the order of the activations. */
+KERN_OUTLINE void prepare_chunk(const float *x, size_t n, kern_act16 *act, int16_t q[KERN_CHUNK]) {
     _Alignas(64) float padded[KERN_CHUNK];
-    _Alignas(64) int16_t q[KERN_CHUNK];
     if (n < KERN_CHUNK) {
         memset(padded, 0, sizeof padded);
         memcpy(padded, x, n * sizeof *x);
@@ -32,12 +32,15 @@ static void prepare_chunk(const float *x, size_t n, kern_act16 *act) {
         for (size_t i = 0; i < KERN_UNIT; i++) sum += q[KERN_UNIT * u + i];
         act->sums[u] = (float)sum;
     }
-    v_pack16(q, act->x);
 }
 
 static void prepare_i16(const float *x, size_t n, void *act) {
     kern_act16 *to = act;
-    for (size_t at = 0; at < n; at += KERN_CHUNK) prepare_chunk(x + at, MIN(n - at, KERN_CHUNK), to++);
+    _Alignas(64) int16_t q[KERN_CHUNK];
+    for (size_t at = 0; at < n; at += KERN_CHUNK, to++) {
+        prepare_chunk(x + at, MIN(n - at, KERN_CHUNK), to, q);
+        v_pack16(q, to->x);
+    }
 }
 
 #define ACT8_TRIES 8

@@ -13,3 +13,4 @@
 #include "quant/quant_grids.h"
 #include "kern/kern_formats.h"
 #include "kern/kern_level.h"
+#include "kern/kern_signed.h"

@@ -269,8 +269,13 @@ KERN_INLINE void look_up_eights(uint8_t *to, const uint16_t *codes, size_t n, vb
     vb_store(to, vb_codes(codes, n, indices));
 }
 KERN_INLINE void expand_eights(const uint8_t *from, const uint64_t *grid, size_t n, const pair_values *values, vb q[4]) {
-    if (VEC_LOADS_ENTRIES(n)) vb_entries_8(grid, from, q);
-    else expand_pairs(vb_load(from), values, q);
+    if (VEC_LOADS_ENTRIES(n)) {
+        vb_entries_8(grid, from, q);
+        return;
+    }
+    vb x = vb_load(from); /* to the order of the weights */
+    x = vb_or_and(vb_and(x, vb_set_4(0xf00ff00f)), vb_shift(x, 4, 4, 4, 4), vb_set_4(0x0f000f00));
+    expand_pairs(vb_or_and(x, vb_shift(vb_load(from), -4, -4, -4, -4), vb_set_4(0x00f000f0)), values, q);
 }
 
 /* Entries of four weights: indices of the first two units of each lane, then of the others. */
@@ -363,16 +368,19 @@ KERN_INLINE chunk load_iq2_xs(const uint8_t *b, const uint8_t *codes) {
     return c;
 }
 
-KERN_INLINE void look_up_iq2_s(const uint8_t *b, uint8_t *to) {
+KERN_INLINE vb indices_iq2_s(const uint8_t *b) {
     static const _Alignas(64) uint8_t place[64] = {WORDS(0), WORDS(1), WORDS(2), WORDS(3),
                                                    WORDS(4), WORDS(5), WORDS(6), WORDS(7)};
     static const _Alignas(16) uint16_t times[8] = {256, 64, 16, 4, 256, 64, 16, 4};
     vb high = vb_mul_2(vb_lookup(vb_load_16(b + 66), vb_load(place)), vb_load_16(times));
-    look_up_eights(to, NULL, 1024, vb_or_and(vb_widen(b + 2), high, vb_set_4(0x3000300)));
+    return vb_or_and(vb_widen(b + 2), high, vb_set_4(0x3000300));
+}
+KERN_INLINE void look_up_iq2_s(const uint8_t *b, uint8_t *to) {
+    look_up_eights(to, quant_codes_iq2_s, 1024, indices_iq2_s(b));
 }
 KERN_INLINE chunk load_iq2_s(const uint8_t *b, const uint8_t *codes) {
     chunk c;
-    expand_eights(codes, quant_grid_iq2_s, 1024, NULL, c.q);
+    expand_eights(codes, quant_grid_iq2_s, 1024, &iq2_values, c.q);
     apply_signs(c.q, vb_load_8(b + 34, b + 50), 2, 4, 64);
     c.scale = c.min = iq2_scale(b + 74, quant_half(b));
     return c;

@@ -19,7 +19,7 @@
 #define KERN_CHUNK_BYTES_MAX 272 /* Q8_0; the float types have no chunks */
 
 /* 256 activations in 16 bits, for decode: x = scale * q with |q| <= 32639, so that q = 256 * high + low with two
- * signed bytes. The order and the split of the bytes are the level's own. */
+ * signed bytes. The order and the split of the bytes are the level's own, and those of KERN_ACT_I16_LANES are others. */
 typedef struct kern_act16 {
     _Alignas(64) uint8_t x[2 * KERN_CHUNK];
     float sums[KERN_UNITS]; /* of q, a unit each: exact */
@@ -76,7 +76,7 @@ typedef struct kern_rows {
 typedef void kern_load_rows(kern_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, const quant_type *t);
 typedef void kern_load_floats(float to[16][16], const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in);
 /* sums[i] += panel * activation i, for n of them: of n_blocks blocks of 32 columns (or n_in columns of floats). */
-typedef void kern_multiply(kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
+typedef void kern_multiply(const kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
                            float (*sums)[KERN_PANEL_SUBS][16]);
 typedef void kern_multiply_floats(const kern_panel *p, const float *const *acts, size_t n, size_t n_in,
                                   float (*sums)[KERN_PANEL_SUBS][16]);
@@ -87,28 +87,22 @@ void kern_panel_run(const kern *k, const kern_matmul *m);
 /* What a CPU must have; cpu_<architecture>.c finds out. */
 #define KERN_CPU_AVX2 1u   /* AVX2 FMA F16C BMI2, and an OS that keeps the registers */
 #define KERN_CPU_AVX512 2u /* besides F BW VL DQ VNNI */
-#define KERN_CPU_AVXVNNI 4u
-#define KERN_CPU_TILES 8u /* AMX: products of matrices of bytes and of halves of floats (BF16) */
 #define KERN_CPU_NEON_DOT 1u  /* dot products of bytes */
 #define KERN_CPU_NEON_I8MM 2u /* products of matrices of bytes */
 
-/* A level is three tables, so that levels can share some of them: panels of bytes, panels of floats, and all the rest. */
-typedef struct kern_bytes {
-    kern_multiply *multiply[QUANT_ID_MAX]; /* NULL for float types */
-    uint64_t (*peak)(uint64_t rounds);
-} kern_bytes;
-typedef struct kern_floats {
-    kern_multiply_floats *multiply;
-    uint64_t (*peak)(uint64_t rounds);
-} kern_floats;
-typedef struct kern_ops {
+struct kern {
+    const char *name;
+    uint32_t needs;
     void (*prepare[KERN_ACT_FORMATS])(const float *x, size_t n, void *act);
     kern_act prompt_act[QUANT_ID_MAX];
+    kern_act decode_act[QUANT_ID_MAX];
     bool has_min[QUANT_ID_MAX];      /* whether the multiplier takes offsets */
     uint8_t zero_shift[QUANT_ID_MAX]; /* for those that take none */
     void (*decode[QUANT_ID_MAX])(const kern_matmul *m);
     kern_load_rows *load_rows[QUANT_ID_MAX]; /* NULL for float types */
+    kern_multiply *multiply[QUANT_ID_MAX];   /* the same */
     kern_load_floats *load_floats[QUANT_ID_MAX];
+    kern_multiply_floats *multiply_floats;
     /* 16 rows of 16 words of 4 bytes, the rows stride apart, turned: column w goes to the 64 bytes at
      * to + w / 4 * far + w % 4 * near. */
     void (*turn)(const void *from, size_t stride, void *to, size_t far, size_t near);
@@ -129,14 +123,7 @@ typedef struct kern_ops {
     quant_encode *const *encoders; /* by type; NULL: those of quant/ */
     quant_encode *encode_q8_0;     /* in place of that one; may be NULL */
     uint64_t (*read)(const void *bytes, size_t n);
-} kern_ops;
-
-struct kern {
-    const char *name;
-    uint32_t needs;
-    const kern_ops *ops;
-    const kern_bytes *bytes;
-    const kern_floats *floats;
+    uint64_t (*dot_peak)(bool floats, uint64_t rounds);
 };
 
 typedef void kern_unpack(const void *blocks, quant_unpacked *out, size_t n);
@@ -145,24 +132,18 @@ typedef void kern_unpack(const void *blocks, quant_unpacked *out, size_t n);
 extern quant_encode *const kern_encoders_avx2[QUANT_ID_MAX];
 quant_encode kern_encode_q8_0_avx512;
 
-/* cpu_<architecture>.c. Withheld (may be NULL): what the CPU has and the system does not let programs use. */
-uint32_t kern_cpu_features(uint32_t *withheld);
+/* The levels that this architecture has, slowest first, NULL at the end; and what this CPU has (cpu_<architecture>.c). */
+extern const kern *const kern_levels[];
+uint32_t kern_cpu_features(void);
 
-extern const kern kern_scalar, kern_avx2, kern_avxvnni, kern_avx512, kern_neon;
-extern const kern_ops kern_scalar_ops, kern_avx2_ops, kern_avx512_ops, kern_neon_ops;
-extern const kern_bytes kern_scalar_bytes, kern_avx2_bytes, kern_avx512_bytes, kern_neon_bytes;
-extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_floats, kern_neon_floats;
-/* kern_<level><what> */
-#define KERN_PASTE(level, what) kern_##level##what
-#define KERN_OF(level, what) KERN_PASTE(level, what)
-#define KERN_QUOTE(level) #level
-#define KERN_NAME(level) KERN_QUOTE(level)
+extern const kern kern_scalar, kern_avx2, kern_avx512, kern_neon;
 
 /* The quantised types. Columns: name in code, id, weights and bytes a block; how kern_formats.h loads them: weights a scale,
  * and what is taken off the unsigned integers, 0 or a power of two; how prefill multiplies them: weights a scale, activations
  * a scale, whether there are offsets, and a bound of the integers (31, 63 or 255). A level without loaders (scalar) has
  * integers plus 128 up to 255. Last, the way of decode and of the loader: FUSED types are multiplied as they are loaded, what
- * costs code for each; STORED ones by way of memory; CODED ones so too, and look their codebooks up in a step before.
+ * costs code for each; STORED ones by way of memory; CODED ones so too, and look their codebooks up in a step before; SIGNED
+ * ones likewise, where a level has no better way.
  *
  * Activations a scale: the peers use 32 for blocks below 256 weights, 256 for the others; half of the first and an eighth of
  * the second give about half of their error or less (docs/LAB.md). Some types are multiplied as a finer kind than they
@@ -182,11 +163,11 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(q6_k, Q6_K, 256, 210, 16, 32, 16, 16, 0, 63, FUSED)        \
     ROW(iq1_s, IQ1_S, 256, 50, 32, 0, 32, 32, 1, 31, CODED)        \
     ROW(iq1_m, IQ1_M, 256, 56, 16, 16, 16, 32, 0, 255, CODED)      \
-    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 64, 32, 32, 0, 255, CODED)  \
-    ROW(iq2_xs, IQ2_XS, 256, 74, 16, 64, 16, 32, 0, 255, CODED)    \
-    ROW(iq2_s, IQ2_S, 256, 82, 16, 64, 16, 32, 0, 255, CODED)      \
-    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 64, 32, 32, 0, 255, CODED)  \
-    ROW(iq3_s, IQ3_S, 256, 110, 32, 16, 32, 32, 0, 255, CODED)     \
+    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 64, 32, 32, 0, 255, SIGNED)  \
+    ROW(iq2_xs, IQ2_XS, 256, 74, 16, 64, 16, 32, 0, 255, SIGNED)    \
+    ROW(iq2_s, IQ2_S, 256, 82, 16, 64, 16, 32, 0, 255, SIGNED)      \
+    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 64, 32, 32, 0, 255, SIGNED)  \
+    ROW(iq3_s, IQ3_S, 256, 110, 32, 16, 32, 32, 0, 255, SIGNED)     \
     ROW(iq4_nl, IQ4_NL, 32, 18, 32, 128, 32, 16, 0, 255, FUSED)    \
     ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255, FUSED)  \
     ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 32, 32, 0, 255, STORED)      \

@@ -6,34 +6,43 @@
 #include "kern/kern_acts.h"
 #include "kern/kern_load.h"
 #include "kern/kern_decode.h"
-#include "kern/kern_steps.h"
 #include "kern/kern_panel.h"
-#include "kern/kern_panel_floats.h"
 #include "kern/kern_rows.h"
-#include "kern/kern_peak.h"
 #include "kern/kern_attn.h"
 
 #define ENTRY_DECODE(type, id, ...) [QUANT_##id] = decode_##type,
 #define ENTRY_DECODE_UNPACKED(type, id, ...) [QUANT_##id] = decode_unpacked,
 #define ENTRY_ROWS(type, id, ...) [QUANT_##id] = rows_##type,
 #define ENTRY_ROWS_UNPACKED(type, id, ...) [QUANT_##id] = rows_unpacked,
+#define ENTRY_MULTIPLY(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, fused) \
+    [QUANT_##id] = multiply_##panel_group##_##acts##_##has_min##_##top,
 #define ENTRY_MULTIPLY_UNPACKED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, fused) \
     [QUANT_##id] = multiply_##panel_group##_##acts##_##has_min##_255,
 #define ENTRY_ZERO(type, id, len, bytes, group, zero, ...) [QUANT_##id] = (zero) ? __builtin_ctz(zero) : 0,
 #define ENTRY_ZERO_UNPACKED(type, id, ...) [QUANT_##id] = 7,
 #define ENTRY_MIN(type, id, len, bytes, group, zero, panel_group, acts, has_min, ...) [QUANT_##id] = has_min,
 #define ENTRY_ACT(type, id, len, bytes, group, zero, panel_group, acts, ...) [QUANT_##id] = KERN_ACT_I8_##acts,
+#define ACT_FUSED KERN_ACT_I16
+#define ACT_STORED KERN_ACT_I16
+#define ACT_CODED KERN_ACT_I16
+#define ACT_SIGNED VEC_ACT_SIGNED
+#define ENTRY_DECODE_ACT(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way) [QUANT_##id] = ACT_##way,
 #define ENTRIES(entry) VEC_LOADED(entry) VEC_UNPACKED_TYPES(entry##_UNPACKED)
 
-const kern_ops KERN_OF(VEC_LEVEL, _ops) = {
-    .prepare = {[KERN_ACT_F32] = prepare_f32, [KERN_ACT_I16] = prepare_i16, [KERN_ACT_I8_16] = prepare_i8_16,
-                [KERN_ACT_I8_32] = prepare_i8_32},
+const kern VEC_TABLE = {
+    .name = VEC_NAME,
+    .needs = VEC_NEEDS,
+    .prepare = {[KERN_ACT_F32] = prepare_f32, [KERN_ACT_I16] = prepare_i16, [KERN_ACT_I16_LANES] = VEC_PREPARE_LANES,
+                [KERN_ACT_I8_16] = prepare_i8_16, [KERN_ACT_I8_32] = prepare_i8_32},
     .prompt_act = {KERN_FORMATS(ENTRY_ACT)}, /* 0, KERN_ACT_F32, for float types */
+    .decode_act = {KERN_FORMATS(ENTRY_DECODE_ACT)},
     .has_min = {KERN_FORMATS(ENTRY_MIN)},
     .zero_shift = {ENTRIES(ENTRY_ZERO)},
     .decode = {ENTRIES(ENTRY_DECODE) KERN_FLOAT_FORMATS(ENTRY_DECODE)},
     .load_rows = {ENTRIES(ENTRY_ROWS)},
+    .multiply = {ENTRIES(ENTRY_MULTIPLY)},
     .load_floats = {KERN_FLOAT_FORMATS(ENTRY_ROWS)},
+    .multiply_floats = multiply_floats,
     .turn = turn,
     .attn = attn_tile,
     .rms_norm = rms_norm,
@@ -52,14 +61,5 @@ const kern_ops KERN_OF(VEC_LEVEL, _ops) = {
     .encoders = VEC_ENCODERS,
     .encode_q8_0 = VEC_ENCODE_Q8_0,
     .read = read_bytes,
-};
-
-const kern_bytes KERN_OF(VEC_LEVEL, _bytes) = {.multiply = {ENTRIES(ENTRY_MULTIPLY)}, .peak = byte_peak};
-const kern_floats KERN_OF(VEC_LEVEL, _floats) = {.multiply = multiply_floats, .peak = float_peak};
-const kern KERN_OF(VEC_LEVEL, ) = {
-    .name = KERN_NAME(VEC_LEVEL),
-    .needs = VEC_NEEDS,
-    .ops = &KERN_OF(VEC_LEVEL, _ops),
-    .bytes = &KERN_OF(VEC_LEVEL, _bytes),
-    .floats = &KERN_OF(VEC_LEVEL, _floats),
+    .dot_peak = dot_peak,
 };

@@ -8,7 +8,8 @@
 #include "base/base.h"
 #include "kern/kern_int.h"
 
-#define VEC_LEVEL avx512
+#define VEC_NAME "avx512"
+#define VEC_TABLE kern_avx512
 #define VEC_NEEDS (KERN_CPU_AVX2 | KERN_CPU_AVX512)
 #define VEC_SUBS 2
 #define VEC_TOKENS 6
@@ -16,11 +17,16 @@
 #define VEC_ACTS 4
 #define VEC_ROWS 2
 #define VEC_AHEAD 8192
-#define VEC_LOADS_ENTRIES(n) ((n) > 512) /* entries of codebooks of n are loaded one by one, not looked up as codes */
+#define VEC_LOADS_ENTRIES(n) ((n) > 1024) /* entries of codebooks of n are loaded one by one, not looked up as codes */
+#define VEC_ACT_SIGNED KERN_ACT_I16_LANES
+#define VEC_PREPARE_LANES prepare_i16_lanes
+#define VEC_DECODE_SIGNED(type, ...) static void decode_##type(const kern_matmul *m); /* kern_signed.h */
 #define VEC_QUERIES 4
 #define VEC_STRIP 4
 #define VEC_STEPS(q_max, n) (n)
 #define VEC_ROLLED(q_max, n) (n)
+
+static void prepare_i16_lanes(const float *x, size_t n, void *act);
 
 typedef __m512i vb;
 typedef __m512i vi;
@@ -127,7 +133,7 @@ static inline void vb_entries_4(const uint32_t *table, const uint8_t *indices, v
 /* The first step of a look-up of 32 indices below n, a constant: codes, table[at], or where VEC_LOADS_ENTRIES says so the
  * indices as they are. Two vectors of the table are looked up at a time, and of two results bit k of the index chooses;
  * depth first, so that few are alive. */
-typedef struct code_bits { __mmask32 bit[9]; } code_bits;
+typedef struct code_bits { __mmask32 bit[10]; } code_bits;
 static inline __attribute__((always_inline)) vb codes_64(const uint16_t *t, vb at, const code_bits *b) {
     (void)b;
     return _mm512_permutex2var_epi16(vb_load(t), at, vb_load(t + 32));
@@ -139,12 +145,23 @@ static inline __attribute__((always_inline)) vb codes_64(const uint16_t *t, vb a
 CODES(128, 64, 6)
 CODES(256, 128, 7)
 CODES(512, 256, 8)
+CODES(1024, 512, 9)
 #undef CODES
-static inline __attribute__((always_inline)) vb vb_codes(const uint16_t *table, size_t n, vb at) {
+static inline code_bits code_bits_of(vb at, int n) {
     code_bits b;
+    for (int k = 6; k < n; k++) b.bit[k] = _mm512_test_epi16_mask(at, _mm512_set1_epi16((short)(1 << k)));
+    return b;
+}
+static inline __attribute__((always_inline)) vb vb_codes(const uint16_t *table, size_t n, vb at) {
     if (VEC_LOADS_ENTRIES(n)) return at;
-    for (int k = 6; k < 9; k++) b.bit[k] = _mm512_test_epi16_mask(at, _mm512_set1_epi16((short)(1 << k)));
-    return n == 256 ? codes_256(table, at, &b) : codes_512(table, at, &b);
+    code_bits b = code_bits_of(at, 10);
+    return n == 256 ? codes_256(table, at, &b) : n == 512 ? codes_512(table, at, &b) : codes_1024(table, at, &b);
+}
+/* The same where ninth has bit 8 of the indices. */
+static inline __attribute__((always_inline)) vb codes_512_of(const uint16_t *table, vb at, __mmask32 ninth) {
+    code_bits b = code_bits_of(at, 8);
+    b.bit[8] = ninth;
+    return codes_512(table, at, &b);
 }
 /* The low bits of x to the bits of mask, and back. */
 static inline uint64_t u64_deposit(uint64_t x, uint64_t mask) { return _pdep_u64(x, mask); }
@@ -161,15 +178,26 @@ static inline void vi_store_i16(int16_t *p, vi a) { _mm256_storeu_si256((void *)
 static inline void vi_store_i8(int8_t *p, vi a) { _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(a)); }
 
 /* Activations of 16 bits: for each vector 64 high bytes, then 64 low ones. */
+static inline void pack16(__m512i v, size_t half, uint8_t to[128]) {
+    __m512i high = _mm512_srai_epi16(_mm512_add_epi16(v, _mm512_set1_epi16(128)), 8);
+    _mm256_storeu_si256((void *)(to + 32 * half), _mm512_cvtepi16_epi8(high));
+    _mm256_storeu_si256((void *)(to + 64 + 32 * half), _mm512_cvtepi16_epi8(v));
+}
 static inline void v_pack16(const int16_t x[KERN_CHUNK], uint8_t to[2 * KERN_CHUNK]) {
     for (size_t k = 0; k < 4; k++)
         for (size_t half = 0; half < 2; half++) {
             const int16_t *from = x + KERN_UNIT * (8 * half + k);
             __m256i a = _mm256_loadu_si256((const void *)from), b = _mm256_loadu_si256((const void *)(from + 4 * KERN_UNIT));
-            __m512i v = _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
-            __m512i high = _mm512_srai_epi16(_mm512_add_epi16(v, _mm512_set1_epi16(128)), 8);
-            _mm256_storeu_si256((void *)(to + 128 * k + 32 * half), _mm512_cvtepi16_epi8(high));
-            _mm256_storeu_si256((void *)(to + 128 * k + 64 + 32 * half), _mm512_cvtepi16_epi8(v));
+            pack16(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1), half, to + 128 * k);
+        }
+}
+/* In the order of kern_signed.h. */
+static inline void v_pack16_lanes(const int16_t x[KERN_CHUNK], uint8_t to[2 * KERN_CHUNK]) {
+    for (size_t k = 0; k < 4; k++)
+        for (size_t half = 0; half < 2; half++) {
+            _Alignas(64) int16_t q[32];
+            for (size_t i = 0; i < 32; i++) q[i] = x[128 * half + i / 2 * 8 + i % 2 * 2 + k % 2 + k / 2 * 4];
+            pack16(_mm512_load_si512(q), half, to + 128 * k);
         }
 }
 static inline vi vi_dot16(vb w, const kern_act16 *a, size_t k) {

@@ -12,7 +12,8 @@
 #include "base/base.h"
 #include "kern/kern_int.h"
 
-#define VEC_LEVEL neon
+#define VEC_NAME "neon"
+#define VEC_TABLE kern_neon
 #define VEC_NEEDS KERN_CPU_NEON_DOT
 #define VEC_SUBS 1
 #define VEC_TOKENS 3
@@ -21,6 +22,9 @@
 #define VEC_ROWS 1
 #define VEC_AHEAD 1024
 #define VEC_LOADS_ENTRIES(n) ((n) > 0)
+#define VEC_ACT_SIGNED KERN_ACT_I16
+#define VEC_PREPARE_LANES NULL
+#define VEC_DECODE_SIGNED DECODE_STORED
 #define VEC_QUERIES 4
 #define VEC_STRIP 1
 #define VEC_STEPS(q_max, n) (n)

@@ -11,7 +11,8 @@
 #include "kern/kern_int.h"
 #include "quant/quant_scalar.h"
 
-#define VEC_LEVEL scalar
+#define VEC_NAME "scalar"
+#define VEC_TABLE kern_scalar
 #define VEC_NEEDS 0
 #define VEC_SUBS 1          /* a panel has 16 * VEC_SUBS rows                              */
 #define VEC_TOKENS 1        /* activations a tile of the panel kernels                     */
@@ -19,6 +20,8 @@
 #define VEC_ACTS 1          /* activations a pass of the decode kernels of F16 and BF16    */
 #define VEC_ROWS 1         /* rows that the decode kernels take together             */
 #define VEC_AHEAD 1024      /* bytes that the decode kernels prefetch ahead                */
+#define VEC_ACT_SIGNED KERN_ACT_I16
+#define VEC_PREPARE_LANES NULL
 #define VEC_QUERIES 1       /* queries that the attention kernel takes together                 */
 #define VEC_STRIP 2         /* vectors of a query's output that the attention kernel holds */
 #define VEC_STEPS(q_max, n) (n) /* of n dot steps, how many go between vd_start and vd_end      */

@@ -23,8 +23,9 @@ static const kern_role roles[] = {KERN_DECODE, KERN_PROMPT};
 static const double eps = 0x1p-24;
 
 static double rounding(kern_act format, const float *row, const float *x, size_t n) {
-    size_t len = format == KERN_ACT_I16 ? 256 : format == KERN_ACT_I8_16 ? 16 : 32;
-    double max = format == KERN_ACT_I16 ? 32639 : 127, sum = 0;
+    bool wide = format == KERN_ACT_I16 || format == KERN_ACT_I16_LANES;
+    size_t len = wide ? 256 : format == KERN_ACT_I8_16 ? 16 : 32;
+    double max = wide ? 32639 : 127, sum = 0;
     for (size_t at = 0; at < n; at += len) {
         double peak = 0, w = 0;
         for (size_t i = at; i < MIN(at + len, n); i++) {
