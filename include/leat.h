@@ -84,6 +84,12 @@ int32_t leat_bos(const leat_model *model);           /* -1 when there is none */
 
 typedef struct leat_session leat_session;
 
+/* For measurements: the experts that a layer of a step used. */
+typedef struct leat_routed {
+    const uint32_t *experts; /* (n_tokens, n_used), each token's largest share first */
+    int32_t layer, n_tokens, n_used;
+} leat_routed;
+
 /* For measurements: which experts are used, whatever the router says. The token at position p takes in layer l the
  * n_used different experts from experts[((p % n_tokens) * n_layer + l) * n_used] on. */
 typedef struct leat_routing {
@@ -104,6 +110,8 @@ typedef struct leat_session_options {
     const leat_routing *routing; /* forced on a model with experts, of as many layers; NULL: its own */
     /* Called on the calling thread at least once a layer; return true to cancel. May be NULL. */
     bool (*yield)(void *user);
+    /* Called for each layer with experts. May be NULL. */
+    void (*routed)(void *user, const leat_routed *what);
     void *user;
 } leat_session_options;
 

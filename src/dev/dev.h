@@ -113,6 +113,8 @@ void dev_force_route(dev *d, const uint16_t *const *rows, size_t first);
 /* After a submit of dev_route: the experts with rows, in *experts until the next dev_route, and in counts (n_experts)
  * how many rows each has. Returns their number. */
 size_t dev_routed(const dev *d, const uint32_t **experts, uint32_t *counts);
+/* The same by token: (n, n_used), largest weight first. Valid until the next submit. */
+const uint32_t *dev_routed_rows(const dev *d);
 /* The ops on experts recorded from here on work for these only, of those with rows; until the next dev_route. The list
  * must live until submit. */
 void dev_choose_experts(dev *d, const uint32_t *experts, size_t n);

@@ -93,6 +93,8 @@ size_t dev_routed(const dev *d, const uint32_t **experts, uint32_t *counts) {
     return r->n_active;
 }
 
+const uint32_t *dev_routed_rows(const dev *d) { return d->routing.experts; }
+
 void dev_choose_experts(dev *d, const uint32_t *experts, size_t n) {
     d->routing.chosen = experts;
     d->routing.n_chosen = n;

@@ -44,6 +44,12 @@ static err_code check_options(const leat_session_options *o, err *e) {
     return ERR_NONE;
 }
 
+static void tell_routed(void *user, size_t layer, const uint32_t *experts, size_t n, size_t n_used) {
+    const leat_session *s = user;
+    leat_routed what = {experts, (int32_t)layer, (int32_t)n, (int32_t)n_used};
+    s->routed(s->user, &what);
+}
+
 leat_code leat_session_open(leat_session **out, leat_model *m, const leat_session_options *options, leat_error *error) {
     static const leat_session_options defaults;
     const leat_session_options *o = options ? options : &defaults;
@@ -63,6 +69,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     s->n_ctx = o->n_ctx ? (size_t)o->n_ctx : MIN(n_train, CTX_DEFAULT_MAX);
     s->rows_max = MIN(o->n_chunk ? (size_t)o->n_chunk : CHUNK_DEFAULT, s->n_ctx);
     s->yield = o->yield;
+    s->routed = o->routed;
     s->user = o->user;
     pool_opts workers = {.n_workers = o->n_threads, .pin = !o->no_pin};
     if (!(s->tokens = mem_block(MEM_ENGINE, s->n_ctx * (sizeof *s->tokens + sizeof *s->roles)))) {
@@ -72,6 +79,10 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     s->roles = (uint8_t *)(s->tokens + s->n_ctx);
     if ((code = kern_choose(&s->kern, o->isa, e)) || (code = pool_open(&s->pool, &workers, e))) goto fail;
     model_graph_opts graph = {.kern = s->kern, .pool = s->pool, .rows_max = s->rows_max, .inputs = o->importance};
+    if (o->routed) {
+        graph.routed = tell_routed;
+        graph.routed_user = s;
+    }
     if (o->routing) {
         graph.routing = o->routing->experts;
         graph.routing_tokens = (size_t)o->routing->n_tokens;

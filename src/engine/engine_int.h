@@ -34,6 +34,7 @@ struct leat_session {
     int32_t *tokens; /* (n_ctx) what was fed */
     uint8_t *roles;  /* (n_ctx) leat_role of each, in the same block */
     bool (*yield)(void *user);
+    void (*routed)(void *user, const leat_routed *what);
     void *user;
     float *logits; /* (n_vocab) of the last token */
     bool has_logits;

@@ -31,6 +31,8 @@ struct model_graph {
     const uint16_t *routing;                     /* forced, see model_graph_opts */
     size_t routing_tokens;
     const uint16_t **routes;                     /* (rows): the token's part of it */
+    void (*routed)(void *user, size_t layer, const uint32_t *experts, size_t n, size_t n_used);
+    void *routed_user;
     dev_attn attention;
     const dev_buf *pending;                      /* what the next norm adds to x, or NULL */
     const float *pending_bias;
@@ -114,6 +116,8 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
     g->n_used = s->n_expert && o->routing ? o->routing_used : s->n_expert_used;
     g->routing = o->routing;
     g->routing_tokens = o->routing_tokens;
+    g->routed = o->routed;
+    g->routed_user = o->routed_user;
     g->logits_max = MIN(MAX(LOGITS_BYTES / (s->n_vocab * sizeof(float)), 1), o->rows_max);
     buffer_plan buffers[BUFFERS];
     size_t n_in = MAX(MAX(s->n_embd, s->n_head * s->dim_v), MAX(s->n_ff, s->n_ff_shared));
@@ -426,6 +430,7 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
         if (code) break;
         if (layer + 1 == s->n_layer) record_norm(g, NULL, b->n, NULL, 0); /* the last sum */
         dev_submit(g->dev);
+        if (g->routed && s->n_expert) g->routed(g->routed_user, layer, dev_routed_rows(g->dev), b->n, g->n_used);
         release_layer(g);
     }
     if (code) { /* the layers ahead are wanted by nobody now */

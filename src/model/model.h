@@ -53,6 +53,9 @@ typedef struct model_graph_opts {
     bool inputs;       /* sum up what goes into each matrix: model_graph_input */
     const uint16_t *routing; /* (routing_tokens, n_layer, routing_used): forced by position; NULL: the router chooses */
     size_t routing_tokens, routing_used;
+    /* Told after each layer with experts: (n, n_used) of them. NULL: nobody asks. */
+    void (*routed)(void *user, size_t layer, const uint32_t *experts, size_t n, size_t n_used);
+    void *routed_user;
 } model_graph_opts;
 err_code model_graph_open(model_graph **out, const model *m, const model_graph_opts *o, err *e);
 void model_graph_close(model_graph *g); /* accepts NULL */

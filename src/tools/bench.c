@@ -11,7 +11,7 @@
 #define LOOK_NS 120000000u
 
 typedef struct bench_values {
-    const char *model, *isa, *format, *routing;
+    const char *model, *isa, *format, *routing, *record;
     tools_ints n_prompt, n_gen, n_depth, n_threads;
     int32_t n_reps, limit_s, n_draft;
     float accept;
@@ -38,6 +38,7 @@ typedef struct bench {
     loaded l;
     leat_session *shallow; /* stays at depth 0, for rows at a depth; NULL without such */
     trace trace;           /* of --routing */
+    trace_writer recorded; /* of --record  */
     leat_routing routing;
     const kern *k;
     bounds_probe *probe;
@@ -198,6 +199,7 @@ static int measure(bench *b, bench_row *r) {
     int status = time_own(b, r, b->l.session, r->n_depth, r->n_prompt ? n : MIN(n, (size_t)4), &ignored);
     leat_stats before = leat_session_stats(b->l.session);
     look(b, &looks[0]);
+    b->recorded.generated = r->n_gen > 0;
     for (size_t rep = 0; rep < n_reps && !status; rep++) {
         tools_progress_show(&bar, rep, n_reps, "repetitions");
         if ((status = take_turns(b, r, rep))) break;
@@ -206,6 +208,7 @@ static int measure(bench *b, bench_row *r) {
         own_s += (double)n / samples(b, OWN)[rep];
     }
     tools_progress_end(&bar);
+    b->recorded.generated = false;
     if (status) return status;
     if (r->n_gen && leat_session_stats(b->l.session).reads)
         load_say_stats(b->t, &b->l, &before, n * n_reps, (uint64_t)(own_s * 1e9));
@@ -233,10 +236,19 @@ static size_t largest(const tools_ints *list) {
     return (size_t)max;
 }
 
+static void record(void *user, const leat_routed *what) {
+    bench *b = user;
+    trace_writer_put(&b->recorded, what);
+}
+
 static int open_sessions(bench *b, int n_threads) {
     load_options options = {.path = b->o->model, .cache = b->o->cache, .n_ctx = (int32_t)b->n_tokens,
                             .n_threads = n_threads, .no_pin = b->o->no_pin, .isa = b->o->isa, .quiet = true};
     if (b->o->routing) options.routing = &b->routing;
+    if (b->recorded.out) {
+        options.routed = record;
+        options.user = b;
+    }
     int status = load_session(b->t, &b->l, &options);
     if (status || !b->head.depths) return status;
     loaded other = {.model = b->l.model};
@@ -312,6 +324,9 @@ static int open_all(bench *b) {
     b->head = (bench_head){.model = b->l.model, .counted = &b->counted, .machines = b->machines, .format = o->format,
                            .peers = b->peers, .n_peers = o->vs.n, .n_reps = o->n_reps,
                            .depths = largest(&o->n_depth) && largest(&o->n_gen)};
+    trace_shape shape = {b->counted.n_layer, b->counted.n_expert,
+                         o->routing ? (uint64_t)b->routing.n_used : b->counted.n_used, b->counted.expert_bytes};
+    if (o->record && trace_writer_open(&b->recorded, o->record, &shape, &e)) return tools_fail(b->t, "%s", e.text);
     plat_cpu_name(b->head.cpu, sizeof b->head.cpu);
     return draw_tokens(b);
 }
@@ -332,6 +347,8 @@ static int run(tools *t, const void *values) {
     mem_block_free(b.samples);
     mem_block_free(b.tokens);
     trace_close(&b.trace);
+    err e;
+    if (trace_writer_close(&b.recorded, &e) && !status) status = tools_fail(t, "%s", e.text);
     load_close(&b.l);
     return status;
 }
@@ -350,6 +367,7 @@ static const tools_option options[] = {
     TOOLS_ISA(T, isa),
     LOAD_NO_PIN(T, no_pin),
     TOOLS_STR(T, routing, 0, "routing", "TRACE", "force recorded routing on a model of as many layers and experts"),
+    TOOLS_STR(T, record, 0, "record", "TRACE", "write the routing that occurred, for `leat cache-sim --prompt`"),
     TOOLS_FLOAT(T, accept, 0, "accept", "R", 0, 1, "generate with guesses of which a share R is right; 0: none ({})"),
     TOOLS_INT(T, n_draft, 0, "draft-max", "N", 1, 64, "guesses at a time, with --accept ({})"),
     LOAD_CACHE(T, cache),

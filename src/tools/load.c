@@ -22,7 +22,7 @@ int load_session(tools *t, loaded *out, const load_options *o) {
     leat_session_options options = {
         .n_ctx = o->n_ctx, .n_threads = o->n_threads, .n_chunk = o->n_chunk, .no_pin = o->no_pin, .isa = o->isa,
         .cache_type_k = o->cache.k, .cache_type_v = o->cache.v, .importance = o->importance, .routing = o->routing,
-        .yield = o->yield ? o->yield : interrupted, .user = o->user};
+        .yield = o->yield ? o->yield : interrupted, .routed = o->routed, .user = o->user};
     if (leat_session_open(&out->session, out->model, &options, &e)) return tools_fail(t, "%s", e.text);
     int32_t trained = leat_model_n_ctx_train(out->model), n_ctx = leat_session_n_ctx(out->session);
     if (!o->quiet && trained > 0 && n_ctx > trained)

@@ -71,6 +71,7 @@ typedef struct load_options {
     bool quiet;      /* no warnings */
     bool importance; /* see leat_importance_at */
     bool (*yield)(void *user); /* NULL: stops at Ctrl-C */
+    void (*routed)(void *user, const leat_routed *what); /* for measurements */
     void *user;
 } load_options;
 

@@ -36,4 +36,22 @@ err_code trace_open(trace *out, const char *path, err *e);
 err_code trace_routing(trace *t, leat_routing *out, err *e);
 void trace_close(trace *t); /* accepts a zeroed one */
 
+/* Routing as it occurs, written as such a file. */
+typedef struct trace_writer {
+    plat_out *out;
+    const char *path;
+    char *text; /* what is not written yet */
+    size_t n;
+    uint64_t step[TRACE_LAYERS_MAX]; /* next one's number, of each layer */
+    bool generated; /* phase: set it between steps */
+    int error;
+} trace_writer;
+typedef struct trace_shape {
+    uint64_t n_layer, n_expert, n_used, expert_bytes;
+} trace_shape;
+err_code trace_writer_open(trace_writer *w, const char *path, const trace_shape *shape, err *e);
+void trace_writer_put(trace_writer *w, const leat_routed *what);
+/* Accepts a zeroed one. */
+err_code trace_writer_close(trace_writer *w, err *e);
+
 #endif
