@@ -10,7 +10,6 @@
 #define SHORT_WEIGHT 0.3f
 #define MEDIUM_WEIGHT 0.3f
 #define AFTER_WEIGHT 0.9f
-#define P_FORESEEN 0.85f       /* as often a foreseen unit is used */
 #define P_FLOOR 0.05f          /* what was never seen may still come */
 #define LONG_TOKENS_MAX 512.0f /* then old visits begin to fade */
 #define LONG_PRIOR 8.0f        /* visits without use that everyone starts with */
@@ -23,7 +22,7 @@ typedef struct unit {
     uint32_t slot; /* or CACHE_NONE */
     uint32_t local; /* its number in its layer */
     uint8_t class;
-    bool foreseen; /* by cache_expect, until its layer's visit */
+    float foreseen; /* the probability of cache_expect, until its layer's visit; 0: none */
     float short_use, medium_use, uses, after;
 } unit;
 
@@ -316,7 +315,7 @@ void cache_visit(cache *c, uint32_t layer, const uint32_t *units, const uint32_t
     c->tokens[layer] = seen * long_left;
     for (uint32_t i = c->first_unit[layer]; i < c->first_unit[layer + 1]; i++) {
         unit *u = &c->units[c->by_layer[i]];
-        u->foreseen = false;
+        u->foreseen = 0;
         u->short_use *= short_left;
         u->medium_use *= medium_left;
         u->uses *= long_left;
@@ -338,17 +337,15 @@ void cache_visit(cache *c, uint32_t layer, const uint32_t *units, const uint32_t
 /* In layers from now: when the unit is expected to be used next. */
 static float expected(const cache *c, const unit *u) {
     float p = P_FLOOR + SHORT_WEIGHT * u->short_use + MEDIUM_WEIGHT * u->medium_use + AFTER_WEIGHT * u->after;
-    if (u->foreseen) p = MAX(p, P_FORESEEN);
+    p = MAX(p, u->foreseen);
     uint32_t n = (uint32_t)c->n_layers;
     uint32_t ahead = u->layer > c->layer ? u->layer - c->layer : u->layer + n - c->layer;
     return (float)ahead + (p < 1 ? (float)n * (1 / p - 1) : 0);
 }
 
-void cache_expect(cache *c, const uint32_t *units, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        ASSERT(units[i] < c->n_units);
-        c->units[units[i]].foreseen = true;
-    }
+void cache_expect(cache *c, uint32_t id, float p) {
+    ASSERT(id < c->n_units);
+    c->units[id].foreseen = p;
 }
 
 /* ---- slots ----------------------------------------------------------------------------------------- */

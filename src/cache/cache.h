@@ -50,9 +50,8 @@ size_t cache_slot_offset(const cache *c, uint32_t slot);
  * one). Call it before placing the layer's units. */
 void cache_visit(cache *c, uint32_t layer, const uint32_t *units, const uint32_t *counts, size_t n, size_t n_tokens);
 
-/* These will probably be used when their layer is visited next: until then they are kept like units that nearly always
- * are. */
-void cache_expect(cache *c, const uint32_t *units, size_t n);
+/* With this probability it will be used when its layer is visited next. */
+void cache_expect(cache *c, uint32_t unit, float p);
 
 uint32_t cache_find(const cache *c, uint32_t unit); /* its slot, or CACHE_NONE */
 /* A slot for a unit that has none; *evicted is who lost it, or CACHE_NONE. CACHE_NONE when every slot of its size is

@@ -54,26 +54,26 @@ static void foresee(model_leases *x, uint32_t unit) {
     if (at == x->n_next) x->next[x->n_next++] = unit;
 }
 
-void model_leases_foresee(model_leases *x, const model *m, size_t layer, const dev_buf *logits, size_t n_tokens) {
-    size_t n = m->shape.n_expert, used = m->shape.n_expert_used, worth = store_foresees(m->store);
-    x->n_next = x->n_ahead = 0;
-    if (layer + 1 == m->shape.n_layer || !worth) return;
-    uint32_t first = model_unit_of_expert(m, layer + 1, 0);
-    if (n_tokens * used >= 3 * n) {
-        for (size_t i = 0; i < n; i++) foresee(x, first + (uint32_t)i);
-        x->n_ahead = n;
-        return;
-    }
-    for (size_t k = 0; k < used && logits; k++) {
+/* All of the next layer's experts, where n_tokens will use nearly all. */
+static void expect_all(model_leases *x, const model *m, size_t layer, size_t n_tokens) {
+    size_t n = m->shape.n_expert;
+    if (layer + 1 == m->shape.n_layer || n_tokens * m->shape.n_expert_used < 3 * n) return;
+    for (size_t i = 0; i < n; i++) x->next[i] = model_unit_of_expert(m, layer + 1, i);
+    store_expect(m->store, x->next, n, true);
+}
+
+void model_leases_expect(model_leases *x, const model *m, size_t layer, const dev_buf *logits, size_t n_tokens) {
+    size_t n = m->shape.n_expert;
+    x->n_next = 0;
+    for (size_t k = 0; k < m->shape.n_expert_used; k++)
         for (size_t t = 0; t < n_tokens; t++) {
             float *row = logits->rows[t];
             size_t best = 0;
             for (size_t i = 1; i < n; i++) best = row[i] > row[best] ? i : best;
             row[best] = -F32_INF;
-            foresee(x, first + (uint32_t)best);
+            foresee(x, model_unit_of_expert(m, layer + 1, best));
         }
-        if (k + 1 == worth) x->n_ahead = x->n_next;
-    }
+    store_expect(m->store, x->next, x->n_next, false);
 }
 
 static void release_ready(model_leases *x, store *s) {
@@ -89,11 +89,11 @@ err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer,
     size_t n = x->n_pending = dev_routed(d, &active, x->counts);
     for (size_t i = 0; i < n; i++) x->pending[i] = x->units[i] = first + active[i];
     store_visit(s, (uint32_t)layer, x->units, x->counts, n, n_tokens);
-    bool forgot = false;
+    bool forgot = false, asked = false;
     while (x->n_pending) {
         store_want(s, x->pending, x->n_pending);
-        store_expect(s, x->next, x->n_next, x->n_ahead);
-        x->n_next = 0;
+        if (!asked) expect_all(x, m, layer, n_tokens);
+        asked = true;
         err_code code = take_ready(x, s, first, e);
         if (!code && x->n_ready) compute(user, x->ready, x->n_ready);
         bool waits = !x->n_ready;

@@ -305,7 +305,8 @@ static void compute_leased(void *user, const uint32_t *experts, size_t n) {
     dev_submit(step->g->dev);
 }
 
-/* The next layer's router on what this layer's sees: most of what it names is what it will choose. */
+/* The next layer's router on what leaves this one, before that layer's attention: most of what it names is what it will
+ * choose. */
 static bool foresee_experts(model_graph *g, const model_batch *b, size_t layer) {
     const model *m = g->model;
     const bound_layer *next = layer + 1 < m->shape.n_layer ? &m->layers[layer + 1] : NULL;
@@ -330,21 +331,19 @@ static err_code record_experts(model_graph *g, const model_batch *b, size_t laye
     const model_shape *s = &g->model->shape;
     bool shared = s->n_ff_shared > 0;
     const dev_matrix *router = &g->weights[W_ROUTER], *shared_router = &g->weights[W_ROUTER_SHARED];
-    const dev_matrix *gate_up[2] = {&g->weights[W_GATE_EXPS], &g->weights[W_UP_EXPS]}, *down = &g->weights[W_DOWN_EXPS];
+    const dev_matrix *gate_up[2] = {&g->weights[W_GATE_EXPS], &g->weights[W_UP_EXPS]};
     const dev_matrix *inputs[6] = {
         router, gate_up[0], gate_up[1], shared_router, &g->weights[W_GATE_SHARED], &g->weights[W_UP_SHARED]};
     const dev_buf *router_out = &g->router, *shared_gate = &g->shared_gate;
-    bool foreseen = down->experts_at && foresee_experts(g, b, layer);
     record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, input_formats(g, b->role, inputs, shared ? 6 : 3));
     record_input(g, layer, IN_FFN, b->n);
     dev_matmul(g->dev, b->role, &router, &router_out, 1, b->n);
     if (g->routing) dev_force_route(g->dev, g->routes, layer * g->n_used);
     dev_route(g->dev, &g->router, b->n, s->n_expert, g->n_used,
               (g->model->family->blocks & FAMILY_ROUTER_NORMALISED) != 0, 1.0f);
-    if (down->experts_at) {
+    if (g->weights[W_DOWN_EXPS].experts_at) {
         leased_step step = {g, b->role, layer};
         dev_submit(g->dev);
-        model_leases_foresee(&g->experts, g->model, layer, foreseen ? &g->foreseen : NULL, b->n);
         err_code code = model_leases_run(&g->experts, g->model, g->dev, layer, b->n, compute_leased, &step, e);
         if (code) return code;
     } else {
@@ -429,7 +428,9 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
         else record_dense(g, b, layer);
         if (code) break;
         if (layer + 1 == s->n_layer) record_norm(g, NULL, b->n, NULL, 0); /* the last sum */
+        bool foreseen = s->n_expert && foresee_experts(g, b, layer);
         dev_submit(g->dev);
+        if (foreseen) model_leases_expect(&g->experts, g->model, layer, &g->foreseen, b->n);
         if (g->routed && s->n_expert) g->routed(g->routed_user, layer, dev_routed_rows(g->dev), b->n, g->n_used);
         release_layer(g);
     }

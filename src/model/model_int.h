@@ -91,13 +91,13 @@ typedef struct model_leases {
     store_lease *leases;    /* (n_expert): of those ready                      */
     size_t n_pending, n_ready;
     uint32_t *next;         /* (n_expert): units of the next layer that will probably be used */
-    size_t n_next, n_ahead; /* the likeliest first; so many are worth being read ahead */
+    size_t n_next;          /* the likeliest first */
 } model_leases;
 err_code model_leases_open(model_leases *x, const model *m, err *e);
 void model_leases_close(model_leases *x); /* accepts a zeroed one */
-/* Foresees the next layer's experts: those that its router gives the largest of these logits, computed from this
- * layer's input; all of them where n_tokens will use nearly all. */
-void model_leases_foresee(model_leases *x, const model *m, size_t layer, const dev_buf *logits, size_t n_tokens);
+/* The next layer's experts that its router gives the largest of these logits (which are spoilt), computed from what
+ * leaves this layer. */
+void model_leases_expect(model_leases *x, const model *m, size_t layer, const dev_buf *logits, size_t n_tokens);
 /* After dev_route was submitted: calls compute with experts that are leased, their matrices in x->at, until all that
  * were chosen for n_tokens rows have been computed. compute submits what it records. */
 err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer, size_t n_tokens,

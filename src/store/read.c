@@ -5,7 +5,10 @@
  */
 #include "store/store_int.h"
 
-#define AHEAD_DEPTH 4 /* pieces under way at which nothing is read ahead */
+/* What is read ahead takes only a part of the queue, in smaller pieces: a want never stands behind much of it, and
+ * little was read for nothing when the router has chosen otherwise. */
+#define AHEAD_DEPTH 4
+#define AHEAD_PIECE_BYTES ((size_t)512 << 10)
 
 /* The window of a span that is read: the span itself, or the aligned blocks around it. */
 static uint64_t window_first(const store *s, const span *p) { return p->offset / s->align * s->align; }
@@ -38,7 +41,7 @@ static void join(store *s, uint32_t id, int which) {
 }
 
 /* False where it stood in neither line. */
-static bool leave(store *s, uint32_t id) {
+bool store_leave_line(store *s, uint32_t id) {
     for (int which = 0; which < 2; which++) {
         uint32_t before = STORE_NOBODY;
         for (uint32_t at = s->lines[which].first; at != STORE_NOBODY; before = at, at = s->units[at].next) {
@@ -66,7 +69,7 @@ bool store_start(store *s, uint32_t id, int which) {
 }
 
 void store_hurry(store *s, uint32_t id) {
-    if (leave(s, id)) join(s, id, LINE_WANTED);
+    if (store_leave_line(s, id)) join(s, id, LINE_WANTED);
 }
 
 /* A piece came to nothing, and the unit sends no more. */
@@ -79,11 +82,11 @@ static void fail(store *s, uint32_t id, const plat_read *r, const span *p, int64
     u->bad_offset = from;
     u->bad_bytes = end - from;
     u->bad_result = result < 0 ? result : MAX(result - (int64_t)(from - r->offset), 0);
-    leave(s, id);
+    store_leave_line(s, id);
 }
 
 /* With no piece under way the unit's fate may be decided. */
-static void settle(store *s, uint32_t id) {
+void store_settle(store *s, uint32_t id) {
     unit *u = &s->units[id];
     if (u->in_flight || u->place != READING) return;
     if (u->broken) {
@@ -98,39 +101,19 @@ static void settle(store *s, uint32_t id) {
     }
 }
 
-void store_abandon_ahead(store *s, uint32_t layer) {
-    for (uint32_t id = s->lines[LINE_AHEAD].first, next; id != STORE_NOBODY; id = next) {
-        unit *u = &s->units[id];
-        next = u->next;
-        if (u->layer != layer || u->wanted) continue;
-        leave(s, id);
-        u->broken = u->abandoned = true;
-        settle(s, id);
-    }
-    s->n_expected = 0;
+uint64_t store_sent_bytes(const store *s, uint32_t id) {
+    const unit *u = &s->units[id];
+    uint64_t bytes = u->sent_bytes;
+    for (size_t i = 0; i < u->sent_span; i++) bytes += window_bytes(s, &s->spans[u->first_span + i]);
+    return bytes;
 }
 
-/* Puts the next expected unit that is on disk into the line, where there is a place for it. */
-static bool read_ahead(store *s) {
-    while (s->next_expected < s->n_expected && !s->crowded) {
-        uint32_t id = s->expected[s->next_expected++];
-        unit *u = &s->units[id];
-        if ((u->place != ON_DISK && u->place != FAILED) || !store_take_spare(s, id)) continue;
-        u->ahead = store_start(s, id, LINE_AHEAD);
-        s->stats.ahead += u->ahead;
-        if (u->ahead) return true;
-        u->place = IN_RAM; /* it has no bytes */
-    }
-    return false;
-}
-
-/* The unit that sends the next piece, or STORE_NOBODY. What is read ahead waits until nothing else is to be sent, and
- * takes only a part of the queue, so that a want never stands behind much of it. */
+/* The unit that sends the next piece, or STORE_NOBODY. What is read ahead waits until nothing else is to be sent. */
 static uint32_t next_to_send(store *s) {
     if (s->in_flight >= s->depth) return STORE_NOBODY;
     if (s->lines[LINE_WANTED].first != STORE_NOBODY) return s->lines[LINE_WANTED].first;
     if (s->in_flight >= MIN(s->depth, AHEAD_DEPTH)) return STORE_NOBODY;
-    if (s->lines[LINE_AHEAD].first == STORE_NOBODY && !read_ahead(s)) return STORE_NOBODY;
+    if (s->lines[LINE_AHEAD].first == STORE_NOBODY && !store_read_ahead(s)) return STORE_NOBODY;
     return s->lines[LINE_AHEAD].first;
 }
 
@@ -139,15 +122,16 @@ void store_pump(store *s) {
         unit *u = &s->units[id];
         const span *p = &s->spans[u->first_span + u->sent_span];
         uint64_t from = window_first(s, p), all = window_bytes(s, p);
+        uint64_t most = u->ahead ? AHEAD_PIECE_BYTES : STORE_PIECE_BYTES;
         plat_read read = {.file = store_file_of(s, p->part),
                           .offset = from + u->sent_bytes,
                           .to = u->base + p->at - (p->offset - from) + u->sent_bytes,
-                          .bytes = (size_t)MIN(all - u->sent_bytes, STORE_PIECE_BYTES),
+                          .bytes = (size_t)MIN(all - u->sent_bytes, most),
                           .tag = (uint64_t)u->sent_span << 32 | id};
         int error = read.bytes ? plat_queue_submit(s->queue, &read, 1) : PLAT_OK;
         if (error) {
             fail(s, id, &read, p, error);
-            settle(s, id);
+            store_settle(s, id);
             continue;
         }
         if (!s->in_flight) s->busy_from_ns = plat_time_ns();
@@ -157,8 +141,8 @@ void store_pump(store *s) {
         if (u->sent_bytes < all) continue;
         u->sent_bytes = 0;
         if (++u->sent_span < u->n_spans) continue;
-        leave(s, id);
-        settle(s, id); /* where its last part is empty nothing may be under way */
+        store_leave_line(s, id);
+        store_settle(s, id); /* where its last part is empty nothing may be under way */
     }
 }
 
@@ -176,7 +160,7 @@ bool store_poll(store *s, uint64_t timeout_ns) {
         s->stats.reads++;
         s->stats.read_bytes += done[i].result > 0 ? (uint64_t)done[i].result : 0;
         if (done[i].result < (int64_t)(end - done[i].offset)) fail(s, id, &done[i], p, done[i].result);
-        settle(s, id);
+        store_settle(s, id);
     }
     if (!s->in_flight) s->stats.busy_ns += plat_time_ns() - s->busy_from_ns;
     store_pump(s);

@@ -147,13 +147,14 @@ static void want(store *s, uint32_t id) {
     unit *u = &s->units[id];
     if (u->wanted) return;
     if (u->place == ON_DISK || u->place == FAILED) {
-        u->ahead = false;
+        u->ahead = u->wasted = false;
         if (!store_take_home(s, id)) {
             if (u->home == HOME_BLOCK) u->place = FAILED; /* a failure without a broken piece: no memory */
             s->crowded |= u->expert;
             return;
         }
         s->stats.misses += u->expert;
+        if (u->expert) store_credit(s, (int64_t)(u->bytes / AHEAD_WASTE));
         if (!store_start(s, id, LINE_WANTED)) u->place = IN_RAM; /* it has no bytes */
     } else if (u->abandoned) {
         return; /* its memory is still being written to */
@@ -161,6 +162,8 @@ static void want(store *s, uint32_t id) {
         s->stats.hits += u->expert;
         s->stats.ahead_used += u->ahead;
         u->ahead = false;
+        if (u->wasted) store_credit(s, (int64_t)u->bytes); /* later than foreseen, but used */
+        u->wasted = false;
         if (u->place == READING) store_hurry(s, id);
     }
     u->wanted = true;
@@ -190,18 +193,9 @@ void store_forget_wants(store *s) {
     s->n_expected = 0;
 }
 
-/* What is read ahead for this layer and was not chosen, and has not been read yet, will not be. */
-static void drop_unchosen(store *s, uint32_t layer, const uint32_t *units, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        unit *u = &s->units[units[i]];
-        if (u->place == READING && !u->wanted) store_hurry(s, units[i]);
-    }
-    store_abandon_ahead(s, layer);
-}
-
 void store_visit(store *s, uint32_t layer, const uint32_t *units, const uint32_t *counts, size_t n, size_t n_tokens) {
     if (!s->experts) return;
-    drop_unchosen(s, layer, units, n);
+    store_judge_ahead(s, layer, units, n, n_tokens);
     for (size_t i = 0; i < n; i++) {
         ASSERT(units[i] < s->n_units && s->units[units[i]].home == HOME_CACHE);
         s->visited[i] = s->units[units[i]].cache_id;
@@ -209,40 +203,6 @@ void store_visit(store *s, uint32_t layer, const uint32_t *units, const uint32_t
     cache_visit(s->experts, layer, s->visited, counts, n, n_tokens);
     s->crowded = false;
     s->blind -= s->blind > 0;
-}
-
-/* ---- reading ahead --------------------------------------------------------------------------------- */
-
-#define JUDGED_AFTER 32   /* units read ahead: then it is seen whether that was worth it */
-#define BLIND_LAYERS 4096 /* how long nothing is read ahead after that was not */
-
-size_t store_foresees(const store *s) { return s->experts && !s->blind ? s->n_ahead : 0; }
-
-/* A useless read costs a little of the disk's time, and the place of a unit that might have been used. */
-static void judge(store *s) {
-    uint64_t ahead = s->stats.ahead - s->judged_ahead, used = s->stats.ahead_used - s->judged_used;
-    if (ahead < JUDGED_AFTER) return;
-    if (8 * used < 5 * ahead) s->n_ahead--;
-    else if (4 * used > 3 * ahead && s->n_ahead < s->n_used) s->n_ahead++;
-    s->judged_ahead = s->stats.ahead;
-    s->judged_used = s->stats.ahead_used;
-    if (s->n_ahead) return;
-    s->n_ahead = 1;
-    s->blind = BLIND_LAYERS;
-}
-
-void store_expect(store *s, const uint32_t *units, size_t n, size_t n_ahead) {
-    if (!n || !store_foresees(s)) return;
-    for (size_t i = 0; i < n; i++) {
-        ASSERT(units[i] < s->n_units && s->units[units[i]].home == HOME_CACHE);
-        s->expected[i] = units[i];
-        s->visited[i] = s->units[units[i]].cache_id;
-    }
-    cache_expect(s->experts, s->visited, n);
-    s->n_expected = MIN(n, n_ahead);
-    s->next_expected = 0;
-    judge(s);
-    store_pump(s);
 }
 
 /* ---- leases ---------------------------------------------------------------------------------------- */

@@ -101,12 +101,12 @@ void store_forget_wants(store *s);
 /* The pass is at `layer`, where these experts are used, units[i] by counts[i] of n_tokens tokens. Before wanting them.
  * */
 void store_visit(store *s, uint32_t layer, const uint32_t *units, const uint32_t *counts, size_t n, size_t n_tokens);
-/* Experts of the next layer that will probably be used there, the likeliest first. They are kept, and the first n_ahead
- * are read while the disk has nothing else to do, into free memory or that of experts expected back later. */
-void store_expect(store *s, const uint32_t *units, size_t n, size_t n_ahead);
-/* How many experts a token are worth reading ahead: more while most of them are used, fewer when not, and 0 for a while
- * when none are. */
-size_t store_foresees(const store *s);
+/* Experts of the next layer that its router names, the likeliest first, as many a token as it will choose; or all of
+ * the layer, of which nearly all will be used (`sure`). They are kept, and the likely ones are read while the disk has
+ * nothing else to do, into free memory or that of experts expected back later. */
+void store_expect(store *s, const uint32_t *units, size_t n, bool sure);
+/* False where that is of no use: weights that do not come and go, a router that was wrong too often. */
+bool store_foresees(const store *s);
 /* Takes finished reads in; waits at most timeout_ns for one. False when no read is under way. */
 bool store_poll(store *s, uint64_t timeout_ns);
 store_state store_try_lease(store *s, uint32_t unit, store_lease *out, err *e);

@@ -13,6 +13,8 @@
 #define STORE_DEPTH 8      /* reads under way, until the probe knows better */
 #define STORE_DEPTH_MAX 32
 #define STORE_RING_MAX 20
+#define STORE_RANKS 16 /* guesses are counted by rank up to this one */
+#define AHEAD_WASTE 24 /* of so many bytes read one may be read ahead for nothing */
 #define STORE_NOBODY UINT32_MAX
 #define STORE_TOUCHERS 4 /* threads that make memory real, at most */
 
@@ -43,12 +45,19 @@ typedef struct unit {
     uint8_t place, home;
     bool expert, wanted;
     bool ahead;          /* read, or being read, before it was wanted             */
+    bool wasted;         /* ... and was not chosen then                           */
+    bool was_missing;    /* when it was last expected                             */
     bool abandoned;      /* nobody wants what was read ahead: on disk again once no piece is under way */
     bool broken;         /* a piece failed: FAILED once no other one is under way */
     uint32_t bad_tensor; /* of the piece that failed first                        */
     uint64_t bad_offset, bad_bytes; /* in the file                                */
     int64_t bad_result;  /* what came of it: a plat_error, or fewer bytes         */
 } unit;
+
+/* How often the router named an expert early, and how often rightly. */
+typedef struct guesses {
+    float all, right;
+} guesses;
 
 typedef struct line {
     uint32_t first, last; /* STORE_NOBODY: empty */
@@ -85,20 +94,30 @@ struct store {
     uint32_t layer;                /* last leased */
     uint32_t *expected;            /* (n_expected) units that may be read ahead; before next_expected it was tried */
     size_t n_expected, next_expected;
+    bool sure;                     /* that they will be used */
     bool crowded;                  /* wanted units have no room: none for reading ahead */
-    size_t n_ahead;                /* experts a token that are read ahead */
-    uint64_t judged_ahead, judged_used; /* stats.ahead and ahead_used when that was last judged ... */
-    size_t blind;                  /* ... and for so many layers yet it is 0 */
+    guesses guessed[2][STORE_RANKS]; /* of experts in memory, of missing ones; the router's likeliest first */
+    int64_t credit;                /* bytes that may be read for nothing */
+    size_t blind;                  /* layers yet without reading ahead */
     uint32_t gathered_tensor, gathered_unit; /* the last that store_gather looked for */
 };
 
 /* read.c */
 bool store_start(store *s, uint32_t id, int line); /* a unit with memory joins a line; false: it has no bytes */
 void store_hurry(store *s, uint32_t id);           /* a unit read ahead is wanted now */
-void store_abandon_ahead(store *s, uint32_t layer); /* what is read ahead for this layer, unless it was wanted */
+bool store_leave_line(store *s, uint32_t id);
+uint64_t store_sent_bytes(const store *s, uint32_t id); /* of the unit, so far */
+void store_settle(store *s, uint32_t id);
 void store_pump(store *s);               /* keeps the queue full */
 plat_file *store_file_of(const store *s, uint32_t part);
 err_code store_read_error(const store *s, uint32_t tensor, uint64_t offset, uint64_t bytes, int64_t result, err *e);
+
+/* ahead.c */
+bool store_read_ahead(store *s); /* one more unit joins the line */
+void store_credit(store *s, int64_t bytes);
+/* The layer's router has chosen. */
+void store_judge_ahead(store *s, uint32_t layer, const uint32_t *chosen, size_t n, size_t n_tokens);
+void store_abandon_ahead(store *s, uint32_t layer); /* what is read ahead for this layer, unless it was wanted */
 
 /* stream.c */
 void store_lay_out(store *s); /* places of spans in memory, for the alignment */

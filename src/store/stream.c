@@ -290,7 +290,6 @@ err_code store_stream(store *s, size_t bytes_max, err *e) {
     s->visited = s->unit_of + MAX(p.n_experts, 1);
     s->expected = s->visited + MAX(p.n_experts, 1);
     settle_homes(s, &p);
-    s->n_ahead = div_up(s->n_used, 2);
     s->mode = STORE_STREAMING;
     start_touching(s);
     if (s->direct && file_bytes >= PROBE_FROM_BYTES) store_probe(s, s->memory, taken);

@@ -42,7 +42,7 @@ static void check_unit(const store *s, const store_lease *lease) {
 static void foresee(store *s, uint32_t layer, rng *r) {
     uint32_t units[2];
     for (int i = 0; i < 2; i++) units[i] = LAYERS + layer * EACH + (uint32_t)(rng_u64(r) % EACH);
-    store_expect(s, units, units[0] == units[1] ? 1 : 2, store_foresees(s));
+    store_expect(s, units, units[0] == units[1] ? 1 : 2, false);
 }
 
 /* Some passes over all layers with two random experts each; returns bytes read. */
@@ -114,7 +114,7 @@ TEST(stream_leases_give_the_bytes) {
     CHECK_EQ(mem_bytes_total(), held);
 }
 
-/* Guesses at random: leases give the same bytes, and soon nothing is read ahead any more. */
+/* Guesses at random: leases give the same bytes, and soon nothing is read ahead any more; hardly more is read. */
 TEST(stream_reads_ahead_while_that_pays) {
     gguf *g;
     store *s;
@@ -126,11 +126,11 @@ TEST(stream_reads_ahead_while_that_pays) {
         CHECK_EQ(store_open(&s, g, NULL, &e), ERR_NONE);
         CHECK_EQ(store_set_units(s, &units, &e), ERR_NONE);
         CHECK_EQ(store_stream(s, 3000000, &e), ERR_NONE);
-        CHECK_EQ(store_foresees(s), 1);
+        CHECK(store_foresees(s));
         walk(s, 40, true);
         store_stats t = store_stats_of(s);
-        CHECK_EQ(store_foresees(s), 0);
-        CHECK_MSG(t.ahead >= 32 && t.ahead < 96 && t.ahead_used < t.ahead, "%llu read ahead, %llu used",
+        CHECK(!store_foresees(s));
+        CHECK_MSG(t.ahead >= 2 && t.ahead < 32 && t.ahead_used < t.ahead, "%llu read ahead, %llu used",
                   (unsigned long long)t.ahead, (unsigned long long)t.ahead_used);
         store_close(s);
         gguf_close(g);
