@@ -45,6 +45,8 @@ typedef struct leat_model_options {
     /* All memory that leat may hold, weights, context and all. Where the weights do not fit they are streamed: read
      * again and again, within it. 0: what is free now, within the limits of the process. */
     uint64_t ram_bytes;
+    /* Where experts are streamed: keep which are used, per model, in the user's state folder, for the next time. */
+    bool keep_usage;
 } leat_model_options;
 
 /* Opens a GGUF file (or all parts, given the first). options may be NULL. */
@@ -54,6 +56,8 @@ leat_code leat_model_open(leat_model **out, const char *path, const leat_model_o
 void leat_model_resize(leat_model *model, uint64_t ram_bytes);
 /* Sessions must be closed first. Accepts NULL. */
 void leat_model_close(leat_model *model);
+/* A line for the user, once the first session is open; "" when there is nothing to warn of. */
+const char *leat_model_warning(const leat_model *model);
 
 int32_t leat_model_n_vocab(const leat_model *model);
 int32_t leat_model_n_ctx_train(const leat_model *model); /* context_length of the header */

@@ -348,6 +348,21 @@ void cache_expect(cache *c, uint32_t id, float p) {
     c->units[id].foreseen = p;
 }
 
+void cache_export(const cache *c, float *tokens, float *uses) {
+    for (size_t l = 0; l < c->n_layers; l++) tokens[l] = c->tokens[l];
+    for (size_t i = 0; i < c->n_units; i++) uses[i] = c->units[i].uses;
+}
+
+void cache_import(cache *c, const float *tokens, const float *uses) {
+    for (size_t l = 0; l < c->n_layers; l++) {
+        float share = tokens[l] > CACHE_KNOWN_TOKENS ? CACHE_KNOWN_TOKENS / tokens[l] : 1.0f;
+        c->tokens[l] = tokens[l] * share;
+        for (uint32_t i = c->first_unit[l]; i < c->first_unit[l + 1]; i++)
+            c->units[c->by_layer[i]].uses = uses[c->by_layer[i]] * share;
+        expect_after(c, (uint32_t)l);
+    }
+}
+
 /* ---- slots ----------------------------------------------------------------------------------------- */
 
 uint32_t cache_find(const cache *c, uint32_t u) {

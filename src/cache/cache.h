@@ -53,6 +53,13 @@ void cache_visit(cache *c, uint32_t layer, const uint32_t *units, const uint32_t
 /* With this probability it will be used when its layer is visited next. */
 void cache_expect(cache *c, uint32_t unit, float p);
 
+/* What is known from before: tokens (n_layers) seen by each layer, and of these how many used a unit, uses (n_units).
+ * Import it before the first visit; it counts as CACHE_KNOWN_TOKENS tokens at most, so that a new text soon outweighs
+ * it. */
+#define CACHE_KNOWN_TOKENS 64.0f
+void cache_export(const cache *c, float *tokens, float *uses);
+void cache_import(cache *c, const float *tokens, const float *uses);
+
 uint32_t cache_find(const cache *c, uint32_t unit); /* its slot, or CACHE_NONE */
 /* A slot for a unit that has none; *evicted is who lost it, or CACHE_NONE. CACHE_NONE when every slot of its size is
  * held. With `spare` only a free slot is given, or that of a unit expected back later than this one. */

@@ -56,6 +56,7 @@ err_code engine_place_weights(leat_session *s, err *e) {
     if (code == ERR_MEMORY) code = too_small(s, ram, others, e);
     else if (code && e) *e = why;
     m->placed = !code;
+    if (!code) engine_load_usage(m);
     m->other_bytes = others;
     m->ram_bytes = m->ceiling_bytes = ram;
     m->weights_bytes = ram - others;

@@ -33,7 +33,7 @@ leat_code leat_model_open(leat_model **out, const char *path, const leat_model_o
         return (leat_code)ERR(e, ERR_MEMORY, "no memory for a model handle");
     }
     m->memory = memory;
-    if (options) m->map = options->map, m->ram_bytes = options->ram_bytes;
+    if (options) m->map = options->map, m->ram_bytes = options->ram_bytes, m->keep_usage = options->keep_usage;
     store_opts weights = {.no_map = options && options->no_map};
     if ((code = gguf_open(&m->file, path, e)) || (code = store_open(&m->weights, m->file, &weights, e)) ||
         (code = model_open(&m->model, m->file, m->weights, e)))
@@ -51,6 +51,7 @@ fail:
 
 void leat_model_close(leat_model *m) {
     if (!m) return;
+    if (m->placed) engine_save_usage(m);
     tok_close(m->tokens);
     model_close(m->model);
     store_close(m->weights);

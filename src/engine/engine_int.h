@@ -16,6 +16,8 @@ struct leat_model {
     uint64_t identity; /* 0: not asked for yet; see api_saved.c */
     uint64_t ram_bytes; /* 0: what is free */
     bool map, placed;   /* only mapped; it is decided how the weights are held */
+    bool keep_usage;    /* see leat_model_options */
+    char warning[640];  /* "": none */
     /* Streaming: */
     uint64_t other_bytes, ceiling_bytes; /* what is not for weights; all that may be held now, at most ram_bytes */
     uint64_t weights_bytes;              /* what the store was told last */
@@ -42,6 +44,9 @@ struct leat_session {
 
 /* api_memory.c: at the first session of a model, when all that is not weights is known. */
 err_code engine_place_weights(leat_session *s, err *e);
+/* api_usage.c: when weights begin to be streamed, and when the model is closed. */
+void engine_load_usage(leat_model *m);
+void engine_save_usage(const leat_model *m);
 /* Before a step: gives memory back, or takes it again, as the machine has become short of it, or not any more. */
 void engine_watch_memory(leat_model *m);
 

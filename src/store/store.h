@@ -92,6 +92,16 @@ err_code store_plan_within(store *s, size_t bytes_max, store_plan *out, err *e);
 /* The disk as store_stream would probe it: bytes a second, and reads at a time; 0 where direct reads are refused. */
 err_code store_measure_disk(store *s, double *bytes_s, size_t *depth, err *e);
 
+/* How often experts were used, of as many layers: STREAMING only, else 0 experts. See cache_export. */
+typedef struct store_usage {
+    size_t n_layers, n_experts;
+    float *tokens, *uses; /* (n_layers), (n_experts) */
+} store_usage;
+/* Sizes alone; then fill or set what the pointers lead to. */
+void store_usage_size(const store *s, store_usage *out);
+void store_usage_get(const store *s, const store_usage *u);
+void store_usage_set(store *s, const store_usage *u);
+
 /* ---- leases ------------------------------------------------------------------------------------- */
 
 /* Starts reads where needed; never blocks. In STREAMING a wanted unit keeps its place until it is leased or the want is

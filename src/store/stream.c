@@ -314,6 +314,13 @@ void store_resize(store *s, size_t bytes_max) {
     }
 }
 
+void store_usage_size(const store *s, store_usage *out) {
+    *out = (store_usage){.n_layers = s->experts ? s->n_layers : 0, .n_experts = s->experts ? s->n_units - s->n_dense : 0};
+}
+
+void store_usage_get(const store *s, const store_usage *u) { cache_export(s->experts, u->tokens, u->uses); }
+void store_usage_set(store *s, const store_usage *u) { cache_import(s->experts, u->tokens, u->uses); }
+
 /* ---- asking beforehand ------------------------------------------------------------------------------------- */
 
 static void count_bytes(const store *s, const plan *p, store_plan *out) {

@@ -3,7 +3,8 @@
 
 int load_model(tools *t, loaded *out, const load_options *o) {
     leat_error e;
-    leat_model_options options = {.no_map = o->memory.no_map, .map = o->memory.map, .ram_bytes = o->memory.ram};
+    leat_model_options options = {.no_map = o->memory.no_map, .map = o->memory.map, .ram_bytes = o->memory.ram,
+                                  .keep_usage = o->keep_usage && !o->memory.no_usage};
     if (o->memory.map && o->memory.no_map) return tools_usage(t, "--mmap and --no-mmap contradict each other");
     if (leat_model_open(&out->model, o->path, &options, &e)) return tools_fail(t, "%s", e.text);
     return TOOLS_OK;
@@ -24,6 +25,8 @@ int load_session(tools *t, loaded *out, const load_options *o) {
         .cache_type_k = o->cache.k, .cache_type_v = o->cache.v, .importance = o->importance, .routing = o->routing,
         .yield = o->yield ? o->yield : interrupted, .routed = o->routed, .user = o->user};
     if (leat_session_open(&out->session, out->model, &options, &e)) return tools_fail(t, "%s", e.text);
+    if (!o->quiet && *leat_model_warning(out->model))
+        tools_err(t, "leat %s: warning: %s\n", tools_name(t), leat_model_warning(out->model));
     int32_t trained = leat_model_n_ctx_train(out->model), n_ctx = leat_session_n_ctx(out->session);
     if (!o->quiet && trained > 0 && n_ctx > trained)
         tools_err(t, "leat %s: warning: a context of %d is above the %d that the model was trained for\n",

@@ -9,7 +9,11 @@
 typedef struct load_memory {
     uint64_t ram;
     bool map, no_map;
+    bool no_usage;
 } load_memory;
+/* For commands that generate text (keep_usage): what they learn of a model's experts is kept. */
+#define LOAD_USAGE(T, field)                                                                                         \
+    TOOLS_FLAG(T, field.no_usage, 0, "no-usage", "neither use nor keep which experts of a streamed model were used")
 /* Three rows of an option table. */
 #define LOAD_MEMORY(T, field)                                                                                        \
     TOOLS_SIZE(T, field.ram, 0, "ram", "SIZE",                                                                       \
@@ -64,6 +68,7 @@ typedef struct load_options {
     const char *path;
     load_memory memory;
     load_cache cache;
+    bool keep_usage;
     int32_t n_ctx, n_threads, n_chunk; /* 0: the default */
     const char *isa;
     const leat_routing *routing; /* for measurements */

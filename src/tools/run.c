@@ -45,7 +45,7 @@ typedef struct runner {
     char last;   /* byte written to standard output */
     size_t n_generated, n_decoded;
     uint64_t prompt_ns, decode_ns;
-    leat_stats before; /* the first token was generated */
+    leat_stats opened, before; /* the prompt was fed, the first token generated */
 } runner;
 
 /* ---- the prompt ------------------------------------------------------------------------------------- */
@@ -104,6 +104,7 @@ static int feed_prompt(runner *r) {
     if (r->prompt.n > (size_t)n_ctx)
         return tools_fail(r->t, "the prompt has %zu tokens, the context holds %d (-c sets it)", r->prompt.n, n_ctx);
     tools_progress_start(&bar, r->t, "prompt");
+    r->opened = leat_session_stats(r->l.session);
     uint64_t start = plat_time_ns();
     int status = TOOLS_OK;
     for (size_t i = 0; i < r->prompt.n && !status;) {
@@ -199,6 +200,16 @@ static void say_guesses(runner *r) {
               100.0 * (double)g.matched / (double)g.drafted, (double)g.tokens / (double)MAX(g.passes, 1));
 }
 
+static void say_prompt(runner *r) {
+    uint64_t bytes = r->before.read_bytes - r->opened.read_bytes, busy = r->before.busy_ns - r->opened.busy_ns;
+    double disk = r->before.disk_bytes_s;
+    if (!bytes) return;
+    tools_err(r->t, "stats: prompt in %.3f s; read %.2f MB, %.2f GB/s while reading", (double)r->prompt_ns / 1e9,
+              (double)bytes / 1e6, (double)bytes / (double)MAX(busy, 1));
+    if (disk > 0) tools_err(r->t, " (the probe's: %.2f)", disk / 1e9);
+    tools_err(r->t, "\n");
+}
+
 static void say_end(runner *r, ending why) {
     if (why == END_CONTEXT)
         tools_err(r->t, "leat run: stopped: the context of %d tokens is full (-c sets it)\n",
@@ -207,6 +218,7 @@ static void say_end(runner *r, ending why) {
         if (why != END_CONTEXT) tools_err(r->t, "leat run: stopped: %s\n", ending_text[why]);
         say_memory(r);
     }
+    if (r->o->stats) say_prompt(r);
     if (r->o->stats) load_say_stats(r->t, &r->l, &r->before, r->n_decoded, r->decode_ns);
     if (r->o->stats) say_guesses(r);
     tools_err(r->t, "prompt %.1f tok/s, generation %.1f tok/s (%zu and %zu tokens)\n",
@@ -230,7 +242,7 @@ static int open_all(runner *r) {
     err failed;
     const run_values *o = r->o;
     load_options options = {
-        .path = o->model, .memory = o->memory, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
+        .path = o->model, .memory = o->memory, .keep_usage = true, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
         .isa = o->isa, .no_pin = o->no_pin, .quiet = o->quiet};
     uint64_t start = plat_time_ns();
     int status = o->draft ? load_draft(r, options) : TOOLS_OK;
@@ -307,6 +319,7 @@ static const tools_option options[] = {
     TOOLS_STR(T, draft, 0, "draft", "FILE", "a smaller model with the same tokens, which guesses ahead (or: repeats)"),
     TOOLS_INT(T, n_draft, 0, "draft-max", "N", 0, 64, "tokens guessed at a time, where it gains time; 0: none ({})"),
     LOAD_MEMORY(T, memory),
+    LOAD_USAGE(T, memory),
     TOOLS_FLAG(T, stats, 0, "stats", "also what was read from disk while generating, and how fast"),
     TOOLS_FLAG(T, quiet, 'q', "quiet", "only the completion, and errors"),
     TOOLS_FLAG(T, verbose, 'v', "verbose", "also the seed, why it stopped, and memory by use"),

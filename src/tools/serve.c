@@ -96,7 +96,7 @@ static int load(serving *v) {
         open_model(v);
     }
     if (v->code) return tools_fail(v->t, "%s", v->error.text);
-    load_options options = {.memory = o->memory, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
+    load_options options = {.memory = o->memory, .keep_usage = true, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
                             .isa = o->isa, .quiet = o->quiet, .yield = srv_yield, .user = v->server};
     int status = load_session(v->t, &v->l, &options);
     if (!status && srv_start(v->server, v->l.model, v->l.session, &e)) status = tools_fail(v->t, "%s", e.text);
@@ -184,6 +184,7 @@ static const tools_option options[] = {
     TOOLS_ISA(T, isa),
     LOAD_CACHE(T, cache),
     LOAD_MEMORY(T, memory),
+    LOAD_USAGE(T, memory),
     TOOLS_FLAG(T, quiet, 'q', "quiet", "only errors"),
     TOOLS_FLAG(T, verbose, 'v', "verbose", "also a line for each request"),
 };

@@ -10,3 +10,8 @@ bench: $(B)/leat $(B)/bench-model
 	@scripts/bench.sh $(B)
 .PHONY: bench
 -include $(patsubst %.o,%.d,$(call obj,tests/bench/models.c))
+
+# `make bench-streaming`: models larger than the memory. A quarter of an hour; see scripts/bench-streaming.sh.
+bench-streaming: $(B)/leat $(B)/bench-model
+	@scripts/bench-streaming.sh $(B)
+.PHONY: bench-streaming

@@ -6,12 +6,15 @@
 #include "leat.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { N_PROMPT = 5, N_GENERATED = 2 };
 
 static const char *model_path;
 static uint64_t ram;
 static int tries;    /* for each step */
+static bool keeps;   /* experts are counted from run to run */
+static bool sound;   /* nothing fails: what an earlier run kept is whole */
 static float *want;  /* logits of a run without faults, once known */
 
 static bool told(leat_code code, const leat_error *e) {
@@ -58,11 +61,13 @@ static bool answer(void) {
     leat_session *s;
     leat_error e = {0};
     how[0] = 0;
-    if (told(leat_model_open(&m, model_path, &(leat_model_options){.ram_bytes = ram}, &e), &e)) return false;
+    if (told(leat_model_open(&m, model_path, &(leat_model_options){.ram_bytes = ram, .keep_usage = keeps}, &e), &e))
+        return false;
     leat_session_options o = {.n_ctx = 32, .n_threads = 1, .n_chunk = 4};
     bool ok = !told(leat_session_open(&s, m, &o, &e), &e);
     if (ok) {
         leat_session_memory(s, how, sizeof how);
+        if (sound) CHECK_MSG(!*leat_model_warning(m), "%s", leat_model_warning(m));
         ok = generate(s, (size_t)leat_model_n_vocab(m));
         leat_session_close(s);
     }
@@ -72,6 +77,11 @@ static bool answer(void) {
 
 static void check_model(const tiny_spec *spec, const char *name) {
     model_path = test_path(2, name);
+    char here[256], state[600];
+    const char *path = test_path(3, "fault-state");
+    CHECK(getcwd(here, sizeof here));
+    snprintf(state, sizeof state, "%s%s%s", *path == '/' ? "" : here, *path == '/' ? "" : "/", path);
+    setenv("XDG_STATE_HOME", state, 1);
     tiny_write(spec, model_path);
     free(want);
     want = NULL;
@@ -88,6 +98,14 @@ static void check_model(const tiny_spec *spec, const char *name) {
     random_faults(answer, &(fault_plan){.read_error = 0.02, .read_short = 0.02, .read_delay = 0.3}, 10, &worked);
     CHECK_MSG(worked >= 3, "%d of 10 runs came through", worked);
     random_faults(answer, &(fault_plan){.memory_error = 0.02}, 10, &worked);
+    keeps = true;
+    for (int i = 0; i < 8; i++) {
+        random_faults(answer, &(fault_plan){.write_error = 0.3}, 1, &worked);
+        sound = true;
+        CHECK(answer());
+        sound = false;
+    }
+    keeps = false;
     free(want);
     want = NULL;
 }

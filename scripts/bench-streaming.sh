@@ -1,0 +1,228 @@
+#!/usr/bin/env bash
+# bench-streaming.sh BUILD [PATTERN]: models larger than the memory: speed over --ram, from the least that does to all
+# of the file in steps of 10 %, against the bound and other engines. Writes docs/bench/streaming-MACHINE.md and .svg.
+#
+# Rounds go over all rows (names like PATTERN, a grep -E), so rows take turns and what drifts favours nobody. Every run
+# is kept under BUILD/bench/streaming as soon as it has ended: a script that was stopped goes on where it was, and
+# LEAT_BENCH_ROUNDS=N (3) rounds in all are made up to N; remove the folder to begin anew.
+#
+# Peers: LEAT_PEER_LLAMA, LEAT_PEER_IK, LEAT_PEER_MOE: command lines with {file}, {threads} and {n_gen} that print tokens
+# a second as `leat bench --vs` reads them. They should let the system page the file (mmap, no repacking).
+# LEAT_BENCH_DIR (BUILD/bench/models) gets 8 GB of models, LEAT_TRACES (../shared/traces) has recorded routing.
+#
+# Each run starts with the file out of the page cache and, where control groups may be made, in one whose memory is
+# limited to --ram, the page cache included. Memory of that size is touched and freed before: on a virtual machine the
+# first touch may cost more than reading.
+set -u
+B=$1 pattern=${2:-.}
+leat=$B/leat dir=${LEAT_BENCH_DIR:-$B/bench/models} rows=$B/bench/streaming traces=${LEAT_TRACES:-../shared/traces}
+rounds=${LEAT_BENCH_ROUNDS:-3} threads=$(nproc) qwen=$traces/qwen3-30b-a3b.csv
+mkdir -p "$dir" "$rows" docs/bench
+
+# ---- a process within limits ---------------------------------------------------------------------------------------
+
+group='' limit='' peak=''
+if [ -w /sys/fs/cgroup/memory ] 2> /dev/null; then
+    group=/sys/fs/cgroup/memory/leat-bench-$$ limit=memory.limit_in_bytes peak=memory.max_usage_in_bytes
+elif [ -w /sys/fs/cgroup/cgroup.subtree_control ]; then
+    grep -qw memory /sys/fs/cgroup/cgroup.subtree_control || echo +memory > /sys/fs/cgroup/cgroup.subtree_control
+    grep -qw memory /sys/fs/cgroup/cgroup.subtree_control &&
+        group=/sys/fs/cgroup/leat-bench-$$ limit=memory.max peak=memory.peak
+fi 2> /dev/null
+if [ -n "$group" ] && ! mkdir "$group" 2> /dev/null; then group=''; fi
+trap '[ -n "$group" ] && rmdir "$group" "$group"/* 2> /dev/null; rm -f "$dir"/touch.$$' EXIT
+
+uncache() { dd if="$1" iflag=nocache count=0 status=none; }
+touch_memory() { # bytes, at most a third of what is free
+    local mib=$(($1 >> 20)) third=$(($(awk '/^MemAvailable/ { print $2 }' /proc/meminfo) / 3072))
+    dd if=/dev/zero of=/dev/shm/leat-touch.$$ bs=1M count=$((mib < third ? mib : third)) status=none
+    rm -f /dev/shm/leat-touch.$$
+}
+
+# Runs a command within so many bytes, cold; prints what it prints. Sets no limit where no group can be made.
+capped() { # bytes, file, command...
+    local bytes=$1 file=$2 status
+    shift 2
+    uncache "$file"
+    touch_memory "$bytes"
+    if [ -z "$group" ]; then
+        "$@"
+        return
+    fi
+    mkdir -p "$group/run" && echo "$bytes" > "$group/run/$limit"
+    [ -e "$group/run/memory.swap.max" ] && echo 0 > "$group/run/memory.swap.max"
+    bash -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$group/run" "$@"
+    status=$?
+    echo "peak: $(cat "$group/run/$peak")"
+    for _ in 1 2 3 4 5; do rmdir "$group/run" 2> /dev/null && break; done
+    return $status
+}
+
+# ---- models --------------------------------------------------------------------------------------------------------
+
+model() { # name: its file, made if need be
+    case $1 in
+    dense) set -- 1.1b q8_0 ;;
+    moe) set -- moe64x8 q4_k ;;
+    qwen3) set -- 48x128 q4_k ;;
+    esac
+    [ -s "$dir/$1-$2.gguf" ] || "$B/bench-model" "$1" "$2" "$dir/$1-$2.gguf" || exit 1
+    echo "$dir/$1-$2.gguf"
+}
+routing() { [ "$1" = qwen3 ] && echo "--routing $qwen"; }
+ids() { # how many
+    [ -s "$rows/ids-$1.txt" ] || seq 1 "$1" | awk '{ printf "%d ", $1 * 7919 % 32000 }' > "$rows/ids-$1.txt"
+    echo "$rows/ids-$1.txt"
+}
+# Tokens of a run: 200 where that takes seconds, fewer where a token reads much.
+tokens() { # model, percent
+    case $1 in
+    dense) echo $(($2 >= 100 ? 100 : $2 >= 70 ? 40 : 16)) ;;
+    *) echo $(($2 >= 50 ? 200 : $2 >= 20 ? 100 : 50)) ;;
+    esac
+}
+
+# ---- rows ----------------------------------------------------------------------------------------------------------
+
+# The least memory, in MiB, that the model says it wants.
+floor_of() { # model, file
+    local said=$rows/$1.floor
+    [ -s "$said" ] || "$leat" bench "$2" -p 0 -n 200 -r 1 --ram 16M 2>&1 | # shellcheck disable=SC2046
+        awk '{ for (i = 1; i < NF; i++) if ($i ~ /^[0-9]+$/ && $(i + 1) == "MiB") n[++k] = $i }
+             END { if (k >= 3) print n[k - 1] + n[k] + 8 }' > "$said"
+    cat "$said"
+}
+
+numbers() { # of the stats lines: words for the row
+    awk '
+        /^stats: generation/ {
+            print "tok_s=" $3
+            for (i = 4; i < NF; i++) {
+                if ($i == "memory" && $(i - 1) == "in") hit = $(i + 1)
+                if ($i == "MB" && !mb) { mb = $(i - 1); print "mb=" mb }
+                if ($i == "while") print "gb_s=" $(i - 2)
+                if ($i ~ /^probe/) print "probe=" $(i + 1) + 0
+                if ($i == "stalled") print "stalled=" $(i + 1)
+                if ($i == "major") print "faults=" $(i - 1)
+            }
+            if (hit) print "hits=" hit
+        }
+        /^stats: prompt/ { print "prompt_s=" $4; print "prompt_mb=" $7; print "prompt_gb_s=" $9; print "probe=" $14 + 0 }
+        / streaming: / { for (i = 1; i < NF; i++) if ($i == "of" && $(i + 2) ~ /^experts/) print "slots=" $(i - 1) }
+        /^peak:/ { print "peak=" $2 }'
+}
+
+keep() { # row, text: one more run of it
+    [ -n "$2" ] && echo "$2" | tr '\n' ' ' >> "$rows/$1.runs" && echo >> "$rows/$1.runs"
+}
+done_() { # row: how often it was measured
+    [ -s "$rows/$1.runs" ] && grep -c . "$rows/$1.runs" || echo 0
+}
+
+# generation: with the bytes that the policy needs for the routing that occurred
+generate() { # row, model, file, percent, bytes
+    local n out words record=$rows/routing.csv expert slots
+    n=$(tokens "$2" "$4")
+    rm -f "$record"
+    # shellcheck disable=SC2046
+    if [ "$4" = 100 ]; then
+        cat "$3" > /dev/null
+        out=$("$leat" bench "$3" -p 0 -n "$n" -r 1 $(routing "$2") -o csv 2>&1)
+        words=$(echo "$out" | awk -F, 'NR > 1 && /avx|neon|scalar/ { print "tok_s=" $(NF - 4) }' | tail -n 1)
+    else
+        out=$(capped "$5" "$3" "$leat" bench "$3" -p 0 -n "$n" -r 1 --ram "$5" $(routing "$2") \
+            $([ "$2" = dense ] || echo "--record $record") 2>&1)
+        words=$(echo "$out" | numbers)
+        slots=$(echo "$words" | sed -n 's/^slots=//p')
+        expert=$(sed -n 's/^# layer=0 expert_bytes=//p' "$record" 2> /dev/null)
+        [ -n "$slots" ] && [ -n "$expert" ] && words+=$'\n'$("$leat" cache-sim "$record" --prompt --policy ours \
+            --ram $((slots * expert)) | awk -F'|' 'END { print "sim_mb=" $5 + 0 }')
+    fi
+    echo "$words" | grep -q tok_s || { echo "$1: $(echo "$out" | grep -v '^$' | tail -n 2)" >&2; return; }
+    keep "$1" "$words"$'\n'"ram=$5"
+}
+
+peer() { # row, command, file, tokens, bytes
+    local line=${2//\{file\}/$3} out
+    line=${line//\{threads\}/$threads}
+    line=${line//\{n_gen\}/$4}
+    out=$(capped "$5" "$3" timeout 150 bash -c "$line" 2>&1)
+    out=$(echo "$out" | awk '
+        /^peak:/ { print "peak=" $2 }
+        /"avg_ts"/ { gsub(/[^0-9.]/, "", $2); speed = $2 }
+        / tok(ens)?\/s/ { for (i = 2; i <= NF; i++) if ($i ~ /^tok(ens)?\/s/) { speed = $(i - 1); for (j = 2; j < i; j++) if ($j == "+-") speed = $(j - 1) } }
+        END { if (speed) print "tok_s=" speed }')
+    keep "$1" "${out:-tok_s=0}"$'\n'"ram=$5"
+}
+
+prompt() { # row, file, tokens, bytes
+    local out
+    out=$(capped "$4" "$2" "$leat" run "$2" --ids "$(ids "$3")" -n 1 --ram "$4" -c 600 --stats --ignore-eos 2>&1 > /dev/null)
+    out=$(echo "$out" | numbers)
+    [[ $out == *prompt_s* ]] && keep "$1" "$out"
+}
+
+# name, model, percent of the file (0: the least), kind
+list() {
+    local m p
+    for m in dense moe qwen3; do
+        [ $m = qwen3 ] && [ ! -s "$qwen" ] && continue
+        for p in 100 90 80 75 70 60 50 40 30 25 20 10 0; do echo "$m-$p $m $p leat"; done
+        [ $m = qwen3 ] && continue
+        for p in 25 50 75; do
+            [ -n "${LEAT_PEER_LLAMA:-}" ] && echo "$m-$p-llama $m $p llama"
+            [ -n "${LEAT_PEER_IK:-}" ] && echo "$m-$p-ik $m $p ik"
+            [ -n "${LEAT_PEER_MOE:-}" ] && [ $m = moe ] && echo "$m-$p-moe $m $p moe"
+        done
+        for p in 25 50 75; do echo "$m-first-$p $m $p first"; done
+        echo "$m-prompt $m 50 prompt"
+        echo "$m-prompt-100 $m 100 prompt-all"
+    done
+    echo "dense-accept dense 50 accept"
+}
+
+run_row() { # name, model, percent, kind
+    local file bytes least
+    file=$(model "$2") || return
+    bytes=$(($(stat -c %s "$file") / 100 * $3))
+    least=$(($(floor_of "$2" "$file") << 20))
+    [ "$3" = 0 ] && bytes=$least
+    [ $bytes -lt $least ] && return
+    [ "$3" = 100 ] && bytes=$((bytes + (600 << 20)))
+    case $4 in
+    leat) generate "$1" "$2" "$file" "$3" $bytes ;;
+    llama) peer "$1" "$LEAT_PEER_LLAMA" "$file" $(($3 / 6)) $bytes ;;
+    ik) peer "$1" "$LEAT_PEER_IK" "$file" $(($3 / 6)) $bytes ;;
+    moe) peer "$1" "$LEAT_PEER_MOE" "$file" 50 $bytes ;;
+    first) prompt "$1" "$file" 8 $bytes ;;
+    prompt) prompt "$1" "$file" 512 $bytes ;;
+    prompt-all)
+        cat "$file" > /dev/null
+        keep "$1" "$("$leat" bench "$file" -p 512 -n 0 -r 1 -o csv 2> /dev/null |
+            awk -F, 'NR > 1 { print "tok_s=" $(NF - 4) }' | tail -n 1)" ;;
+    accept)
+        keep "$1" "$(capped $bytes "$file" "$leat" bench "$file" -p 0 -n 32 -r 1 --ram $bytes --accept 0.7 2>&1 | numbers)" ;;
+    esac
+}
+
+list > "$rows/list.txt"
+for round in $(seq "$rounds"); do
+    while read -r name model percent kind; do
+        [[ $name =~ $pattern ]] || continue
+        case $kind in llama | ik | moe) [ "$round" -gt "${LEAT_PEER_ROUNDS:-$rounds}" ] && continue ;; esac
+        [ "$(done_ "$name")" -ge "$round" ] && continue
+        echo "$round/$rounds $name" >&2
+        run_row "$name" "$model" "$percent" "$kind" < /dev/null
+    done < "$rows/list.txt"
+done
+
+# ---- the report ----------------------------------------------------------------------------------------------------
+for name in dense moe qwen3; do
+    file=$(model $name) && echo "$name $(stat -c %s "$file") $(cat "$rows/$name.floor" 2> /dev/null)"
+done > "$rows/models.txt"
+if [ -s "$qwen" ]; then "$leat" cache-sim "$qwen" > "$rows/belady.txt"; else : > "$rows/belady.txt"; fi
+name=$(awk -F': ' '$1 ~ /^model name/ { print $2; exit }' /proc/cpuinfo | tr -cs 'A-Za-z0-9\n' '-' | sed 's/-*$//')
+awk -f scripts/bench-streaming-report.awk -v rows="$rows" -v svg="docs/bench/streaming-$name.svg" \
+    -v picture="streaming-$name.svg" -v note="${LEAT_BENCH_NOTE:-}" -v threads="$threads" \
+    -v commit="$("$leat" --version)" -v grouped="$group" "$rows/list.txt" > "docs/bench/streaming-$name.md"
+echo "docs/bench/streaming-$name.md"
