@@ -295,9 +295,9 @@ static uint32_t find_unit(store *s, uint32_t tensor) {
     return s->gathered_unit;
 }
 
-/* Bytes of a tensor that are in memory now, or NULL. */
+/* Bytes of a tensor that are in memory now, or NULL. Not through a mapping: a page that the system must read first
+ * brings its neighbours along, and with read-ahead of megabytes those of some hundred norms are a gigabyte. */
 static const char *find_bytes(store *s, uint32_t tensor, uint64_t offset, size_t bytes) {
-    if (s->map) return (const char *)store_tensor_at(s, tensor) + offset;
     uint32_t id = find_unit(s, tensor);
     if (id == STORE_NOBODY || s->units[id].place != IN_RAM) return NULL;
     const span *p = &s->spans[s->units[id].first_span];
