@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 typedef struct bytes {
-    uint8_t at[8192];
+    uint8_t at[1 << 16];
     size_t n;
 } bytes;
 
