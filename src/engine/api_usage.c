@@ -1,8 +1,9 @@
-/* api_usage.c: which experts a model's texts have used, kept from run to run in the user's state folder, so that a cache
- * knows from its first token who is worth keeping. A hint: whatever is wrong with the file, the model runs without it.
+/* api_usage.c: which experts a model's texts have used, kept from run to run in the user's state folder, so that a
+ * cache knows from its first token who is worth keeping. A hint: whatever is wrong with the file, the model runs
+ * without it.
  *
- * The file: "leatuse1"; the model's identity, layers, experts; tokens seen by each layer; uses of each expert; a hash of
- * all that. It is written aside, synced and renamed, so that an end at any moment leaves the old one or the new one.
+ * The file: "leatuse1"; the model's identity, layers, experts; tokens seen by each layer; uses of each expert; a hash
+ * of all that. It is written aside, synced and renamed, so that an end at any moment leaves the old one or the new one.
  */
 #include "engine/engine_int.h"
 

@@ -315,7 +315,8 @@ void store_resize(store *s, size_t bytes_max) {
 }
 
 void store_usage_size(const store *s, store_usage *out) {
-    *out = (store_usage){.n_layers = s->experts ? s->n_layers : 0, .n_experts = s->experts ? s->n_units - s->n_dense : 0};
+    *out = (store_usage){0};
+    if (s->experts) *out = (store_usage){.n_layers = s->n_layers, .n_experts = s->n_units - s->n_dense};
 }
 
 void store_usage_get(const store *s, const store_usage *u) { cache_export(s->experts, u->tokens, u->uses); }

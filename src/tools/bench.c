@@ -238,7 +238,7 @@ static size_t largest(const tools_ints *list) {
 
 static void record(void *user, const leat_routed *what) {
     bench *b = user;
-    trace_writer_put(&b->recorded, what);
+    trace_write_put(&b->recorded, what);
 }
 
 static int open_sessions(bench *b, int n_threads) {
@@ -326,7 +326,7 @@ static int open_all(bench *b) {
                            .depths = largest(&o->n_depth) && largest(&o->n_gen)};
     trace_shape shape = {b->counted.n_layer, b->counted.n_expert,
                          o->routing ? (uint64_t)b->routing.n_used : b->counted.n_used, b->counted.expert_bytes};
-    if (o->record && trace_writer_open(&b->recorded, o->record, &shape, &e)) return tools_fail(b->t, "%s", e.text);
+    if (o->record && trace_write_open(&b->recorded, o->record, &shape, &e)) return tools_fail(b->t, "%s", e.text);
     plat_cpu_name(b->head.cpu, sizeof b->head.cpu);
     return draw_tokens(b);
 }
@@ -348,7 +348,7 @@ static int run(tools *t, const void *values) {
     mem_block_free(b.tokens);
     trace_close(&b.trace);
     err e;
-    if (trace_writer_close(&b.recorded, &e) && !status) status = tools_fail(t, "%s", e.text);
+    if (trace_write_close(&b.recorded, &e) && !status) status = tools_fail(t, "%s", e.text);
     load_close(&b.l);
     return status;
 }

@@ -163,7 +163,8 @@ err_code bounds_count(bounds_model *out, const char *path, quant_id type_k, quan
     if (code) return code;
     *out = (bounds_model){.expert_share = 1};
     if (!gguf_get_str(g, "general.architecture", &arch)) arch = STR("");
-    uint64_t n_layer = out->n_layer = get(g, arch, "block_count", 0), n_head = MAX(get(g, arch, "attention.head_count", 1), 1);
+    uint64_t n_layer = out->n_layer = get(g, arch, "block_count", 0);
+    uint64_t n_head = MAX(get(g, arch, "attention.head_count", 1), 1);
     uint64_t n_expert = get(g, arch, "expert_count", 0), n_used = get(g, arch, "expert_used_count", 0);
     if (n_expert && n_used && n_used < n_expert) out->expert_share = (double)n_used / (double)n_expert;
     for (size_t i = 0; i < gguf_tensor_count(g); i++) count_tensor(out, g, gguf_tensor_at(g, i));

@@ -29,7 +29,7 @@ typedef struct bounds_model {
     double read_bytes;        /* weights a generated token reads: all but the input embedding, experts by those used */
     double expert_read_bytes; /* the experts' part of it                                                              */
     double expert_share;      /* experts used of experts there are, for a token                                       */
-    uint64_t n_layer, n_expert, n_used, expert_bytes; /* of an expert, on average over the layers; 0 without           */
+    uint64_t n_layer, n_expert, n_used, expert_bytes; /* of an expert, on average over the layers; 0 without */
     double dot_macs;          /* a prompt token, quantised weights, without the output matrix                         */
     double float_macs;        /* the same, float weights                                                              */
     double kv_bytes;          /* read for each position that a token attends to                                       */

@@ -34,7 +34,8 @@ static int open_chat(chat *c, const leat_model *model, leat_chat **out) {
 }
 
 int chat_open_model(chat *c, const char *path) {
-    load_options options = {.path = path, .memory = c->o.memory, .keep_usage = true, .n_ctx = c->o.n_ctx, .n_threads = c->o.n_threads,
+    load_options options = {.path = path, .memory = c->o.memory, .keep_usage = true,
+                            .n_ctx = c->o.n_ctx, .n_threads = c->o.n_threads,
                             .cache = c->o.cache, .isa = c->o.isa, .quiet = !c->interactive};
     loaded l = {0};
     leat_chat *opened = NULL;

@@ -242,7 +242,8 @@ static int open_all(runner *r) {
     err failed;
     const run_values *o = r->o;
     load_options options = {
-        .path = o->model, .memory = o->memory, .keep_usage = true, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
+        .path = o->model, .memory = o->memory, .keep_usage = true,
+        .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
         .isa = o->isa, .no_pin = o->no_pin, .quiet = o->quiet};
     uint64_t start = plat_time_ns();
     int status = o->draft ? load_draft(r, options) : TOOLS_OK;

@@ -96,7 +96,8 @@ static int load(serving *v) {
         open_model(v);
     }
     if (v->code) return tools_fail(v->t, "%s", v->error.text);
-    load_options options = {.memory = o->memory, .keep_usage = true, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
+    load_options options = {.memory = o->memory, .keep_usage = true,
+                            .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
                             .isa = o->isa, .quiet = o->quiet, .yield = srv_yield, .user = v->server};
     int status = load_session(v->t, &v->l, &options);
     if (!status && srv_start(v->server, v->l.model, v->l.session, &e)) status = tools_fail(v->t, "%s", e.text);

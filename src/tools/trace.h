@@ -49,9 +49,9 @@ typedef struct trace_writer {
 typedef struct trace_shape {
     uint64_t n_layer, n_expert, n_used, expert_bytes;
 } trace_shape;
-err_code trace_writer_open(trace_writer *w, const char *path, const trace_shape *shape, err *e);
-void trace_writer_put(trace_writer *w, const leat_routed *what);
+err_code trace_write_open(trace_writer *w, const char *path, const trace_shape *shape, err *e);
+void trace_write_put(trace_writer *w, const leat_routed *what);
 /* Accepts a zeroed one. */
-err_code trace_writer_close(trace_writer *w, err *e);
+err_code trace_write_close(trace_writer *w, err *e);
 
 #endif

@@ -1,5 +1,5 @@
-/* trace_write.c: routing as it occurs, in the form that trace.c reads. Refuses shapes that trace.c would. Next: bench.c,
- * which records what it measures.
+/* trace_write.c: routing as it occurs, in the form that trace.c reads. Refuses shapes that trace.c would. Next:
+ * bench.c, which records what it measures.
  */
 #include "tools/trace.h"
 
@@ -11,7 +11,7 @@ static void flush(trace_writer *w) {
     w->n = 0;
 }
 
-err_code trace_writer_open(trace_writer *w, const char *path, const trace_shape *shape, err *e) {
+err_code trace_write_open(trace_writer *w, const char *path, const trace_shape *shape, err *e) {
     *w = (trace_writer){.path = path};
     if (!shape->n_expert || !shape->n_layer || shape->n_layer > TRACE_LAYERS_MAX || shape->n_expert > TRACE_EXPERTS_MAX)
         return ERR(e, ERR_UNSUPPORTED, "%llu layers of %llu experts: no routing to record, wanted 1 to %d and 1 to %d",
@@ -36,7 +36,7 @@ err_code trace_writer_open(trace_writer *w, const char *path, const trace_shape 
     return ERR_NONE;
 }
 
-void trace_writer_put(trace_writer *w, const leat_routed *what) {
+void trace_write_put(trace_writer *w, const leat_routed *what) {
     for (int32_t t = 0; t < what->n_tokens; t++, w->step[what->layer]++)
         for (int32_t k = 0; k < what->n_used; k++) {
             if (TEXT_BYTES - w->n < ROW_BYTES) flush(w);
@@ -46,7 +46,7 @@ void trace_writer_put(trace_writer *w, const leat_routed *what) {
         }
 }
 
-err_code trace_writer_close(trace_writer *w, err *e) {
+err_code trace_write_close(trace_writer *w, err *e) {
     if (!w->out) return ERR_NONE;
     flush(w);
     int error = plat_out_close(w->out, false);

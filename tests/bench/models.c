@@ -32,7 +32,7 @@ static const struct {
     /* the shape of OLMoE: 64 experts, 8 used; 6.7 milliard weights */
     {"moe64x8", {.arch = "qwen3moe", .n_layer = 16, .n_embd = 2048, .n_head = 16, .n_head_kv = 16, .head_dim = 128,
                  .n_ff = 1024, .n_ff_expert = 1024, .n_expert = 64, .n_expert_used = 8}},
-    /* Layers and experts of Qwen3-30B-A3B, each a ninth as large: routing recorded from that model can be forced on it */
+    /* Layers and experts of Qwen3-30B-A3B, smaller ones: routing recorded from that model can be forced on it */
     {"48x128", {.arch = "qwen3moe", .n_layer = 48, .n_embd = 1024, .n_head = 16, .n_head_kv = 4, .head_dim = 64,
                 .n_ff = 256, .n_ff_expert = 256, .n_expert = 128, .n_expert_used = 8}},
 };

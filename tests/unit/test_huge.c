@@ -81,7 +81,8 @@ TEST(huge_headers_open_without_reading_weights) {
     leat_error e;
     leat_plan p;
     CHECK_MSG(leat_model_open(&m, path, &(leat_model_options){.map = true}, &e) == LEAT_OK, "%s", e.text);
-    CHECK_MSG(leat_session_open(&s, m, &(leat_session_options){.n_ctx = 64, .n_threads = 1}, &e) == LEAT_OK, "%s", e.text);
+    leat_session_options options = {.n_ctx = 64, .n_threads = 1};
+    CHECK_MSG(leat_session_open(&s, m, &options, &e) == LEAT_OK, "%s", e.text);
     CHECK_MSG(leat_plan_memory(s, (uint64_t)16 << 30, &p, &e) == LEAT_OK, "%s", e.text);
     CHECK(!p.fits && p.n_experts == LAYERS * EXPERTS && p.n_slots > 2 && p.n_pinned == p.n_dense);
     leat_session_close(s);

@@ -22,7 +22,8 @@ static void answer(const char *path, bool keep, float *logits) {
     char how[256];
     leat_model_options options = {.ram_bytes = (uint64_t)19 << 20, .keep_usage = keep};
     CHECK_MSG(leat_model_open(&m, path, &options, &e) == LEAT_OK, "%s", e.text);
-    CHECK_MSG(leat_session_open(&s, m, &(leat_session_options){.n_ctx = 32, .n_threads = 1}, &e) == LEAT_OK, "%s", e.text);
+    leat_session_options session = {.n_ctx = 32, .n_threads = 1};
+    CHECK_MSG(leat_session_open(&s, m, &session, &e) == LEAT_OK, "%s", e.text);
     CHECK(strncmp(leat_session_memory(s, how, sizeof how), "streaming", 9) == 0);
     snprintf(warning, sizeof warning, "%s", leat_model_warning(m));
     for (size_t i = 0; i < COUNT_OF(ids); i++)
