@@ -24,11 +24,11 @@ empty :=
 space := $(empty) $(empty)
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
-FLOORS := base mem quant gguf cache uni json emit imatrix kern pool store tok tmpl dev kv model engine srv tools
+FLOORS := base mem quant gguf cache uni volume json emit imatrix kern pool store tok tmpl dev kv model engine srv tools
 CORE_C := $(foreach d,$(FLOORS),$(wildcard src/$(d)/*.c))
 POSIX_C := $(wildcard src/plat/posix/*.c)
 FAULT_C := $(wildcard src/plat/fault/*.c)
-HOSTED_C := $(filter-out src/hosted/validate%.c,$(wildcard src/hosted/*.c))
+HOSTED_C := $(filter-out src/hosted/validate%.c src/hosted/main_bare.c,$(wildcard src/hosted/*.c))
 VALIDATE_C := $(wildcard src/hosted/validate*.c)
 TEST_C := $(wildcard tests/*.c tests/unit/*.c tests/kern/*.c tests/golden/*.c tests/fault/*.c tests/gen/*.c)
 TEST_C := $(filter-out $(filter-out %_$(ARCH).c,$(filter %_x86_64.c %_aarch64.c,$(TEST_C))),$(TEST_C))
@@ -58,24 +58,26 @@ endif
 
 # ISA levels are chosen by file, never by #ifdef in the core: those of other architectures are left out, and so are their
 # cpu_<architecture>.c. An architecture without a level of its own has the scalar one.
-LEVELS_x86_64 := avx2 avx512
+LEVELS_x86_64 := avx2 avxvnni avx512
 LEVELS_aarch64 := neon
-LEVELS := $(LEVELS_$(ARCH))
+ISA_avx2 := -mavx2 -mfma -mf16c -mbmi2
+ISA_avxvnni := $(ISA_avx2) -mavxvnni
+ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mbmi2
+ISA_neon := -march=armv8.2-a+dotprod
+# A compiler that does not know an instruction set builds no level for it.
+LEVELS := $(foreach l,$(LEVELS_$(ARCH)),$(if $(shell $(CC) $(ISA_$(l)) -E -x c /dev/null > /dev/null 2>&1 && echo yes),$(l)))
 CORE_C := $(filter-out $(foreach l,$(filter-out $(LEVELS),$(LEVELS_x86_64) $(LEVELS_aarch64)),%_$(l).c) src/kern/cpu_%,$(CORE_C)) \
-	src/kern/cpu_$(if $(LEVELS),$(ARCH),plain).c
+	src/kern/cpu_$(if $(LEVELS_$(ARCH)),$(ARCH),plain).c
 ifneq ($(ARCH),x86_64)
 FREE := $(filter-out -mno-red-zone,$(FREE))
 endif
-ISA_avx2 := -mavx2 -mfma -mf16c -mbmi2
-ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mbmi2
 ISA_O := $(if $(filter 0,$(SAN)),-O3,-O1)
 # The scalar level passes vectors wider than the registers only within its own file: no ABI is at stake.
 ISA_scalar := -Wno-psabi
-ISA_neon := -march=armv8.2-a+dotprod
 isa_flags = $(foreach l,$(LEVELS),$(if $(filter %_$(l).c,$(1)),$(ISA_$(l)) $(ISA_O)))$(if $(filter %_scalar.c,$(1)),$(ISA_scalar))
 # All but the kernels waits for them, for the user, for a disk or for a file's header: small matters more than fast. The encoders are written
 # in vectors: -O3 makes them twice as large and no faster. Their reference is for machines without AVX2, which are few.
-SMALL := $(addprefix src/,tools/% srv/% emit/% json/% tmpl/% gguf/% imatrix/% cache/% store/% tok/% base/% model/% kv/% dev/% \
+SMALL := $(addprefix src/,tools/% srv/% emit/% json/% tmpl/% gguf/% imatrix/% cache/% store/% volume/% tok/% base/% model/% kv/% dev/% \
 	engine/api_% engine/template% engine/generate% engine/draft% mem/% plat/posix/% hosted/% quant/%)
 small_flags = $(if $(filter 0,$(SAN)),$(if $(filter $(SMALL),$(1)),-Os)$(if $(filter src/kern/encode_%,$(1)),-O2))
 
@@ -92,7 +94,7 @@ WRAP := $(patsubst __wrap_%,-Wl$(comma)--wrap=%,$(shell grep -oh '__wrap_plat_[a
 all: $(B)/leat $(B)/libleat.a $(B)/libleat_posix.a $(if $(CROSS),,$(if $(VALIDATE_C),$(B)/leat-validate))
 
 # Flags are part of what an object is: objects follow the Makefile too.
-$(CORE_O): $(B)/obj/%.o: %.c Makefile | $(B)/version.h
+$(CORE_O): $(B)/obj/%.o: %.c Makefile | $(B)/version.h $(B)/kern_levels.h
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(FREE) $(call isa_flags,$<) $(call small_flags,$<) -c $< -o $@
@@ -136,9 +138,13 @@ $(B)/version.h: FORCE
 	@c=$$(git rev-parse --short=9 HEAD 2>/dev/null || echo unknown); \
 	 printf '#define LEAT_COMMIT "%s"\n#define LEAT_LEVELS "%s"\n' "$$c" "scalar$(subst $(space),,$(addprefix |,$(LEVELS)))" > $@.new; \
 	 cmp -s $@.new $@ && rm -f $@.new || mv $@.new $@
+$(B)/kern_levels.h: FORCE
+	@mkdir -p $(B)
+	@echo '#define KERN_LEVELS(LEVEL)$(foreach l,scalar $(LEVELS), LEVEL($(l)))' > $@.new; \
+	 cmp -s $@.new $@ && rm -f $@.new || mv $@.new $@
 
 -include $(CORE_O:.o=.d) $(POSIX_O:.o=.d) $(TEST_O:.o=.d) $(patsubst %.o,%.d,$(call obj,$(HOSTED_C) $(VALIDATE_C) $(FUZZ_C)))
--include tests/tests.mk
+-include kernel/kernel.mk tests/tests.mk
 
 clean:
 	rm -rf build

@@ -87,6 +87,7 @@ int32_t leat_bos(const leat_model *model);           /* -1 when there is none */
 /* ---- session -------------------------------------------------------------------------------------- */
 
 typedef struct leat_session leat_session;
+#define LEAT_KEPT_MAX 64
 
 /* For measurements: the experts that a layer of a step used. */
 typedef struct leat_routed {
@@ -112,6 +113,9 @@ typedef struct leat_session_options {
     bool no_pin;       /* do not bind threads to cores */
     bool importance;   /* sum up what goes into each weight matrix: see leat_importance_at */
     const leat_routing *routing; /* forced on a model with experts, of as many layers; NULL: its own */
+    /* Earlier prompts that leat_reuse can go back to, at most LEAT_KEPT_MAX; 0: none. They live in what the context
+     * leaves free and in memory for kept_tokens more (-1: as many as the context); the least lately used make room. */
+    int32_t n_kept, kept_tokens;
     /* Called on the calling thread at least once a layer; return true to cancel. May be NULL. */
     bool (*yield)(void *user);
     /* Called for each layer with experts. May be NULL. */
@@ -180,7 +184,9 @@ leat_code leat_rewind(leat_session *session, int32_t n, leat_error *error);
 
 /* Rewinds to what the session and tokens[0..n) have in common, but to n - 1 tokens at most, so that feeding the rest,
  * tokens[*kept..n), gives logits. Common tokens count in either role: what was generated stays as it was computed then.
- * prompt_only: no further than the first generated one, so that all bits are those of a new session. n > 0. */
+ * prompt_only: no further than the first generated one, so that all bits are those of a new session. n > 0.
+ * With n_kept, a prompt of the session that is not all in common is kept, and one that was kept and has more in common
+ * takes its place. */
 leat_code leat_reuse(leat_session *session, const int32_t *tokens, size_t n, bool prompt_only, size_t *kept,
                      leat_error *error);
 
@@ -310,6 +316,10 @@ typedef struct leat_generator_options {
     leat_session *draft; /* of a smaller model with the same tokens; NULL: what followed the text's last words before */
     bool always;         /* guesses also where they gain nothing                                              */
     bool endless;        /* never draws a token that ends the text                                            */
+    /* Draws in place of leat_sample, once for each token and in order: a token of logits (n_vocab), which it leaves as
+     * they are. NULL: leat_sample. With guesses a token may be drawn that is never asked for. */
+    int32_t (*draw)(void *user, const float *logits);
+    void *user;
 } leat_generator_options;
 
 /* The session holds a prompt and its logits; until the generator is closed nobody else feeds or rewinds it. The sampler

@@ -50,7 +50,7 @@ function table(title, like, share,    i, name, ratio) {
 {
     if (!read_row($1)) next
     order[++n_rows] = $1
-    label[$1] = $2 " " toupper($3)
+    label[$1] = $2 " " toupper($3) ($2 == "1.1b" ? "" : $1 ~ /^pp-/ ? ", a prompt of 512" : ", generation")
     wanted_share[$1] = $5; wanted_ratio[$1] = $6; wanted_growth[$1] = $7
 }
 function bar(y, width, colour, text) {

@@ -171,6 +171,16 @@ void sort_items(void *items, size_t n, size_t size, sort_before *before);
 /* Not cryptographic; seed it per process for hostile keys. */
 uint64_t hash_bytes(const void *p, size_t n, uint64_t seed);
 
+/* SHA-256 of bytes that come in pieces. */
+typedef struct sha256 {
+    uint32_t state[8];
+    uint64_t bytes;
+    uint8_t part[64];
+} sha256;
+void sha256_start(sha256 *h);
+void sha256_add(sha256 *h, const void *bytes, size_t n);
+void sha256_end(sha256 *h, uint8_t out[32]);
+
 /* xoshiro256** (Blackman, Vigna 2018), seeded by splitmix64: the same stream on every machine. */
 typedef struct rng { uint64_t s[4]; } rng;
 void rng_seed(rng *r, uint64_t seed);

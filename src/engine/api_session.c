@@ -41,6 +41,9 @@ static err_code check_options(const leat_session_options *o, err *e) {
         return ERR(e, ERR_ARGUMENT, "%d threads, wanted 1 to %d", o->n_threads, POOL_WORKERS_MAX);
     if (o->n_chunk < 0 || o->n_chunk > CHUNK_MAX)
         return ERR(e, ERR_ARGUMENT, "chunk is %d tokens, wanted 1 to %d", o->n_chunk, CHUNK_MAX);
+    if (o->n_kept < 0 || o->n_kept > LEAT_KEPT_MAX || o->kept_tokens < -1 || o->kept_tokens > CTX_MAX)
+        return ERR(e, ERR_ARGUMENT, "%d prompts of %d tokens to keep, wanted 0 to %d of -1 to %d", o->n_kept,
+                   o->kept_tokens, LEAT_KEPT_MAX, CTX_MAX);
     return ERR_NONE;
 }
 
@@ -71,6 +74,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     s->yield = o->yield;
     s->routed = o->routed;
     s->user = o->user;
+    size_t n_beside = !o->n_kept ? 0 : o->kept_tokens < 0 ? s->n_ctx : (size_t)o->kept_tokens;
     pool_opts workers = {.n_workers = o->n_threads, .pin = !o->no_pin};
     if (!(s->tokens = mem_block(MEM_ENGINE, s->n_ctx * (sizeof *s->tokens + sizeof *s->roles)))) {
         code = ERR(e, ERR_MEMORY, "no memory for a context of %zu tokens", s->n_ctx);
@@ -89,7 +93,8 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
         graph.routing_used = (size_t)o->routing->n_used;
     }
     if ((code = model_graph_open(&s->graph, m->model, &graph, e)) ||
-        (code = kv_open(&s->cache, &shape, s->n_ctx, 1, e)) || (code = kv_seq_open(s->cache, &s->sequence, e)) ||
+        (code = kv_open(&s->cache, &shape, s->n_ctx + n_beside, (size_t)o->n_kept + 2, e)) ||
+        (code = kv_seq_open(s->cache, &s->sequence, e)) || (code = engine_kept_open(s, (size_t)o->n_kept, e)) ||
         (code = engine_place_weights(s, e)))
         goto fail;
     *out = s;
@@ -104,6 +109,7 @@ void leat_session_close(leat_session *s) {
     kv_close(s->cache);
     model_graph_close(s->graph);
     pool_close(s->pool);
+    mem_block_free(s->kept);
     mem_block_free(s->tokens);
     mem_block_free(s);
 }
@@ -140,6 +146,7 @@ leat_code leat_reuse(leat_session *s, const int32_t *tokens, size_t n, bool prom
     while (same < n - 1 && same < length && tokens[same] == s->tokens[same] &&
            !(prompt_only && s->roles[same] != LEAT_PROMPT))
         same++;
+    if (s->n_kept) same = engine_kept_swap(s, tokens, n - 1, same);
     *kept = same;
     return leat_rewind(s, (int32_t)same, error);
 }
@@ -191,7 +198,8 @@ static err_code feed(leat_session *s, const int32_t *tokens, size_t n, leat_role
     for (size_t done = 0; done < n && !w->stopped;) {
         size_t rows = MIN(s->rows_max, n - done);
         bool last = done + rows == n;
-        if ((code = kv_seq_reserve(s->sequence, rows, e))) return code;
+        while ((code = kv_seq_reserve(s->sequence, rows, e)) == ERR_LIMIT && engine_kept_drop(s)) {}
+        if (code) return code;
         dev_run run = {.row = 0, .n = rows, .pos = kv_seq_length(s->sequence), .pages = kv_seq_pages(s->sequence)};
         model_batch batch = {.tokens = tokens + done,
                              .n = rows,

@@ -25,6 +25,13 @@ struct leat_model {
     uint32_t squeezed;                   /* sixteenths given up while memory is short */
 };
 
+/* An earlier prompt: see api_kept.c. */
+typedef struct engine_kept {
+    kv_seq *sequence; /* NULL: none      */
+    int32_t *tokens;  /* its, of (n_ctx) */
+    uint64_t used;    /* when last, counted in uses */
+} engine_kept;
+
 struct leat_session {
     leat_model *model;
     pool *pool;
@@ -40,6 +47,10 @@ struct leat_session {
     void *user;
     float *logits; /* (n_vocab) of the last token */
     bool has_logits;
+    engine_kept *kept; /* (n_kept), a block with their tokens */
+    size_t n_kept;
+    uint64_t n_uses;
+    const leat_model *draft; /* known to have the same tokens */
 };
 
 /* api_memory.c: at the first session of a model, when all that is not weights is known. */
@@ -49,6 +60,14 @@ void engine_load_usage(leat_model *m);
 void engine_save_usage(const leat_model *m);
 /* Before a step: gives memory back, or takes it again, as the machine has become short of it, or not any more. */
 void engine_watch_memory(leat_model *m);
+
+/* api_kept.c. n: prompts to keep at most. */
+err_code engine_kept_open(leat_session *s, size_t n, err *e);
+/* Of the session, which shares `same` tokens with tokens[0..n), and the prompts that are kept: the one that shares most
+ * becomes the session's, and what the session had before is kept. How many it shares. */
+size_t engine_kept_swap(leat_session *s, const int32_t *tokens, size_t n, size_t same);
+/* Forgets the one that was used least lately; false when there is none. */
+bool engine_kept_drop(leat_session *s);
 
 /* leat_error is err under its public name. */
 _Static_assert(sizeof(leat_error) == sizeof(err), "leat_error and err must have one layout");

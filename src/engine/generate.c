@@ -22,9 +22,10 @@ leat_code leat_generator_open(leat_generator **out, leat_session *s, leat_sample
     if (o->n_draft < 0 || o->n_draft > DRAFT_MAX)
         return (leat_code)ERR(e, ERR_ARGUMENT, "%d guesses a pass, wanted 0 to %d", o->n_draft, DRAFT_MAX);
     if (!leat_logits(s)) return (leat_code)ERR(e, ERR_ARGUMENT, "nothing was fed: there are no logits to begin with");
-    if (o->n_draft && o->draft) {
+    if (o->n_draft && o->draft && s->draft != o->draft->model) {
         err_code code = engine_draft_same_tokens(s->model, o->draft->model, e);
         if (code) return (leat_code)code;
+        s->draft = o->draft->model;
     }
     size_t n_vocab = (size_t)leat_model_n_vocab(s->model);
     leat_generator *g = mem_block(MEM_ENGINE, sizeof *g + (o->endless ? n_vocab * sizeof(float) : 0));
@@ -63,7 +64,7 @@ static int32_t draw(leat_generator *g, const float *logits) {
             if (leat_ends(g->session->model, i)) g->logits[i] = -F32_INF;
         logits = g->logits;
     }
-    int32_t id = leat_sample(g->sampler, logits);
+    int32_t id = g->o.draw ? g->o.draw(g->o.user, logits) : leat_sample(g->sampler, logits);
     leat_sampler_accept(g->sampler, id);
     g->decided[g->n_decided++] = id;
     g->n_ready++;

@@ -5,36 +5,38 @@
 
 /* ---- the template ----------------------------------------------------------------------------------------- */
 
-static err_code take_builtin(engine_template *t, str name, err *e) {
+static err_code open_builtin(tmpl **out, str name, err *e) {
     char source[TMPL_BUILTIN_BYTES_MAX];
     size_t n = tmpl_builtin(name, source, sizeof source);
-    if (!n)
-        return ERR(e, ERR_ARGUMENT, "no built-in template is named '%.*s'", (int)MIN(name.len, (size_t)60), name.ptr);
-    tmpl_close(t->compiled);
-    t->like = (str){0};
-    return tmpl_open(&t->compiled, (str){source, n}, e);
+    if (n) return tmpl_open(out, (str){source, n}, e);
+    return ERR(e, ERR_ARGUMENT, "no built-in template is named '%.*s'", (int)MIN(name.len, (size_t)60), name.ptr);
 }
 
-/* After an error: the built-in template that this one looks like, or the error as it was. */
-static err_code fall_back(engine_template *t, err_code code, err *e) {
-    if (code != ERR_UNSUPPORTED || !t->like.len) return code;
-    fmt(t->warning, sizeof t->warning, "%.150s: not supported; rendered with the built-in template '%.*s'", e->text,
-        (int)t->like.len, t->like.ptr);
-    return take_builtin(t, t->like, e);
+/* After an error: the built-in template that this one looks like. */
+static err_code open_like(tmpl **out, engine_template *t, err_code code, err *e) {
+    fmt(t->warning, sizeof t->warning, "%.150s%s; rendered with the built-in template '%.*s'", e->text,
+        code == ERR_UNSUPPORTED ? ": not supported" : "", (int)t->like.len, t->like.ptr);
+    return open_builtin(out, t->like, e);
 }
 
 err_code engine_template_open(engine_template *t, const gguf *file, const char *from, err *e) {
     err own;
+    if (!e) e = &own;
     *t = (engine_template){.file = file};
     str source = from ? str_of(from) : (str){0};
-    if (from && str_find(source, STR("{")) == SIZE_MAX) return take_builtin(t, source, e);
+    if (from && str_find(source, STR("{")) == SIZE_MAX) return open_builtin(&t->compiled, source, e);
     if (!from && !gguf_get_str(file, "tokenizer.chat_template", &source)) {
         fmt(t->warning, sizeof t->warning, "the file has no chat template; rendered with the built-in 'chatml'");
-        return take_builtin(t, STR("chatml"), e);
+        return open_builtin(&t->compiled, STR("chatml"), e);
     }
     t->like = tmpl_builtin_like(source);
-    err_code code = tmpl_open(&t->compiled, source, e ? e : &own);
-    return fall_back(t, code, e ? e : &own);
+    if (!t->like.len) t->like = STR("chatml");
+    err_code code = tmpl_open(&t->compiled, source, e);
+    bool falls = code == ERR_UNSUPPORTED || (!from && (code == ERR_FORMAT || code == ERR_LIMIT));
+    if (!falls) return code;
+    code = open_like(&t->compiled, t, code, e);
+    t->like = (str){0};
+    return code;
 }
 
 void engine_template_close(engine_template *t) {
@@ -117,6 +119,10 @@ err_code engine_template_render(engine_template *t, const engine_conversation *c
     tmpl_opts opts = {.now_s = c->now_s};
     code = tmpl_render(t->compiled, &variables, &opts, a, text, e);
     if (code != ERR_UNSUPPORTED || !t->like.len) return code;
-    code = fall_back(t, code, e);
-    return code ? code : tmpl_render(t->compiled, &variables, &opts, a, text, e);
+    tmpl *like;
+    code = open_like(&like, t, code, e);
+    if (code) return code;
+    code = tmpl_render(like, &variables, &opts, a, text, e);
+    tmpl_close(like);
+    return code;
 }

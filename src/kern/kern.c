@@ -3,6 +3,10 @@
  * No arithmetic here. Read on in kern_int.h (what a level is), then kern_level.h (how one is built).
  */
 #include "kern/kern_int.h"
+#include "kern_levels.h" /* by the Makefile: those that this architecture and compiler have, slowest first */
+
+#define ENTRY(level) &kern_##level,
+static const kern *const kern_levels[] = {KERN_LEVELS(ENTRY) NULL};
 
 const kern *kern_at(size_t i) {
     for (size_t at = 0; kern_levels[at]; at++)
@@ -10,7 +14,14 @@ const kern *kern_at(size_t i) {
     return NULL;
 }
 
-bool kern_runs(const kern *k) { return (k->needs & ~kern_cpu_features()) == 0; }
+bool kern_runs(const kern *k) { return (k->needs & ~kern_cpu_features(NULL)) == 0; }
+
+const kern *kern_withheld(void) {
+    uint32_t withheld, features = kern_cpu_features(&withheld);
+    for (size_t i = 0; kern_levels[i]; i++)
+        if (kern_levels[i]->needs & withheld && !(kern_levels[i]->needs & ~(features | withheld))) return kern_levels[i];
+    return NULL;
+}
 
 const kern *kern_best(void) {
     const kern *best = &kern_scalar;
@@ -42,7 +53,7 @@ const char *kern_name(const kern *k) { return k->name; }
 /* ---- matmul --------------------------------------------------------------------------------------------- */
 
 kern_act kern_act_of(const kern *k, quant_id type, kern_role role) {
-    return role == KERN_PROMPT ? k->prompt_act[type] : k->decode_act[type];
+    return role == KERN_PROMPT ? k->ops->prompt_act[type] : k->ops->decode_act[type];
 }
 
 /* An odd number of cache lines: rows one after the other then spread over all sets of the caches, where rows a power of two
@@ -57,11 +68,11 @@ size_t kern_act_bytes(const kern *k, kern_act format, size_t n_in) {
 }
 
 void kern_act_prepare(const kern *k, kern_act format, const float *x, size_t n_in, void *act) {
-    k->prepare[format](x, n_in, act);
+    k->ops->prepare[format](x, n_in, act);
 }
 
 void kern_run_matmul(const kern *k, const kern_matmul *m) {
-    if (m->role == KERN_DECODE) k->decode[m->type](m);
+    if (m->role == KERN_DECODE) k->ops->decode[m->type](m);
     else kern_panel_run(k, m);
 }
 
@@ -78,29 +89,29 @@ size_t kern_row_step(const kern *k) {
 
 quant_encode *kern_encoder(const kern *k, quant_id type) {
     const quant_type *t = quant_find(type);
-    if (k->encode_q8_0 && type == QUANT_Q8_0) return k->encode_q8_0;
-    return k->encoders ? k->encoders[type] : t ? t->encode : NULL;
+    if (k->ops->encode_q8_0 && type == QUANT_Q8_0) return k->ops->encode_q8_0;
+    return k->ops->encoders ? k->ops->encoders[type] : t ? t->encode : NULL;
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------- */
 
-void kern_run_attn(const kern *k, const kern_attn *a) { k->attn(a); }
+void kern_run_attn(const kern *k, const kern_attn *a) { k->ops->attn(a); }
 void kern_rms_norm(const kern *k, const float *x, const float *weight, size_t n, float eps, float *out) {
-    k->rms_norm(x, weight, n, eps, out);
+    k->ops->rms_norm(x, weight, n, eps, out);
 }
-void kern_add(const kern *k, float *x, const float *y, size_t n) { k->add(x, y, n); }
-void kern_mul(const kern *k, float *x, const float *y, size_t n) { k->mul(x, y, n); }
-void kern_scale(const kern *k, float *x, float s, size_t n) { k->scale(x, s, n); }
-void kern_axpy(const kern *k, float *x, float s, const float *y, size_t n) { k->axpy(x, s, y, n); }
-void kern_swiglu(const kern *k, const float *gate, const float *up, size_t n, float *out) { k->swiglu(gate, up, n, out); }
-void kern_softmax(const kern *k, float *x, size_t n) { k->softmax(x, n); }
-float kern_max(const kern *k, const float *x, size_t n) { return k->max(x, n); }
+void kern_add(const kern *k, float *x, const float *y, size_t n) { k->ops->add(x, y, n); }
+void kern_mul(const kern *k, float *x, const float *y, size_t n) { k->ops->mul(x, y, n); }
+void kern_scale(const kern *k, float *x, float s, size_t n) { k->ops->scale(x, s, n); }
+void kern_axpy(const kern *k, float *x, float s, const float *y, size_t n) { k->ops->axpy(x, s, y, n); }
+void kern_swiglu(const kern *k, const float *gate, const float *up, size_t n, float *out) { k->ops->swiglu(gate, up, n, out); }
+void kern_softmax(const kern *k, float *x, size_t n) { k->ops->softmax(x, n); }
+float kern_max(const kern *k, const float *x, size_t n) { return k->ops->max(x, n); }
 void kern_rope(const kern *k, float *x, const float *cos_sin, size_t n_rot, bool interleaved) {
-    k->rope(x, cos_sin, n_rot, interleaved);
+    k->ops->rope(x, cos_sin, n_rot, interleaved);
 }
-void kern_f16_of_f32(const kern *k, const float *x, uint16_t *out, size_t n) { k->f16_of_f32(x, out, n); }
-void kern_f32_of_f16(const kern *k, const uint16_t *x, float *out, size_t n) { k->f32_of_f16(x, out, n); }
-void kern_f32_of_bf16(const kern *k, const uint16_t *x, float *out, size_t n) { k->f32_of_bf16(x, out, n); }
-bool kern_all_finite(const kern *k, const float *x, size_t n) { return k->all_finite(x, n); }
-uint64_t kern_read(const kern *k, const void *bytes, size_t n) { return k->read(bytes, n); }
-uint64_t kern_dot_peak(const kern *k, bool floats, uint64_t rounds) { return k->dot_peak(floats, rounds); }
+void kern_f16_of_f32(const kern *k, const float *x, uint16_t *out, size_t n) { k->ops->f16_of_f32(x, out, n); }
+void kern_f32_of_f16(const kern *k, const uint16_t *x, float *out, size_t n) { k->ops->f32_of_f16(x, out, n); }
+void kern_f32_of_bf16(const kern *k, const uint16_t *x, float *out, size_t n) { k->ops->f32_of_bf16(x, out, n); }
+bool kern_all_finite(const kern *k, const float *x, size_t n) { return k->ops->all_finite(x, n); }
+uint64_t kern_read(const kern *k, const void *bytes, size_t n) { return k->ops->read(bytes, n); }
+uint64_t kern_dot_peak(const kern *k, bool floats, uint64_t rounds) { return floats ? k->floats->peak(rounds) : k->bytes->peak(rounds); }

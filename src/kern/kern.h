@@ -16,6 +16,7 @@ const kern *kern_best(void);            /* of those that run */
 err_code kern_choose(const kern **out, const char *name, err *e);
 const kern *kern_find(str name);        /* NULL when unknown */
 bool kern_runs(const kern *k);          /* this CPU and OS support it */
+const kern *kern_withheld(void);        /* a level that this CPU has, but its system does not allow; NULL: none */
 const char *kern_name(const kern *k);
 const kern *kern_at(size_t i);          /* all levels, slowest first; NULL past the end */
 

@@ -1,6 +1,6 @@
 /* kern_avx2.c: the level of CPUs with AVX2, FMA and F16C (Intel since Haswell, AMD since Zen).
  */
-#include "kern/vec_avx2.h"
+#include "kern/vec_avx2_dots.h"
 
 #define VEC_ENCODE_Q8_0 NULL
 #define VEC_ENCODERS kern_encoders_avx2

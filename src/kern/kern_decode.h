@@ -68,10 +68,10 @@ KERN_INLINE void decode_one(const kern_matmul *m, size_t a, format f) {
 /* Chunks [first, first + n) of a row, to be multiplied: n is at most 16. */
 KERN_INLINE void load_chunks(kern_rows *to, const kern_matmul *m, const quant_type *t, const uint8_t *b, size_t first, size_t n, size_t bytes) {
     size_t n_full = MIN(m->n_in / KERN_CHUNK - first, n);
-    VEC_TABLE.load_rows[m->type](to, b, bytes, n_full, KERN_CHUNK, t);
+    KERN_OF(VEC_LEVEL, _ops).load_rows[m->type](to, b, bytes, n_full, KERN_CHUNK, t);
     if (n_full == n) return;
     kern_rows last;
-    VEC_TABLE.load_rows[m->type](&last, b + n_full * bytes, bytes, 1, m->n_in % KERN_CHUNK, t);
+    KERN_OF(VEC_LEVEL, _ops).load_rows[m->type](&last, b + n_full * bytes, bytes, 1, m->n_in % KERN_CHUNK, t);
     memcpy(to->q[n_full], last.q[0], sizeof last.q[0]);
     memcpy(to->scale[n_full], last.scale[0], sizeof last.scale[0]);
     memcpy(to->min[n_full], last.min[0], sizeof last.min[0]);
@@ -133,7 +133,7 @@ KERN_INLINE void decode_stored(const kern_matmul *m, int group, bool has_min, in
 /* A level without loaders of its own has integers plus 128 and offsets always. */
 #define STORED(group, has_min)                                                                       \
     KERN_OUTLINE void stored_##group##_##has_min(const kern_matmul *m) {                                    \
-        decode_stored(m, group, has_min, has_min ? 0 : 1 << VEC_TABLE.zero_shift[m->type]);                 \
+        decode_stored(m, group, has_min, has_min ? 0 : 1 << KERN_OF(VEC_LEVEL, _ops).zero_shift[m->type]);                 \
     }
 #define DECODE_UNPACKED \
     static void decode_unpacked(const kern_matmul *m) { decode_stored(m, 16, true, 128); }

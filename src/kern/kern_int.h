@@ -76,7 +76,7 @@ typedef struct kern_rows {
 typedef void kern_load_rows(kern_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, const quant_type *t);
 typedef void kern_load_floats(float to[16][16], const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in);
 /* sums[i] += panel * activation i, for n of them: of n_blocks blocks of 32 columns (or n_in columns of floats). */
-typedef void kern_multiply(const kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
+typedef void kern_multiply(kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
                            float (*sums)[KERN_PANEL_SUBS][16]);
 typedef void kern_multiply_floats(const kern_panel *p, const float *const *acts, size_t n, size_t n_in,
                                   float (*sums)[KERN_PANEL_SUBS][16]);
@@ -87,12 +87,21 @@ void kern_panel_run(const kern *k, const kern_matmul *m);
 /* What a CPU must have; cpu_<architecture>.c finds out. */
 #define KERN_CPU_AVX2 1u   /* AVX2 FMA F16C BMI2, and an OS that keeps the registers */
 #define KERN_CPU_AVX512 2u /* besides F BW VL DQ VNNI */
+#define KERN_CPU_AVXVNNI 4u
+#define KERN_CPU_TILES 8u /* AMX: products of matrices of bytes and of halves of floats (BF16) */
 #define KERN_CPU_NEON_DOT 1u  /* dot products of bytes */
 #define KERN_CPU_NEON_I8MM 2u /* products of matrices of bytes */
 
-struct kern {
-    const char *name;
-    uint32_t needs;
+/* A level is three tables, so that levels can share some of them: panels of bytes, panels of floats, and all the rest. */
+typedef struct kern_bytes {
+    kern_multiply *multiply[QUANT_ID_MAX]; /* NULL for float types */
+    uint64_t (*peak)(uint64_t rounds);
+} kern_bytes;
+typedef struct kern_floats {
+    kern_multiply_floats *multiply;
+    uint64_t (*peak)(uint64_t rounds);
+} kern_floats;
+typedef struct kern_ops {
     void (*prepare[KERN_ACT_FORMATS])(const float *x, size_t n, void *act);
     kern_act prompt_act[QUANT_ID_MAX];
     kern_act decode_act[QUANT_ID_MAX];
@@ -100,9 +109,7 @@ struct kern {
     uint8_t zero_shift[QUANT_ID_MAX]; /* for those that take none */
     void (*decode[QUANT_ID_MAX])(const kern_matmul *m);
     kern_load_rows *load_rows[QUANT_ID_MAX]; /* NULL for float types */
-    kern_multiply *multiply[QUANT_ID_MAX];   /* the same */
     kern_load_floats *load_floats[QUANT_ID_MAX];
-    kern_multiply_floats *multiply_floats;
     /* 16 rows of 16 words of 4 bytes, the rows stride apart, turned: column w goes to the 64 bytes at
      * to + w / 4 * far + w % 4 * near. */
     void (*turn)(const void *from, size_t stride, void *to, size_t far, size_t near);
@@ -123,7 +130,14 @@ struct kern {
     quant_encode *const *encoders; /* by type; NULL: those of quant/ */
     quant_encode *encode_q8_0;     /* in place of that one; may be NULL */
     uint64_t (*read)(const void *bytes, size_t n);
-    uint64_t (*dot_peak)(bool floats, uint64_t rounds);
+} kern_ops;
+
+struct kern {
+    const char *name;
+    uint32_t needs;
+    const kern_ops *ops;
+    const kern_bytes *bytes;
+    const kern_floats *floats;
 };
 
 typedef void kern_unpack(const void *blocks, quant_unpacked *out, size_t n);
@@ -132,11 +146,18 @@ typedef void kern_unpack(const void *blocks, quant_unpacked *out, size_t n);
 extern quant_encode *const kern_encoders_avx2[QUANT_ID_MAX];
 quant_encode kern_encode_q8_0_avx512;
 
-/* The levels that this architecture has, slowest first, NULL at the end; and what this CPU has (cpu_<architecture>.c). */
-extern const kern *const kern_levels[];
-uint32_t kern_cpu_features(void);
+/* cpu_<architecture>.c. Withheld (may be NULL): what the CPU has and the system does not let programs use. */
+uint32_t kern_cpu_features(uint32_t *withheld);
 
-extern const kern kern_scalar, kern_avx2, kern_avx512, kern_neon;
+extern const kern kern_scalar, kern_avx2, kern_avxvnni, kern_avx512, kern_neon;
+extern const kern_ops kern_scalar_ops, kern_avx2_ops, kern_avx512_ops, kern_neon_ops;
+extern const kern_bytes kern_scalar_bytes, kern_avx2_bytes, kern_avx512_bytes, kern_neon_bytes;
+extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_floats, kern_neon_floats;
+/* kern_<level><what> */
+#define KERN_PASTE(level, what) kern_##level##what
+#define KERN_OF(level, what) KERN_PASTE(level, what)
+#define KERN_QUOTE(level) #level
+#define KERN_NAME(level) KERN_QUOTE(level)
 
 /* The quantised types. Columns: name in code, id, weights and bytes a block; how kern_formats.h loads them: weights a scale,
  * and what is taken off the unsigned integers, 0 or a power of two; how prefill multiplies them: weights a scale, activations

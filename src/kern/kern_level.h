@@ -6,16 +6,17 @@
 #include "kern/kern_acts.h"
 #include "kern/kern_load.h"
 #include "kern/kern_decode.h"
+#include "kern/kern_steps.h"
 #include "kern/kern_panel.h"
+#include "kern/kern_panel_floats.h"
 #include "kern/kern_rows.h"
+#include "kern/kern_peak.h"
 #include "kern/kern_attn.h"
 
 #define ENTRY_DECODE(type, id, ...) [QUANT_##id] = decode_##type,
 #define ENTRY_DECODE_UNPACKED(type, id, ...) [QUANT_##id] = decode_unpacked,
 #define ENTRY_ROWS(type, id, ...) [QUANT_##id] = rows_##type,
 #define ENTRY_ROWS_UNPACKED(type, id, ...) [QUANT_##id] = rows_unpacked,
-#define ENTRY_MULTIPLY(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, fused) \
-    [QUANT_##id] = multiply_##panel_group##_##acts##_##has_min##_##top,
 #define ENTRY_MULTIPLY_UNPACKED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, fused) \
     [QUANT_##id] = multiply_##panel_group##_##acts##_##has_min##_255,
 #define ENTRY_ZERO(type, id, len, bytes, group, zero, ...) [QUANT_##id] = (zero) ? __builtin_ctz(zero) : 0,
@@ -29,9 +30,7 @@
 #define ENTRY_DECODE_ACT(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way) [QUANT_##id] = ACT_##way,
 #define ENTRIES(entry) VEC_LOADED(entry) VEC_UNPACKED_TYPES(entry##_UNPACKED)
 
-const kern VEC_TABLE = {
-    .name = VEC_NAME,
-    .needs = VEC_NEEDS,
+const kern_ops KERN_OF(VEC_LEVEL, _ops) = {
     .prepare = {[KERN_ACT_F32] = prepare_f32, [KERN_ACT_I16] = prepare_i16, [KERN_ACT_I16_LANES] = VEC_PREPARE_LANES,
                 [KERN_ACT_I8_16] = prepare_i8_16, [KERN_ACT_I8_32] = prepare_i8_32},
     .prompt_act = {KERN_FORMATS(ENTRY_ACT)}, /* 0, KERN_ACT_F32, for float types */
@@ -40,9 +39,7 @@ const kern VEC_TABLE = {
     .zero_shift = {ENTRIES(ENTRY_ZERO)},
     .decode = {ENTRIES(ENTRY_DECODE) KERN_FLOAT_FORMATS(ENTRY_DECODE)},
     .load_rows = {ENTRIES(ENTRY_ROWS)},
-    .multiply = {ENTRIES(ENTRY_MULTIPLY)},
     .load_floats = {KERN_FLOAT_FORMATS(ENTRY_ROWS)},
-    .multiply_floats = multiply_floats,
     .turn = turn,
     .attn = attn_tile,
     .rms_norm = rms_norm,
@@ -61,5 +58,14 @@ const kern VEC_TABLE = {
     .encoders = VEC_ENCODERS,
     .encode_q8_0 = VEC_ENCODE_Q8_0,
     .read = read_bytes,
-    .dot_peak = dot_peak,
+};
+
+const kern_bytes KERN_OF(VEC_LEVEL, _bytes) = {.multiply = {ENTRIES(ENTRY_MULTIPLY)}, .peak = byte_peak};
+const kern_floats KERN_OF(VEC_LEVEL, _floats) = {.multiply = multiply_floats, .peak = float_peak};
+const kern KERN_OF(VEC_LEVEL, ) = {
+    .name = KERN_NAME(VEC_LEVEL),
+    .needs = VEC_NEEDS,
+    .ops = &KERN_OF(VEC_LEVEL, _ops),
+    .bytes = &KERN_OF(VEC_LEVEL, _bytes),
+    .floats = &KERN_OF(VEC_LEVEL, _floats),
 };

@@ -1,32 +1,11 @@
-/* kern_panel.h: a panel of weights times activations, and the rows that fill panels (template of a level).
+/* kern_panel.h: a panel of quantised weights times activations (template of a level).
  *
- * A tile is 16 * VEC_SUBS rows by up to VEC_TOKENS activations, in registers. Sums of 16 or 32 products are exact integers;
- * scales and offsets are applied and added in float. panel.c has the loops around.
+ * A tile is 16 * VEC_SUBS rows by up to VEC_TOKENS activations, in registers. Sums of 16 or 32 products are exact integers,
+ * however a level comes by them (panel_steps: kern_steps.h); scales and offsets are applied and added in float, in the
+ * same order at all levels. panel.c has the loops around.
  */
 #ifndef LEAT_KERN_PANEL_H
 #define LEAT_KERN_PANEL_H
-
-/* ---- quantised types ----------------------------------------------------------------------------------- */
-
-/* Steps [from, from + n) of a block's 8, added to sum. */
-KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, size_t from, size_t n,
-                             const kern_act8 *const *x, size_t n_tok, format f) {
-    for (size_t at = from, to = from + VEC_ROLLED(f.top, n); at < to; at += VEC_STEPS(f.top, n)) {
-        vd d[VEC_TOKENS][VEC_SUBS];
-        for (size_t t = 0; t < n_tok; t++)
-            for (size_t s = 0; s < VEC_SUBS; s++) d[t][s] = vd_start(sum[t][s], f.top);
-        for (size_t step = at; step < at + VEC_STEPS(f.top, n); step++) {
-            vb w[VEC_SUBS];
-            for (size_t s = 0; s < VEC_SUBS; s++) w[s] = vb_load(p->q[8 * block + step][sub + s]);
-            for (size_t t = 0; t < n_tok; t++) {
-                vb q = vb_load_4(x[t][block].q + 4 * step);
-                for (size_t s = 0; s < VEC_SUBS; s++) d[t][s] = vd_dot(d[t][s], w[s], q, f.top);
-            }
-        }
-        for (size_t t = 0; t < n_tok; t++)
-            for (size_t s = 0; s < VEC_SUBS; s++) sum[t][s] = vd_end(sum[t][s], d[t][s], f.top);
-    }
-}
 
 /* sum = minus * zero: what the weights' zero point adds. Narrow integers with offsets have none. */
 KERN_INLINE void panel_start(vi sum[VEC_SUBS], const kern_panel *p, const int32_t *minus, format f) {
@@ -103,7 +82,7 @@ typedef void panel_tiler(const kern_panel *p, size_t sub, size_t n_blocks, const
 
 /* VEC_TOKENS at a time. Of the rest, two are cheaper one by one; more of them go together with copies of the last, whose
  * sums are in excess. */
-KERN_OUTLINE void panel_multiply(const kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
+KERN_OUTLINE void panel_multiply(kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
                                  float (*sums)[KERN_PANEL_SUBS][16], panel_tiler *many, panel_tiler *one) {
     for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += VEC_SUBS) {
         size_t t = 0;
@@ -126,69 +105,13 @@ _Static_assert(VEC_TOKENS <= KERN_PANEL_EXCESS, "sums in excess have a place");
 #define MULTIPLIER(group, acts, has_min, top)                                                                           \
     TILER(many_##group##_##acts##_##has_min##_##top, VEC_TOKENS, group, acts, has_min, top)                             \
     TILER(one_##group##_##acts##_##has_min##_##top, 1, group, acts, has_min, top)                                       \
-    static void multiply_##group##_##acts##_##has_min##_##top(const kern_panel *p, const kern_act8 *const *x, size_t n, \
+    static void multiply_##group##_##acts##_##has_min##_##top(kern_panel *p, const kern_act8 *const *x, size_t n, \
                                                               size_t n_blocks, float (*sums)[KERN_PANEL_SUBS][16]) {    \
         panel_multiply(p, x, n, n_blocks, sums, many_##group##_##acts##_##has_min##_##top,                              \
                        one_##group##_##acts##_##has_min##_##top);                                                       \
     }
 VEC_KINDS(MULTIPLIER)
-
-/* ---- float types --------------------------------------------------------------------------------------- */
-
-KERN_INLINE void load_float_rows(float to[16][16], const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in,
-                                 load_floats *load, size_t bytes) {
-    for (size_t r = 0; r < n_rows; r++, b += row_bytes) vf_store(to[r], n_in < 16 ? load_some(b, n_in, load, bytes) : load(b));
-    memset(to[n_rows], 0, (16 - n_rows) * sizeof to[0]);
-}
-#define ROWS_FLOAT(type, id, bytes)                                                                                       \
-    static void rows_##type(float to[16][16], const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in) {           \
-        load_float_rows(to, b, row_bytes, n_rows, n_in, floats_##type, bytes);                                            \
-    }
-KERN_FLOAT_FORMATS(ROWS_FLOAT)
-
-/* The sums of a panel start at zero and are added to those before at its end: short sums round less. n_tok is a constant. */
-KERN_INLINE void panel_tile_floats(const kern_panel *p, size_t sub, size_t n_in, const float *const *x,
-                                   float (*out)[KERN_PANEL_SUBS][16], size_t n_tok) {
-    vf acc[VEC_FLOAT_TOKENS][VEC_SUBS];
-    for (size_t t = 0; t < n_tok; t++)
-        for (size_t s = 0; s < VEC_SUBS; s++) acc[t][s] = vf_set(0);
-    for (size_t i = 0; i < n_in; i++) {
-        vf w[VEC_SUBS];
-        for (size_t s = 0; s < VEC_SUBS; s++) w[s] = vf_load(p->f[i][sub + s]);
-        for (size_t t = 0; t < n_tok; t++) {
-            vf a = vf_set(x[t][i]);
-            for (size_t s = 0; s < VEC_SUBS; s++) acc[t][s] = vf_fma(a, w[s], acc[t][s]);
-        }
-    }
-    for (size_t t = 0; t < n_tok; t++)
-        for (size_t s = 0; s < VEC_SUBS; s++)
-            vf_store(out[t][sub + s], vf_add(vf_load(out[t][sub + s]), acc[t][s]));
-}
-
-KERN_OUTLINE void many_floats(const kern_panel *p, size_t sub, size_t n_in, const float *const *x,
-                              float (*out)[KERN_PANEL_SUBS][16]) {
-    panel_tile_floats(p, sub, n_in, x, out, VEC_FLOAT_TOKENS);
-}
-KERN_OUTLINE void one_floats(const kern_panel *p, size_t sub, size_t n_in, const float *const *x,
-                             float (*out)[KERN_PANEL_SUBS][16]) {
-    panel_tile_floats(p, sub, n_in, x, out, 1);
-}
-static void multiply_floats(const kern_panel *p, const float *const *acts, size_t n, size_t n_in,
-                            float (*sums)[KERN_PANEL_SUBS][16]) {
-    for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += VEC_SUBS) {
-        size_t t = 0;
-        for (; VEC_FLOAT_TOKENS > 2 && t + 2 < n; t += VEC_FLOAT_TOKENS) {
-            const float *x[VEC_FLOAT_TOKENS];
-            for (size_t i = 0; i < VEC_FLOAT_TOKENS; i++) x[i] = acts[MIN(t + i, n - 1)];
-            many_floats(p, sub, n_in, x, sums + t);
-        }
-        for (; t < n; t++) one_floats(p, sub, n_in, acts + t, sums + t);
-    }
-}
-_Static_assert(VEC_FLOAT_TOKENS <= KERN_PANEL_EXCESS, "sums in excess have a place");
-
-static void turn(const void *from, size_t stride, void *to, size_t far, size_t near) {
-    v_transpose(from, stride, to, far, near);
-}
+#define ENTRY_MULTIPLY(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, fused) \
+    [QUANT_##id] = multiply_##panel_group##_##acts##_##has_min##_##top,
 
 #endif

@@ -184,46 +184,4 @@ static uint64_t read_bytes(const void *bytes, size_t n) {
     return sum;
 }
 
-/* As many sums as registers hold, so that no step waits for another. Each sum has activations of its own, and where they lie
- * is hidden from the compiler in each step: or a level whose step is a product and a sum would form products once. Where
- * there are many sums, several steps a round: compilers copy sums from register to register at its end (10 %), but with
- * few registers and several steps they keep products in memory (30 %). */
-enum { PEAK_BYTES = MAX(VEC_TOKENS * VEC_SUBS, 3), PEAK_FLOATS = MAX(VEC_FLOAT_TOKENS, 3) };
-enum { PEAK_STEPS = PEAK_BYTES < 8 ? 1 : 4 };
-
-static vf byte_peak(uint64_t rounds) {
-    vd d[PEAK_BYTES];
-    _Alignas(64) uint8_t bytes[1 + PEAK_BYTES][64];
-    memset(bytes, 3, sizeof bytes);
-    for (size_t i = 0; i < PEAK_BYTES; i++) d[i] = vd_start(vi_set(0), 15);
-    do {
-        for (size_t k = 0; k < PEAK_STEPS; k++) {
-            const uint8_t *at = bytes[0];
-            __asm__ volatile("" : "+r"(at));
-            vb w = vb_load(at);
-            for (size_t i = 0; i < PEAK_BYTES; i++) d[i] = vd_dot(d[i], w, vb_load(at + 64 * (i + 1)), 15);
-        }
-    } while (--rounds);
-    vf sum = vf_set(0);
-    for (size_t i = 0; i < PEAK_BYTES; i++) sum = vf_add(sum, vf_of_vi(vd_end(vi_set(0), d[i], 15)));
-    return sum;
-}
-
-static vf float_peak(uint64_t rounds) {
-    vf f[PEAK_FLOATS], a = vf_set(0.5f), b = vf_set(0.25f);
-    for (size_t i = 0; i < PEAK_FLOATS; i++) f[i] = vf_set((float)i);
-    do {
-        for (size_t i = 0; i < PEAK_FLOATS; i++) f[i] = vf_fma(f[i], a, b);
-    } while (--rounds);
-    vf sum = vf_set(0);
-    for (size_t i = 0; i < PEAK_FLOATS; i++) sum = vf_add(sum, f[i]);
-    return sum;
-}
-
-static uint64_t dot_peak(bool floats, uint64_t rounds) {
-    volatile float keep = vf_sum(floats ? float_peak(rounds) : byte_peak(rounds)); /* or the loops would go */
-    (void)keep;
-    return rounds * (floats ? PEAK_FLOATS * 16 : PEAK_STEPS * PEAK_BYTES * 64);
-}
-
 #endif

@@ -16,11 +16,11 @@ static void fill(const kern *k, kern_panel *p, const uint8_t *b, size_t row_byte
         if (here < 16) memset(&rows, 0, sizeof rows);
         for (size_t at = 0; at < n_in; at += KERN_CHUNK) {
             size_t step = at / 4, unit = at / KERN_UNIT;
-            k->load_rows[t->id](&rows, b + at / KERN_CHUNK * chunk_bytes, row_bytes, here, MIN(n_in - at, KERN_CHUNK), t);
+            k->ops->load_rows[t->id](&rows, b + at / KERN_CHUNK * chunk_bytes, row_bytes, here, MIN(n_in - at, KERN_CHUNK), t);
             for (size_t v = 0; v < 4; v++)
-                k->turn(rows.q[0] + 64 * v, KERN_CHUNK, p->q[step + 4 * v][sub], 16 * near, near);
-            k->turn(rows.scale, sizeof rows.scale[0], p->scale[unit][sub], 4 * per_unit, per_unit);
-            if (k->has_min[t->id]) k->turn(rows.min, sizeof rows.min[0], p->min[unit][sub], 4 * per_unit, per_unit);
+                k->ops->turn(rows.q[0] + 64 * v, KERN_CHUNK, p->q[step + 4 * v][sub], 16 * near, near);
+            k->ops->turn(rows.scale, sizeof rows.scale[0], p->scale[unit][sub], 4 * per_unit, per_unit);
+            if (k->ops->has_min[t->id]) k->ops->turn(rows.min, sizeof rows.min[0], p->min[unit][sub], 4 * per_unit, per_unit);
         }
     }
 }
@@ -31,8 +31,8 @@ static void fill_floats(const kern *k, kern_panel *p, const uint8_t *b, size_t r
     for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub++, b += 16 * row_bytes) {
         size_t here = n_rows > 16 * sub ? MIN(n_rows - 16 * sub, 16) : 0;
         for (size_t at = 0; at < n_in; at += 16) {
-            k->load_floats[t->id](w, b + at * t->block_bytes, row_bytes, here, MIN(n_in - at, 16));
-            k->turn(w, sizeof w[0], p->f[at][sub], 4 * sizeof p->f[0], sizeof p->f[0]);
+            k->ops->load_floats[t->id](w, b + at * t->block_bytes, row_bytes, here, MIN(n_in - at, 16));
+            k->ops->turn(w, sizeof w[0], p->f[at][sub], 4 * sizeof p->f[0], sizeof p->f[0]);
         }
     }
 }
@@ -42,26 +42,26 @@ static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, s
     kern_panel *p = m->scratch;
     const uint8_t *b = (const uint8_t *)m->weights + row * m->row_bytes;
     const void *acts[KERN_PANEL_ACTS];
-    bool floats = !k->load_rows[t->id];
+    bool floats = !k->ops->load_rows[t->id];
     size_t depth_max = floats ? KERN_PANEL_FLOAT_DEPTH : KERN_PANEL_DEPTH;
-    p->zero_shift = k->zero_shift[t->id];
+    p->zero_shift = k->ops->zero_shift[t->id];
     memset(p->sums, 0, n * sizeof p->sums[0]);
     for (size_t at = 0; at < m->n_in; at += depth_max) {
         size_t depth = MIN(m->n_in - at, depth_max), act_at = floats ? at * sizeof(float) : at / KERN_ACT8_LEN * sizeof(kern_act8);
         for (size_t i = 0; i < n; i++) acts[i] = (const char *)m->acts[first + i] + act_at;
         if (floats) {
             fill_floats(k, p, b + at * t->block_bytes, m->row_bytes, m->n_rows - row, depth, t);
-            k->multiply_floats(p, (const float *const *)acts, n, depth, p->sums);
+            k->floats->multiply(p, (const float *const *)acts, n, depth, p->sums);
         } else {
             fill(k, p, b + at / t->block_len * t->block_bytes, m->row_bytes, m->n_rows - row, depth, t);
-            k->multiply[t->id](p, (const kern_act8 *const *)acts, n, div_up(depth, KERN_ACT8_LEN), p->sums);
+            k->bytes->multiply[t->id](p, (const kern_act8 *const *)acts, n, div_up(depth, KERN_ACT8_LEN), p->sums);
         }
     }
     size_t n_rows = MIN(m->n_rows - row, (size_t)KERN_PANEL_ROWS);
     for (size_t i = 0; i < n; i++) {
         float *out = m->outs[first + i] + m->out_first + row;
         memcpy(out, p->sums[i], n_rows * sizeof *out);
-        if (m->scale != 1) k->scale(out, m->scale, n_rows);
+        if (m->scale != 1) k->ops->scale(out, m->scale, n_rows);
     }
 }
 

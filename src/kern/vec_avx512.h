@@ -8,8 +8,7 @@
 #include "base/base.h"
 #include "kern/kern_int.h"
 
-#define VEC_NAME "avx512"
-#define VEC_TABLE kern_avx512
+#define VEC_LEVEL avx512
 #define VEC_NEEDS (KERN_CPU_AVX2 | KERN_CPU_AVX512)
 #define VEC_SUBS 2
 #define VEC_TOKENS 6

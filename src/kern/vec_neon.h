@@ -12,8 +12,7 @@
 #include "base/base.h"
 #include "kern/kern_int.h"
 
-#define VEC_NAME "neon"
-#define VEC_TABLE kern_neon
+#define VEC_LEVEL neon
 #define VEC_NEEDS KERN_CPU_NEON_DOT
 #define VEC_SUBS 1
 #define VEC_TOKENS 3

@@ -11,8 +11,7 @@
 #include "kern/kern_int.h"
 #include "quant/quant_scalar.h"
 
-#define VEC_NAME "scalar"
-#define VEC_TABLE kern_scalar
+#define VEC_LEVEL scalar
 #define VEC_NEEDS 0
 #define VEC_SUBS 1          /* a panel has 16 * VEC_SUBS rows                              */
 #define VEC_TOKENS 1        /* activations a tile of the panel kernels                     */

@@ -60,10 +60,11 @@ int plat_pin_self(int core); /* core < 0: back to the whole mask */
 void plat_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
 void plat_wake(_Atomic uint32_t *word, uint32_t count);
 void plat_yield(void);
-/* What the system lets this process use of the CPU, where the CPU itself cannot be asked. */
+/* What the system lets this process use of the CPU, where the CPU cannot be asked or the system wants to be. */
 enum {
     PLAT_CPU_ARM_DOT = 1 << 0,  /* dot products of bytes         */
     PLAT_CPU_ARM_I8MM = 1 << 1, /* products of matrices of bytes */
+    PLAT_CPU_X86_TILES = 1 << 2, /* AMX: from here on, by all threads; asked on a CPU that has it */
 };
 uint32_t plat_cpu(void);
 
@@ -143,7 +144,8 @@ void plat_stream_close(plat_stream *s); /* a listener, too; accepts NULL */
 enum {
     PLAT_READY_RECV = 1, /* bytes, the end, or a connection to accept     */
     PLAT_READY_SEND = 2, /* room for more                                 */
-    PLAT_READY_GONE = 4, /* the other side has closed; told without asking */
+    PLAT_READY_GONE = 4, /* broken, or closed on both sides; told without asking */
+    PLAT_READY_END = 8,  /* the other side sends nothing more; whether it still reads shows when something is sent */
 };
 typedef struct plat_ready {
     plat_stream *stream;
@@ -163,8 +165,14 @@ bool plat_is_terminal(int fd);       /* 0, 1, 2 */
 int plat_terminal_columns(void);     /* 80 when unknown */
 int plat_terminal_rows(void);        /* 24 when unknown */
 bool plat_terminal_colours(void);    /* standard output is a terminal and nobody asked it to be plain (NO_COLOR) */
-/* Standard input key by key, without echo, Enter as \r; Ctrl-C still interrupts. Ends with the process. */
-int plat_terminal_raw(bool on);
+/* How a terminal hands its keys to standard input; the end of the process restores what it found. What was typed and
+ * is not yet read stays through every change. */
+typedef enum {
+    PLAT_KEYS_LINES,  /* as it was: whole lines, echoed                                             */
+    PLAT_KEYS_SIGNAL, /* key by key, without echo, Enter as \r; Ctrl-C interrupts                    */
+    PLAT_KEYS_BYTES,  /* the same, but Ctrl-C is byte 3, in order with the keys before and after it */
+} plat_keys;
+int plat_terminal_keys(plat_keys how);
 /* Standard input has bytes, or has ended; waits at most timeout_ns, less when a signal comes. */
 bool plat_stdin_ready(uint64_t timeout_ns);
 /* Set by Ctrl-C (SIGINT, SIGTERM); the core polls it. Reading does not clear it; nothing clears SIGTERM. */

@@ -40,15 +40,18 @@ typedef struct srv_opts {
     const char *host;
     uint16_t port;            /* 0: any free one                                               */
     const char *path;         /* of the model's file, for /props                               */
-    const char *alias;        /* the model's name; NULL: that of its file                      */
+    const char *alias;        /* the model's names, parted by commas; NULL: that of its file   */
     const char *const *keys;  /* (n_keys) one of them must come with a request; none: no key   */
     size_t n_keys;
     const char *chat_template; /* Jinja, or the name of a built-in one; NULL: the file's own     */
+    const char *variables;    /* JSON: an object of more variables for the template; or NULL   */
     const char *cors;         /* "local", "none", "*", or one origin                           */
     int32_t queue_max;        /* requests that wait                                            */
     leat_sampler_options sampler; /* where a request says nothing; seed: if seeded             */
     bool seeded;
-    int32_t n_predict;        /* tokens of an answer at most; -1: no limit                     */
+    bool verbose;             /* likewise: chats show their prompt                             */
+    int32_t n_predict;        /* likewise: tokens of an answer at most; -1: no limit           */
+    int32_t n_draft;          /* tokens guessed ahead at a time; 0: none                       */
     void (*log)(void *user, const char *line); /* of a request that was answered; may be NULL  */
     void *user;
 } srv_opts;
@@ -56,8 +59,9 @@ typedef struct srv_opts {
 /* Listens. Requests are answered with 503 until there is a model. opts and what it points to outlive the handle. */
 err_code srv_open(srv **out, const srv_opts *opts, err *e);
 uint16_t srv_port(const srv *s);
-/* The session must have been opened with srv_yield and the handle. */
-err_code srv_start(srv *s, leat_model *model, leat_session *session, err *e);
+/* The session must have been opened with srv_yield and the handle; so must that of a smaller model which guesses ahead,
+ * or NULL. */
+err_code srv_start(srv *s, leat_model *model, leat_session *session, leat_session *draft, err *e);
 const char *srv_warning(const srv *s); /* of the chat template, once it has started; "" when there is nothing to say */
 bool srv_yield(void *handle);
 /* Serves the network for at most timeout_ns, then returns. */

@@ -37,29 +37,15 @@ static void write_usage(const srv_job *j, json_writer *w) {
     json_write_close(w, JSON_OBJECT);
 }
 
-void srv_answer_sampler(json_writer *w, const srv_request *o) {
-    const leat_sampler_options *p = &o->sampler;
-    json_write_open(w, JSON_OBJECT);
-    srv_json_int(w, "n_predict", o->max_tokens);
-    srv_json_int(w, "max_tokens", o->max_tokens);
-    srv_json_int(w, "seed", o->seeded ? (int64_t)p->seed : -1);
-    srv_json_float(w, "temperature", (double)p->temperature);
-    srv_json_int(w, "top_k", p->top_k);
-    srv_json_float(w, "top_p", (double)p->top_p);
-    srv_json_float(w, "min_p", (double)p->min_p);
-    srv_json_float(w, "typical_p", (double)p->typical_p);
-    srv_json_float(w, "top_n_sigma", (double)p->top_n_sigma);
-    srv_json_float(w, "xtc_probability", (double)p->xtc_probability);
-    srv_json_float(w, "xtc_threshold", (double)p->xtc_threshold);
-    srv_json_int(w, "repeat_last_n", p->penalty_last_n);
-    srv_json_float(w, "repeat_penalty", (double)p->repeat_penalty);
-    srv_json_float(w, "presence_penalty", (double)p->presence_penalty);
-    srv_json_float(w, "frequency_penalty", (double)p->frequency_penalty);
-    srv_json_float(w, "dry_multiplier", (double)p->dry_multiplier);
-    srv_json_float(w, "dry_base", (double)p->dry_base);
-    srv_json_int(w, "dry_allowed_length", p->dry_allowed_length);
-    srv_json_int(w, "dry_penalty_last_n", p->dry_penalty_last_n);
-    json_write_close(w, JSON_OBJECT);
+/* The prompt as the model got it, special tokens and all. */
+static void write_prompt(srv *s, json_writer *w) {
+    srv_job *j = s->job;
+    size_t bytes = 0;
+    leat_detokenize(s->model, j->prompt, j->n_prompt, true, NULL, 0, &bytes, NULL);
+    char *text = arena_alloc(&j->memory, bytes + 1, 1);
+    leat_detokenize(s->model, j->prompt, j->n_prompt, true, text, text ? bytes : 0, &bytes, NULL);
+    srv_json_name(w, "prompt");
+    json_write_str(w, (str){text, text ? bytes : 0});
 }
 
 /* ---- logprobs --------------------------------------------------------------------------------------------------- */
@@ -280,9 +266,8 @@ static void write_native(srv *s, json_writer *w) {
     if (last) {
         srv_json_str(w, "model", s->id);
         srv_json_name(w, "generation_settings");
-        srv_answer_sampler(w, &j->request);
-        srv_json_name(w, "prompt");
-        json_write_str(w, j->prompt_text);
+        srv_request_settings(w, &j->request);
+        write_prompt(s, w);
         srv_json_bool(w, "has_new_line", j->new_line);
         srv_json_bool(w, "truncated", false);
         srv_json_str(w, "stop_type", j->finish == SRV_AT_LIMIT ? "limit" : j->finish == SRV_AT_END ? "eos" : "word");
@@ -356,6 +341,12 @@ void srv_answer_whole(srv *s) {
         json_write_close(&w, JSON_ARRAY);
         write_usage(j, &w);
         write_timings(j, &w);
+        if (j->request.verbose && !j->request.stream) {
+            srv_json_name(&w, "__verbose");
+            json_write_open(&w, JSON_OBJECT);
+            write_prompt(s, &w);
+            json_write_close(&w, JSON_OBJECT);
+        }
         json_write_close(&w, JSON_OBJECT);
     }
     if (j->choices.failed) s->json.failed = true;

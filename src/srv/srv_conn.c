@@ -3,7 +3,7 @@
  *     head -> body -> queued -> running -> send -> head (kept open) or linger -> closed
  *
  * While a request is answered nothing more is read from its connection: what a client sends ahead waits with the
- * machine. A client that closes its side has hung up, also if it could still read. Next: srv_route.c.
+ * machine. Next: srv_route.c.
  */
 #include "srv/srv_int.h"
 
@@ -188,7 +188,8 @@ static void take_head(srv *s, srv_conn *c) {
     c->asked_ns = plat_time_ns();
     c->route = NULL;
     c->origin[0] = c->name[0] = 0;
-    c->bare = c->streaming = false;
+    c->bare = c->streaming = c->ended = false;
+    c->n_asked = c->n_early = 0;
     c->old = h.old;
     c->keep = h.keep;
     c->chunked = h.chunked;
@@ -314,10 +315,29 @@ static void expire(srv *s, srv_conn *c) {
     }
 }
 
+static bool reads(const srv_conn *c) {
+    return c->state == SRV_READ_HEAD || c->state == SRV_READ_BODY || c->state == SRV_LINGER;
+}
+static bool waits(const srv_conn *c) { return c->state == SRV_QUEUED || c->state == SRV_RUNNING; }
+
+/* A client that waits for its answer sends nothing more: it has closed its side, or all of the connection. The two look
+ * alike until something is sent, which a machine that has closed refuses. So it gets the first byte of its answer, a
+ * second later the next, then after two, four and so on; in a stream a comment. */
+static void ask_if_there(srv *s, srv_conn *c, uint64_t now) {
+    plat_ready ready = {.stream = c->stream};
+    c->ended = true;
+    c->ask_ns = now + (SECOND_NS << MIN(c->n_asked, 6));
+    c->n_asked++;
+    if (c->streaming) srv_buf_text(&c->out, c->old ? ":\n\n" : "3\r\n:\n\n\r\n");
+    else if (c->n_early < sizeof SRV_START - 1) srv_buf_put(&c->out, &SRV_START[c->n_early++], 1);
+    srv_conn_flush(s, c);
+    if (c->stream && plat_poll(&ready, 1, 0) && ready.got & PLAT_READY_GONE) hang_up(s, c);
+}
+
 static void serve_one(srv *s, srv_conn *c, uint32_t got) {
-    bool reads = c->state == SRV_READ_HEAD || c->state == SRV_READ_BODY || c->state == SRV_LINGER;
-    if (got & PLAT_READY_RECV && reads) receive(s, c);
+    if (got & PLAT_READY_RECV && reads(c)) receive(s, c);
     else if (got & PLAT_READY_GONE) hang_up(s, c);
+    else if (got & PLAT_READY_END && waits(c)) ask_if_there(s, c, s->polled_ns);
     if (got & PLAT_READY_SEND && c->stream) srv_conn_flush(s, c);
 }
 
@@ -329,8 +349,8 @@ void srv_poll(srv *s, uint64_t timeout_ns) {
     for (size_t i = 0; i < SRV_CONNS_MAX; i++) {
         srv_conn *c = &s->conns[i];
         if (c->state == SRV_FREE || c->gone) continue;
-        bool reads = c->state == SRV_READ_HEAD || c->state == SRV_READ_BODY || c->state == SRV_LINGER;
-        uint32_t want = (reads ? PLAT_READY_RECV : 0u) | (c->n_sent < c->out.n ? PLAT_READY_SEND : 0u);
+        uint32_t want = (reads(c) ? PLAT_READY_RECV : 0u) | (c->n_sent < c->out.n ? PLAT_READY_SEND : 0u) |
+                        (waits(c) && !c->ended ? PLAT_READY_END : 0u);
         whose[n] = c;
         ready[n++] = (plat_ready){.stream = c->stream, .want = want};
     }
@@ -344,6 +364,7 @@ void srv_poll(srv *s, uint64_t timeout_ns) {
         srv_conn *c = whose[i];
         if (ready[i].got) serve_one(s, c, ready[i].got);
         if (c->stream && c->again) advance(s, c);
+        if (c->stream && waits(c) && c->ended && now > c->ask_ns && c->n_sent == c->out.n) ask_if_there(s, c, now);
         uint64_t limit = c->stream && !c->gone ? limit_ns(c) : UINT64_MAX;
         if (limit != UINT64_MAX && now > c->since_ns && now - c->since_ns > limit) expire(s, c);
     }
@@ -407,5 +428,6 @@ void srv_close(srv *s) {
     plat_stream_close(s->listener);
     srv_buf_close(&s->json);
     arena_close(&s->scratch);
+    arena_close(&s->settings);
     mem_block_free(s);
 }

@@ -35,6 +35,9 @@ typedef struct srv_conn {
     plat_stream *stream;
     srv_state state;
     bool gone;       /* the client has hung up */
+    bool ended;      /* it sends nothing more, and may have hung up: see ask_if_there */
+    uint8_t n_asked, n_early; /* how often it was asked; bytes of the answer's first line that were sent for it */
+    uint64_t ask_ns; /* when to ask again */
     bool blocked;    /* an answer could not be sent since since_ns */
     bool keep, bare; /* the connection stays open; the answer has no body (HEAD) */
     bool old, chunked, streaming; /* HTTP/1.0; the request's body in chunks; the answer as a stream of events */
@@ -63,7 +66,7 @@ struct srv {
     plat_stream *listener;
     uint64_t accept_ns; /* not before: the machine had no room for a connection */
     leat_model *model;  /* NULL while it is being loaded */
-    leat_session *session;
+    leat_session *session, *draft; /* draft: of a smaller model that guesses ahead, or NULL */
     leat_chat *chat, *preview; /* of the job; of /apply-template, which is answered while the job has the other. NULL:
                                 * the template is of no use */
     srv_conn conns[SRV_CONNS_MAX];
@@ -79,6 +82,8 @@ struct srv {
     rng ids;
     srv_count count;
     char id[256];  /* of the model */
+    arena settings;
+    json_value variables; /* of o->variables, in settings */
     char warning[320];
 };
 
@@ -96,6 +101,8 @@ typedef struct srv_error {
 /* Fills *e and returns its status, which is not 0. */
 int srv_fail(srv_error *e, int status, const char *type, const char *param, const char *format, ...) PRINTF_LIKE(5, 6);
 int srv_fail_code(srv_error *e, leat_code code, const char *text); /* what the engine said */
+
+#define SRV_START "HTTP/1.1 " /* of every answer */
 
 /* ---- srv_reply.c: answers as bytes ------------------------------------------------------------------ */
 
@@ -157,7 +164,7 @@ typedef struct srv_job {
     char id[48];
     int64_t created_s;
     char *piece;   /* of a token */
-    float *logits; /* (n_vocab), biased */
+    float *logits; /* (n_vocab), biased; NULL: there are no biases */
     srv_bias *biases;
     size_t n_biases, n_biases_max;
     leat_sampler *sampler;
@@ -187,14 +194,15 @@ void srv_job_next(srv *s);                /* computes and answers the first of t
 /* For all requests; they return 0, or the status of *e. */
 int srv_job_body(srv_conn *c, arena *a, json_value *out, srv_error *e);   /* the JSON of the body */
 int srv_job_model(const srv *s, str name, srv_error *e);                  /* that name is the model's, or empty */
+bool srv_next_name(str *list, str *name); /* takes the first of names parted by commas off; false at the end */
 int srv_job_tokens(srv *s, arena *a, str text, bool bos, bool special, int32_t **ids, size_t *n, srv_error *e);
 int srv_chat_prompt(srv *s, srv_error *e);                                /* of the job's request       */
-int srv_chat_template(srv *s, const json_value *body, srv_error *e);      /* answers in s->json         */
+/* Answers in s->json: SRV_TEMPLATE the text, SRV_COUNT its tokens. */
+int srv_chat_template(srv *s, srv_kind kind, const json_value *body, srv_error *e);
 void srv_job_empty(arena *a); /* gives large memory back */
 
 /* ---- srv_answer.c: JSON of answers ------------------------------------------------------------------------------ */
 
-void srv_answer_sampler(json_writer *w, const srv_request *o); /* an object */
 void srv_answer_first(srv *s);  /* of a stream: before the first part of an answer      */
 void srv_answer_part(srv *s);   /* of a stream: what came since the last one            */
 void srv_answer_end(srv *s);    /* an answer is over                                    */

@@ -1,7 +1,7 @@
 /* srv_job.c: the queue, and how its requests are computed: the same steps as `leat run`, so that the same prompt gives
  * the same text. Next: srv_answer.c.
  *
- * What the session holds of the last prompt is kept when the next one begins alike. Only prompt tokens are: a generated
+ * What the session holds of this prompt or an earlier one is taken (leat_reuse). Only prompt tokens are: a generated
  * token that comes back in the next prompt is computed again, as a prompt token, because the role is part of the
  * numbers (docs/NUMERICS.md) and an answer must not depend on who asked before.
  */
@@ -35,10 +35,23 @@ int srv_job_body(srv_conn *c, arena *a, json_value *out, srv_error *e) {
     return code ? srv_fail(e, 400, "invalid_request_error", NULL, "the body is no JSON: %s", failed.text) : 0;
 }
 
+bool srv_next_name(str *list, str *name) {
+    while (list->len) {
+        size_t comma = MIN(str_find(*list, STR(",")), list->len);
+        *name = str_trim(str_cut(*list, 0, comma));
+        *list = str_cut(*list, comma + 1, list->len);
+        if (name->len) return true;
+    }
+    return false;
+}
+
 int srv_job_model(const srv *s, str name, srv_error *e) {
     str path = str_of(s->o->path);
     bool file = name.len && str_ends(path, name) && (path.len == name.len || path.ptr[path.len - name.len - 1] == '/');
-    if (!name.len || str_is(name, s->id) || file) return 0;
+    bool known = !name.len || str_is(name, s->id) || file;
+    for (str rest = str_of(s->o->alias ? s->o->alias : ""), one; !known && srv_next_name(&rest, &one);)
+        known = str_eq(name, one);
+    if (known) return 0;
     int status = srv_fail(e, 404, "invalid_request_error", "model", "there is no model '%.*s'; this is '%s'",
                           (int)MIN(name.len, (size_t)80), name.ptr, s->id);
     e->code = "model_not_found";
@@ -47,10 +60,9 @@ int srv_job_model(const srv *s, str name, srv_error *e) {
 
 static int read_request(srv *s, srv_kind kind, const json_value *body, srv_request *o, srv_error *e) {
     srv_wrong wrong = {0};
-    *o = (srv_request){.sampler = s->o->sampler, .seeded = s->o->seeded};
+    *o = (srv_request){
+        .sampler = s->o->sampler, .seeded = s->o->seeded, .max_tokens = s->o->n_predict, .verbose = s->o->verbose};
     srv_request_read(o, kind, body, &wrong);
-    int32_t most = s->o->n_predict;
-    if (most >= 0 && (o->max_tokens < 0 || o->max_tokens > most)) o->max_tokens = most;
     if (wrong.status) return srv_fail(e, wrong.status, "invalid_request_error", wrong.param, "%s", wrong.text);
     return srv_job_model(s, o->model, e);
 }
@@ -216,8 +228,8 @@ static leat_code feed_prompt(srv *s, leat_error *e) {
     srv_job *j = s->job;
     bool probs = j->request.echo && j->request.logprobs;
     size_t same = 0;
-    leat_code code = probs || !j->request.cache ? leat_rewind(s->session, 0, e)
-                                                : leat_reuse(s->session, j->prompt, j->n_prompt, true, &same, e);
+    leat_code code = leat_reuse(s->session, j->prompt, j->n_prompt, true, &same, e); /* keeps the prompt before */
+    if (!code && (probs || !j->request.cache)) code = leat_rewind(s->session, (int32_t)(same = 0), e);
     uint64_t start = plat_time_ns();
     if (probs && !j->n_bos) {
         srv_prob first = {j->prompt[0], f32_of_bits(0x7FC00000), 0};
@@ -260,16 +272,16 @@ static void take_part(void *user, bool reasoning, const char *bytes, size_t n) {
     }
 }
 
-static int32_t next_token(srv *s) {
+/* The next token, as leat_generate draws it. */
+static int32_t draw(void *user, const float *logits) {
+    srv *s = user;
     srv_job *j = s->job;
     size_t n_vocab = (size_t)leat_model_n_vocab(s->model);
-    const float *logits = leat_logits(s->session), *biased = logits;
     if (j->n_biases) {
         memcpy(j->logits, logits, n_vocab * sizeof *logits);
         for (size_t i = 0; i < j->n_biases; i++) j->logits[j->biases[i].id] += j->biases[i].by;
-        biased = j->logits;
     }
-    int32_t id = leat_sample(j->sampler, biased);
+    int32_t id = leat_sample(j->sampler, j->n_biases ? j->logits : logits);
     if (j->request.logprobs && !leat_ends(s->model, id)) put_prob(j, id, logits, n_vocab);
     return id;
 }
@@ -301,20 +313,28 @@ static bool show(srv *s, int32_t id) {
 static leat_code generate(srv *s, leat_error *e) {
     srv_job *j = s->job;
     const srv_request *o = &j->request;
-    for (;;) {
-        if (o->max_tokens >= 0 && j->n_generated >= (size_t)o->max_tokens) return j->finish = SRV_AT_LIMIT, LEAT_OK;
-        int32_t id = next_token(s);
-        if (!o->ignore_eos && leat_ends(s->model, id)) return j->finish = SRV_AT_END, LEAT_OK;
-        leat_sampler_accept(j->sampler, id);
-        j->n_generated++;
-        if (show(s, id)) return j->finish = SRV_AT_STOP, LEAT_OK;
-        if (srv_yield(s)) return LEAT_CANCELLED;
-        if (leat_session_length(s->session) >= leat_session_n_ctx(s->session))
-            return j->finish = SRV_AT_LIMIT, LEAT_OK;
-        if (o->max_tokens >= 0 && j->n_generated >= (size_t)o->max_tokens) continue; /* its logits are not needed */
-        leat_code code = leat_feed(s->session, &id, 1, LEAT_GENERATED, e);
-        if (code) return code;
+    /* What a guess would bring is not known to be asked for: no probabilities of it. */
+    leat_generator_options options = {
+        .n_draft = o->logprobs ? 0 : s->o->n_draft, .draft = s->draft, .draw = draw, .user = s};
+    leat_generator *g;
+    leat_code code = leat_generator_open(&g, s->session, j->sampler, &options, e);
+    while (!code && !j->finish) {
+        int32_t id;
+        if (o->max_tokens >= 0 && j->n_generated >= (size_t)o->max_tokens) {
+            j->finish = SRV_AT_LIMIT;
+        } else if ((code = leat_generate(g, &id, e)) == LEAT_LIMIT) {
+            j->finish = SRV_AT_LIMIT;
+            code = LEAT_OK;
+        } else if (!code && !o->ignore_eos && leat_ends(s->model, id)) {
+            j->finish = SRV_AT_END;
+        } else if (!code) {
+            j->n_generated++;
+            if (show(s, id)) j->finish = SRV_AT_STOP;
+            else if (srv_yield(s)) code = LEAT_CANCELLED;
+        }
     }
+    leat_generator_close(g);
+    return code;
 }
 
 /* One answer to the prompt at hand. */
@@ -385,7 +405,7 @@ static int compute(srv *s, srv_error *e) {
     name_answer(s);
     size_t n_prompts = j->request.kind == SRV_CHAT ? 1 : j->request.n_prompts;
     for (size_t i = 0; i < n_prompts && !status; i++) {
-        status = take_prompt(s, j->request.kind == SRV_CHAT ? NULL : &j->request.prompts[i], e);
+        status = take_prompt(s, j->request.kind == SRV_CHAT ? NULL : srv_request_prompt(&j->request, i), e);
         if (!status && j->request.stream) srv_stream_start(s, j->conn);
         for (int32_t k = 0; k < j->request.n && !status; k++, j->index++) {
             leat_code code = answer(s, k, &failed);
@@ -448,7 +468,30 @@ void srv_job_forget(srv *s, srv_conn *c) {
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------ */
 
-err_code srv_start(srv *s, leat_model *model, leat_session *session, err *e) {
+/* A smaller model that cannot guess for this one is told of at once. */
+static err_code check_draft(leat_session *session, leat_session *draft, err *e) {
+    leat_generator_options options = {.n_draft = 1, .draft = draft};
+    leat_generator *g = NULL;
+    leat_error failed;
+    leat_code code = leat_feed(session, (int32_t[]){0}, 1, LEAT_PROMPT, &failed);
+    if (!code) code = leat_generator_open(&g, session, NULL, &options, &failed);
+    leat_generator_close(g);
+    if (!code) code = leat_rewind(session, 0, &failed);
+    return code ? ERR(e, (err_code)code, "%s", failed.text) : ERR_NONE;
+}
+
+static err_code read_variables(srv *s, err *e) {
+    err why;
+    str text = str_of(s->o->variables);
+    if (arena_open(&s->settings, MEM_TOOLS, 32 * text.len + 4096, e)) return ERR_MEMORY;
+    err_code code = json_parse(&s->settings, text, &s->variables, &why);
+    if (code) return ERR(e, ERR_ARGUMENT, "the template's variables: %s", why.text);
+    if (s->variables.kind == JSON_OBJECT) return ERR_NONE;
+    return ERR(e, ERR_ARGUMENT, "the template's variables are %s, wanted an object",
+               json_kind_name(s->variables.kind));
+}
+
+err_code srv_start(srv *s, leat_model *model, leat_session *session, leat_session *draft, err *e) {
     leat_error failed;
     if (!leat_has_tokenizer(model)) return ERR(e, ERR_UNSUPPORTED, "the file has no tokenizer: nothing to talk with");
     srv_job *j = mem_block(MEM_TOOLS, sizeof *j + PIECE_MAX);
@@ -456,6 +499,8 @@ err_code srv_start(srv *s, leat_model *model, leat_session *session, err *e) {
     s->job = j;
     j->piece = (char *)(j + 1);
     err_code code = arena_open(&j->memory, MEM_TOOLS, SRV_SCRATCH_BYTES_MAX, e);
+    if (!code && s->o->variables) code = read_variables(s, e);
+    if (!code && draft) code = check_draft(session, draft, e);
     if (code) return code;
     /* Without them there are still completions. */
     if (leat_chat_open(&s->chat, model, s->o->chat_template, &failed) == LEAT_OK &&
@@ -466,9 +511,11 @@ err_code srv_start(srv *s, leat_model *model, leat_session *session, err *e) {
     str name = str_of(s->o->path);
     for (size_t slash; (slash = str_find(name, STR("/"))) != SIZE_MAX;) name = str_cut(name, slash + 1, name.len);
     if (str_ends(name, STR(".gguf"))) name.len -= 5;
-    if (s->o->alias) name = str_of(s->o->alias);
+    str names = str_of(s->o->alias ? s->o->alias : "");
+    srv_next_name(&names, &name);
     fmt(s->id, sizeof s->id, "%.*s", (int)MIN(name.len, sizeof s->id), name.ptr);
     s->session = session;
+    s->draft = draft;
     s->model = model;
     return ERR_NONE;
 }

@@ -36,6 +36,7 @@ static const struct plain_field {
     {"timings_per_token", IN_ALL, FIELD_BOOL, AT(timings), 0, 0},
     {"ignore_eos", IN_ALL, FIELD_BOOL, AT(ignore_eos), 0, 0},
     {"echo", IN_TEXT, FIELD_BOOL, AT(echo), 0, 0},
+    {"verbose", IN_CHAT, FIELD_BOOL, AT(verbose), 0, 0},
     {"return_tokens", IN_NATIVE, FIELD_BOOL, AT(return_tokens), 0, 0},
     {"logprobs", IN_CHAT, FIELD_BOOL, AT(logprobs), 0, 0},
     {"n", IN_ALL, FIELD_INT, AT(n), 1, SRV_CHOICES_MAX},
@@ -84,6 +85,29 @@ static void read_field(srv_request *o, const struct plain_field *f, const json_v
         *(int32_t *)at = (int32_t)x;
     else
         *(float *)at = (float)x;
+}
+
+/* What the sampler was told is what a request may say of it. */
+void srv_request_settings(json_writer *w, const srv_request *o) {
+    json_write_open(w, JSON_OBJECT);
+    json_write_key(w, STR("n_predict"));
+    json_write_int(w, o->max_tokens);
+    json_write_key(w, STR("max_tokens"));
+    json_write_int(w, o->max_tokens);
+    json_write_key(w, STR("seed"));
+    json_write_int(w, o->seeded ? (int64_t)o->sampler.seed : -1);
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        const void *at = (const char *)o + fields[i].at;
+        if (fields[i].at < AT(sampler) || fields[i].at >= AT(sampler) + sizeof o->sampler) continue;
+        json_write_key(w, str_of(fields[i].key));
+        if (fields[i].kind == FIELD_INT) json_write_int(w, *(const int32_t *)at);
+        else json_write_float(w, (double)*(const float *)at);
+    }
+    json_write_key(w, STR("adaptive_target")); /* llama.cpp's sampler of that name is off: leat has not got it */
+    json_write_int(w, -1);
+    json_write_key(w, STR("adaptive_decay"));
+    json_write_int(w, 0);
+    json_write_close(w, JSON_OBJECT);
 }
 
 /* ---- the others --------------------------------------------------------------------------------------------- */
@@ -137,6 +161,12 @@ static void check_bias(srv_request *o, const json_value *v, srv_wrong *w) {
     o->bias = v;
 }
 
+/* llama.cpp's other spelling of a text: an object, with pictures beside it if the model saw any. */
+static const json_value *plain_prompt(const json_value *v) {
+    const json_value *text = json_get(v, "prompt_string");
+    return text && !field(v, "multimodal_data") ? text : v;
+}
+
 /* A prompt, or a part of one. */
 static bool is_tokens(const json_value *v) {
     if (v->kind != JSON_ARRAY || !v->count) return false;
@@ -148,12 +178,15 @@ static bool is_tokens(const json_value *v) {
     return ok && any_id;
 }
 
+const json_value *srv_request_prompt(const srv_request *o, size_t i) { return plain_prompt(&o->prompts[i]); }
+
 static void read_prompt(srv_request *o, const json_value *v, srv_wrong *w) {
     static const char shape[] = "a string, an array of token ids, or an array of those";
     if (!v) {
         wrong_text(w, "prompt", "prompt is missing");
         return;
     }
+    v = plain_prompt(v);
     o->prompts = v;
     o->n_prompts = 1;
     if (v->kind == JSON_STR || is_tokens(v)) return;
@@ -164,9 +197,11 @@ static void read_prompt(srv_request *o, const json_value *v, srv_wrong *w) {
     }
     o->prompts = v->items;
     o->n_prompts = v->count;
-    for (uint32_t i = 0; i < v->count; i++)
-        if (v->items[i].kind != JSON_STR && !is_tokens(&v->items[i]))
-            wrong_text(w, "prompt", "entry %u of prompt is %s, wanted %s", i, json_kind_name(v->items[i].kind), shape);
+    for (uint32_t i = 0; i < v->count; i++) {
+        const json_value *one = plain_prompt(&v->items[i]);
+        if (one->kind != JSON_STR && !is_tokens(one))
+            wrong_text(w, "prompt", "entry %u of prompt is %s, wanted %s", i, json_kind_name(one->kind), shape);
+    }
 }
 
 /* Content: a string, null, or parts of which leat reads the texts. */
@@ -249,7 +284,7 @@ static void read_counts(srv_request *o, const json_value *body, srv_wrong *w) {
 void srv_request_read(srv_request *o, srv_kind kind, const json_value *body, srv_wrong *w) {
     o->kind = kind;
     o->n = 1;
-    o->max_tokens = kind == SRV_TEXT ? 16 : -1; /* OpenAI's default */
+    if (kind == SRV_TEXT && o->max_tokens < 0) o->max_tokens = 16; /* OpenAI's default */
     o->cache = true;
     if (body->kind != JSON_OBJECT) {
         wrong_text(w, NULL, "the body is %s, wanted an object", json_kind_name(body->kind));
@@ -262,7 +297,7 @@ void srv_request_read(srv_request *o, srv_kind kind, const json_value *body, srv
     const json_value *v = field(body, "model");
     if (v && v->kind != JSON_STR) wrong_text(w, "model", "model is %s, wanted a string", json_kind_name(v->kind));
     else if (v) o->model = json_str(v);
-    if (kind == SRV_CHAT || kind == SRV_TEMPLATE) {
+    if (kind == SRV_CHAT || kind == SRV_TEMPLATE || kind == SRV_COUNT) {
         read_messages(o, json_get(body, "messages"), w);
         if ((o->tools = field(body, "tools")) && o->tools->kind != JSON_ARRAY)
             wrong_text(w, "tools", "tools is %s, wanted an array", json_kind_name(o->tools->kind));
@@ -274,7 +309,7 @@ void srv_request_read(srv_request *o, srv_kind kind, const json_value *body, srv
     } else {
         read_prompt(o, field(body, "prompt"), w);
     }
-    if (kind == SRV_TEMPLATE) return;
+    if (kind == SRV_TEMPLATE || kind == SRV_COUNT) return;
     if ((v = field(body, "seed"))) read_seed(o, v, w);
     if ((v = field(body, "stop"))) read_stops(o, v, w);
     if ((v = field(body, "logit_bias"))) check_bias(o, v, w);

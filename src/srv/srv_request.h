@@ -11,6 +11,7 @@ typedef enum {
     SRV_TEXT,       /* /v1/completions                                                 */
     SRV_NATIVE,     /* /completion, as llama.cpp's server has it                       */
     SRV_TEMPLATE,   /* /apply-template                                                 */
+    SRV_COUNT,      /* /v1/chat/completions/input_tokens                               */
     SRV_TOKENIZE,   /* the rest is no request that computes: see srv_route.c           */
     SRV_DETOKENIZE,
     SRV_MODELS,
@@ -24,7 +25,7 @@ typedef enum {
 typedef struct srv_request {
     srv_kind kind;
     bool stream, usage;        /* stream_options.include_usage                               */
-    bool echo, logprobs, cache, timings, ignore_eos, return_tokens, no_prompt;
+    bool echo, logprobs, cache, timings, ignore_eos, return_tokens, no_prompt, verbose;
     int32_t n, max_tokens;     /* -1: no limit but the context                               */
     int32_t top;               /* likeliest tokens to tell of beside the one taken           */
     leat_sampler_options sampler;
@@ -32,7 +33,7 @@ typedef struct srv_request {
     str stops[SRV_STOPS_MAX];
     size_t n_stops;
     str model;                 /* empty: any                                                 */
-    const json_value *prompts; /* (n_prompts): each a string or an array of ids and strings  */
+    const json_value *prompts; /* (n_prompts): see srv_request_prompt                        */
     size_t n_prompts;
     const json_value *messages, *tools, *variables, *bias; /* NULL where there are none      */
 } srv_request;
@@ -44,7 +45,12 @@ typedef struct srv_wrong {
     char text[256];
 } srv_wrong;
 
-/* o: zero but for sampler and seeded, which have their defaults. Views of the body, which must outlive it. */
+/* o: zero but for sampler, seeded, max_tokens and verbose, which have their defaults. Views of the body, which must
+ * outlive it. */
 void srv_request_read(srv_request *o, srv_kind kind, const json_value *body, srv_wrong *wrong);
+/* Number i: a string, or an array of ids and strings. */
+const json_value *srv_request_prompt(const srv_request *o, size_t i);
+/* The settings of an answer as an object: what was asked for, and where nothing was, the defaults. */
+void srv_request_settings(json_writer *w, const srv_request *o);
 
 #endif

@@ -4,6 +4,8 @@
 static const srv_route routes[] = {
     {SRV_POST, "/v1/chat/completions", false, SRV_CHAT},
     {SRV_POST, "/chat/completions", false, SRV_CHAT},
+    {SRV_POST, "/v1/chat/completions/input_tokens", false, SRV_COUNT},
+    {SRV_POST, "/chat/completions/input_tokens", false, SRV_COUNT},
     {SRV_POST, "/v1/completions", false, SRV_TEXT},
     {SRV_POST, "/completion", false, SRV_NATIVE},
     {SRV_POST, "/completions", false, SRV_NATIVE},
@@ -117,6 +119,10 @@ static void write_model(const srv *s, json_writer *w) {
     srv_json_str(w, "object", "model");
     srv_json_int(w, "created", (int64_t)s->started_s);
     srv_json_str(w, "owned_by", "leat");
+    srv_json_name(w, "aliases");
+    json_write_open(w, JSON_ARRAY);
+    for (str rest = str_of(s->o->alias ? s->o->alias : ""), name; srv_next_name(&rest, &name);) json_write_str(w, name);
+    json_write_close(w, JSON_ARRAY);
     srv_json_name(w, "meta");
     json_write_open(w, JSON_OBJECT);
     srv_json_str(w, "architecture", leat_model_architecture(s->model));
@@ -219,12 +225,12 @@ static void answer_props(srv *s, srv_conn *c) {
     srv_json_int(&w, "n_ctx", leat_session_n_ctx(s->session));
     srv_json_name(&w, "params");
     srv_request defaults = {.max_tokens = s->o->n_predict, .sampler = s->o->sampler, .seeded = s->o->seeded};
-    srv_answer_sampler(&w, &defaults);
+    srv_request_settings(&w, &defaults);
     json_write_close(&w, JSON_OBJECT);
     srv_json_int(&w, "total_slots", 1);
     srv_json_str(&w, "model_alias", s->id);
     srv_json_str(&w, "model_path", s->o->path);
-    srv_json_str(&w, "chat_template", leat_model_chat_template(s->model));
+    srv_json_str(&w, "chat_template", s->o->chat_template ? s->o->chat_template : leat_model_chat_template(s->model));
     write_piece(s, &w, "bos_token", leat_bos(s->model));
     srv_json_str(&w, "build_info", leat_version());
     json_write_close(&w, JSON_OBJECT);
@@ -338,7 +344,7 @@ static void answer_body(srv *s, srv_conn *c) {
                           json_kind_name(body.kind));
     if (!status && c->route->kind == SRV_TOKENIZE) status = tokenize(s, &body, &e);
     else if (!status && c->route->kind == SRV_DETOKENIZE) status = detokenize(s, &body, &e);
-    else if (!status) status = srv_chat_template(s, &body, &e);
+    else if (!status) status = srv_chat_template(s, c->route->kind, &body, &e);
     srv_job_empty(&s->scratch);
     if (status) srv_reply_error(s, c, &e);
     else srv_reply_json(s, c, 200);
@@ -361,6 +367,7 @@ void srv_route_answer(srv *s, srv_conn *c) {
         case SRV_SLOTS: answer_slots(s, c); return;
         case SRV_TOKENIZE:
         case SRV_DETOKENIZE:
+        case SRV_COUNT:
         case SRV_TEMPLATE: answer_body(s, c); return;
         default: srv_job_queue(s, c);
         }

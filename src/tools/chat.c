@@ -110,16 +110,16 @@ static int talk_once(chat *c) {
 static int talk(chat *c) {
     for (bool warned = false;;) {
         line_result result = chat_line_read(c->line, "> ");
-        plat_interrupt_clear(); /* a Ctrl-C just before Enter; SIGTERM stays */
         if (result == LINE_END || plat_interrupted()) return TOOLS_OK;
         if (result == LINE_FAILED) return tools_fail(c->t, "the terminal cannot be read");
+        if (result == LINE_INTERRUPT && warned) return TOOLS_OK;
         if (result == LINE_INTERRUPT) {
-            if (warned) return TOOLS_OK;
             chat_talk_say(c, "(Ctrl-C again leaves, as Ctrl-D does)");
             warned = true;
             continue;
         }
         warned = false;
+        if (result == LINE_CLEARED) continue;
         str text = str_trim(chat_line_text(c->line)), quotes = STR("\"\"\"");
         bool quoted = text.len >= 6 && str_starts(text, quotes) && str_ends(text, quotes);
         if (quoted) text = str_trim(str_cut(text, 3, text.len - 6));

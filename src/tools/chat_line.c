@@ -10,7 +10,7 @@
 #define HISTORY_MAX 1000
 #define INDENT 2              /* cells of the prompt, and before rows that go on */
 #define RESIZE_NS 200000000u  /* between two looks at the terminal's width */
-#define ESCAPE_NS 30000000u   /* an escape key alone sends nothing more */
+#define ESCAPE_NS 200000000u  /* an escape key alone sends nothing more */
 #define QUOTES STR("\"\"\"")
 
 struct line {
@@ -103,13 +103,14 @@ err_code chat_line_open(line **out, tools *t, const char *history, bool colours,
     *l = (line){.t = t, .memory = memory, .text = text, .cut = removed, .colours = colours};
     if (history && !plat_state_path(history, l->path, sizeof l->path)) l->path[0] = 0;
     load_history(l);
+    plat_terminal_keys(PLAT_KEYS_SIGNAL); /* what is typed while the model is opened belongs to the first line */
     *out = l;
     return ERR_NONE;
 }
 
 void chat_line_close(line *l) {
     if (!l) return;
-    plat_terminal_raw(false);
+    plat_terminal_keys(PLAT_KEYS_LINES);
     arena memory = l->memory;
     arena_close(&memory);
 }
@@ -320,6 +321,7 @@ static void escape(line *l) {
     uint8_t key;
     unsigned numbers[2] = {0, 0}, n = 0;
     if (!next_key(l, ESCAPE_NS, &key)) return;
+    if (l->pasting && key != '[') return;
     if (key == 'b') l->at = word_left(l, l->at);
     if (key == 'f') l->at = word_right(l, l->at);
     if (key == 'd') cut(l, l->at, word_right(l, l->at), true);
@@ -334,6 +336,7 @@ static void escape(line *l) {
     if (key == '~' && numbers[0] != 200 && numbers[0] != 201)
         key = numbers[0] == 1 || numbers[0] == 7 ? 'H' : numbers[0] == 4 || numbers[0] == 8 ? 'F'
               : numbers[0] == 3                  ? 'X' : 0;
+    if (l->pasting && key != '~') return;
     switch (key) {
     case 'A': vertical(l, false); break;
     case 'B': vertical(l, true); break;
@@ -347,15 +350,24 @@ static void escape(line *l) {
     }
 }
 
+static void stop(line *l) {
+    draw(l, true);
+    tools_out(l->t, l->bytes ? "^C\r\n" : "\r\n");
+    l->done = true;
+    l->result = l->bytes ? LINE_CLEARED : LINE_INTERRUPT;
+}
+
 #define CTRL(letter) ((letter) & 0x1F)
 static void press(line *l, uint8_t key) {
     char byte = (char)key;
+    if (l->pasting && (key < 0x20 || key == 0x7F) && key != '\r' && key != '\n' && key != '\t' && key != 0x1B) return;
     switch (key) {
     case '\r':
     case '\n': enter(l); break;
     case 0x1B: escape(l); break;
     case 0x7F:
     case CTRL('H'): cut(l, left_of(l, l->at), l->at, false); break;
+    case CTRL('C'): stop(l); break;
     case CTRL('D'):
         if (!l->bytes) l->done = true, l->result = LINE_END;
         else cut(l, l->at, right_of(l, l->at), false);
@@ -379,18 +391,16 @@ static void press(line *l, uint8_t key) {
     }
 }
 
-/* Ctrl-C came as a signal. */
-static bool interrupted(line *l) {
+/* Somebody sent a signal: one that Ctrl-C would be, or one that ends the program. */
+static bool signalled(line *l) {
     if (!plat_interrupted()) return false;
     plat_interrupt_clear();
-    bool empty = !l->bytes || plat_interrupted();
-    draw(l, true);
-    tools_out(l->t, empty ? "\r\n" : "^C\r\n");
-    l->drawn_row = l->bytes = l->at = 0;
-    l->past_at = l->n_past;
-    if (empty) l->done = true, l->result = plat_interrupted() ? LINE_END : LINE_INTERRUPT;
+    if (plat_interrupted()) l->done = true, l->result = LINE_END;
+    else stop(l);
     return true;
 }
+
+static bool stopped(const line *l) { return l->result == LINE_CLEARED || l->result == LINE_INTERRUPT; }
 
 line_result chat_line_read(line *l, const char *prompt) {
     uint8_t key;
@@ -399,23 +409,23 @@ line_result chat_line_read(line *l, const char *prompt) {
     l->past_at = l->n_past;
     l->pasting = l->done = false;
     l->result = LINE_OK;
-    if (plat_terminal_raw(true)) return LINE_FAILED;
+    if (plat_terminal_keys(PLAT_KEYS_BYTES)) return LINE_FAILED;
+    plat_interrupt_clear(); /* Ctrl-C for an answer that had just ended; SIGTERM stays */
     tools_out(l->t, "\33[?2004h"); /* pasted text comes in brackets */
     draw(l, false);
-    while (!l->done) {
-        if (interrupted(l)) {
-            if (!l->done) draw(l, false);
-        } else if (next_key(l, RESIZE_NS, &key)) {
+    while (!l->done && !signalled(l)) {
+        if (next_key(l, RESIZE_NS, &key)) {
             press(l, key);
             /* A burst, such as a paste, is drawn once. */
             while (!l->done && next_key(l, 0, &key)) press(l, key);
-            draw(l, l->done && l->result == LINE_OK);
+            if (!stopped(l)) draw(l, l->done && l->result == LINE_OK);
         } else if (plat_terminal_columns() != l->columns) {
             draw(l, false);
         }
     }
-    tools_out(l->t, l->result == LINE_INTERRUPT ? "\33[?2004l" : "\33[?2004l\r\n");
+    tools_out(l->t, stopped(l) ? "\33[?2004l" : "\33[?2004l\r\n");
     tools_out_flush(l->t);
+    if (l->result == LINE_OK) plat_terminal_keys(PLAT_KEYS_SIGNAL);
     if (l->result == LINE_OK && str_trim(chat_line_text(l)).len) {
         remember(l, chat_line_text(l));
         save_history(l);

@@ -1,6 +1,8 @@
 /* load.c: opening models and sessions for commands, with the words that a user should read. Next: run.c. */
 #include "tools/load.h"
 
+#include "kern/kern.h"
+
 int load_model(tools *t, loaded *out, const load_options *o) {
     leat_error e;
     leat_model_options options = {.no_map = o->memory.no_map, .map = o->memory.map, .ram_bytes = o->memory.ram,
@@ -23,7 +25,8 @@ int load_session(tools *t, loaded *out, const load_options *o) {
     leat_session_options options = {
         .n_ctx = o->n_ctx, .n_threads = o->n_threads, .n_chunk = o->n_chunk, .no_pin = o->no_pin, .isa = o->isa,
         .cache_type_k = o->cache.k, .cache_type_v = o->cache.v, .importance = o->importance, .routing = o->routing,
-        .yield = o->yield ? o->yield : interrupted, .routed = o->routed, .user = o->user};
+        .n_kept = o->n_kept, .kept_tokens = o->kept_tokens, .yield = o->yield ? o->yield : interrupted,
+        .routed = o->routed, .user = o->user};
     if (leat_session_open(&out->session, out->model, &options, &e)) return tools_fail(t, "%s", e.text);
     if (!o->quiet && *leat_model_warning(out->model))
         tools_err(t, "leat %s: warning: %s\n", tools_name(t), leat_model_warning(out->model));
@@ -38,6 +41,10 @@ void load_say_memory(tools *t, const loaded *l, bool always) {
     char line[256];
     leat_session_memory(l->session, line, sizeof line);
     if (always || str_starts(str_of(line), STR("streaming"))) tools_err(t, "leat %s: %s\n", tools_name(t), line);
+    const kern *withheld = always ? kern_withheld() : NULL;
+    if (withheld)
+        tools_err(t, "leat %s: this CPU has %s, but the system does not allow it\n", tools_name(t),
+                  kern_name(withheld));
 }
 
 void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t n_tokens, uint64_t ns) {

@@ -72,6 +72,7 @@ typedef struct load_options {
     int32_t n_ctx, n_threads, n_chunk; /* 0: the default */
     const char *isa;
     const leat_routing *routing; /* for measurements */
+    int32_t n_kept, kept_tokens; /* see leat_session_options */
     bool no_pin;     /* do not bind threads to cores */
     bool quiet;      /* no warnings */
     bool importance; /* see leat_importance_at */

@@ -10,9 +10,9 @@
 #define SEED_RANDOM UINT64_MAX
 
 typedef struct serve_values {
-    const char *model, *host, *alias, *key_file, *cors, *chat_template, *isa;
+    const char *model, *draft, *host, *alias, *key_file, *cors, *chat_template, *variables, *isa;
     tools_strs keys;
-    int32_t port, n_ctx, n_threads, queue_max, n_predict;
+    int32_t port, n_ctx, n_threads, queue_max, n_predict, n_draft, n_kept, kept_tokens;
     leat_sampler_options sampler;
     bool quiet, verbose;
     load_memory memory;
@@ -26,6 +26,9 @@ static void defaults(void *values) {
     o->cors = "local";
     o->queue_max = 64;
     o->n_predict = -1;
+    o->n_draft = 8;
+    o->n_kept = 16;
+    o->kept_tokens = -1;
     leat_sampler_defaults(&o->sampler);
     o->sampler.seed = SEED_RANDOM;
 }
@@ -33,7 +36,7 @@ static void defaults(void *values) {
 typedef struct serving {
     tools *t;
     const serve_values *o;
-    loaded l;
+    loaded l, draft;
     srv *server;
     tools_text key_text;
     const char *keys[SRV_KEYS_MAX];
@@ -78,7 +81,9 @@ static int take_keys(serving *v) {
 
 static void open_model(void *arg) {
     serving *v = arg;
-    v->code = leat_model_open(&v->l.model, v->o->model, &v->options, &v->error);
+    leat_model_options draft = {.no_map = true, .ram_bytes = v->options.ram_bytes};
+    if (v->o->draft) v->code = leat_model_open(&v->draft.model, v->o->draft, &draft, &v->error);
+    if (!v->code) v->code = leat_model_open(&v->l.model, v->o->model, &v->options, &v->error);
     atomic_store(&v->opened, 1);
 }
 
@@ -99,8 +104,13 @@ static int load(serving *v) {
     load_options options = {.memory = o->memory, .keep_usage = true,
                             .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
                             .isa = o->isa, .quiet = o->quiet, .yield = srv_yield, .user = v->server};
-    int status = load_session(v->t, &v->l, &options);
-    if (!status && srv_start(v->server, v->l.model, v->l.session, &e)) status = tools_fail(v->t, "%s", e.text);
+    /* The smaller model first: the other then takes of the memory what is left. */
+    int status = o->draft ? load_session(v->t, &v->draft, &options) : TOOLS_OK;
+    options.n_kept = o->n_kept;
+    options.kept_tokens = o->kept_tokens < 0 && o->memory.ram ? 0 : o->kept_tokens;
+    if (!status) status = load_session(v->t, &v->l, &options);
+    if (!status && srv_start(v->server, v->l.model, v->l.session, v->draft.session, &e))
+        status = tools_fail(v->t, "%s", e.text);
     return status;
 }
 
@@ -129,10 +139,13 @@ static int serve(serving *v) {
                         .n_keys = v->n_keys,
                         .cors = o->cors,
                         .chat_template = o->chat_template,
+                        .variables = o->variables,
                         .queue_max = o->queue_max,
                         .sampler = o->sampler,
                         .seeded = o->sampler.seed != SEED_RANDOM,
                         .n_predict = o->n_predict,
+                        .n_draft = o->n_draft,
+                        .verbose = o->verbose,
                         .log = o->verbose ? log_line : NULL,
                         .user = v};
     if (srv_open(&v->server, &options, &e)) return tools_fail(v->t, "%s", e.text);
@@ -155,6 +168,7 @@ static int run(tools *t, const void *values) {
     int status = serve(&v);
     srv_close(v.server);
     load_close(&v.l);
+    load_close(&v.draft);
     tools_text_close(&v.key_text);
     return status;
 }
@@ -165,15 +179,18 @@ static const tools_option options[] = {
     TOOLS_STR(T, host, 0, "host", "HOST", "the address to listen at; 0.0.0.0 for all ({})"),
     TOOLS_INT(T, port, 0, "port", "N", 0, 65535, "the port; 0: any free one ({})"),
     TOOLS_INT(T, n_ctx, 'c', "ctx-size", "N", 1, INT32_MAX, "context in tokens (default: the model's, at most 4096)"),
-    TOOLS_STR(T, alias, 0, "alias", "NAME", "what the model is called (default: its file's name)"),
+    TOOLS_STR(T, alias, 0, "alias", "NAME",
+              "what the model is called: a name, or several parted by commas (default: its file's)"),
     TOOLS_STRS(T, keys, 0, "api-key", "KEY", "answer only who sends this key; may be repeated"),
     TOOLS_STR(T, key_file, 0, "api-key-file", "FILE", "a file with such keys, one a line"),
     TOOLS_STR(T, chat_template, 0, "chat-template", "NAME",
               "a built-in template instead of the file's (see leat template --help), or one in Jinja"),
+    TOOLS_STR(T, variables, 0, "chat-template-kwargs", "JSON",
+              "an object: more variables for the template, where a request has none of that name"),
     TOOLS_STR(T, cors, 0, "cors", "ORIGIN",
               "which web pages may read answers: local (those of this machine), none, * or one origin ({})"),
     TOOLS_INT(T, n_predict, 'n', "predict", "N", -1, INT32_MAX,
-              "tokens of an answer at most, whatever a request says; -1: no limit ({})"),
+              "tokens of an answer at most, where a request says nothing; -1: no limit ({})"),
     TOOLS_U64(T, sampler.seed, 's', "seed", "S", "where a request has none (default: a new one each time)"),
     TOOLS_FLOAT(T, sampler.temperature, 0, "temp", "X", 0, 1000, "likewise, and the next three ({})"),
     TOOLS_INT(T, sampler.top_k, 0, "top-k", "N", 0, INT32_MAX, "only the N likeliest; 0: off ({})"),
@@ -181,13 +198,19 @@ static const tools_option options[] = {
     TOOLS_FLOAT(T, sampler.min_p, 0, "min-p", "X", 0, 1, "at least X times as likely as the likeliest; 0: off ({})"),
     TOOLS_INT(T, queue_max, 0, "queue", "N", 1, SRV_QUEUE_MAX,
               "requests that may wait; more are told to come back ({})"),
+    TOOLS_INT(T, n_kept, 0, "cache-prompts", "N", 0, LEAT_KEPT_MAX,
+              "earlier prompts kept beside the last one, for those that begin alike ({})"),
+    TOOLS_INT(T, kept_tokens, 0, "cache-tokens", "N", -1, INT32_MAX,
+              "memory for them, in tokens; -1: as many as the context, or with --ram what that leaves free ({})"),
+    TOOLS_STR(T, draft, 0, "draft", "FILE", "a smaller model with the same tokens, which guesses ahead (or: repeats)"),
+    TOOLS_INT(T, n_draft, 0, "draft-max", "N", 0, 64, "tokens guessed at a time, where it gains time; 0: none ({})"),
     TOOLS_THREADS(T, n_threads),
     TOOLS_ISA(T, isa),
     LOAD_CACHE(T, cache),
     LOAD_MEMORY(T, memory),
     LOAD_USAGE(T, memory),
     TOOLS_FLAG(T, quiet, 'q', "quiet", "only errors"),
-    TOOLS_FLAG(T, verbose, 'v', "verbose", "also a line for each request"),
+    TOOLS_FLAG(T, verbose, 'v', "verbose", "also a line for each request; chats show their prompt"),
 };
 #undef T
 

@@ -34,9 +34,11 @@ static bool parse_date(const char *date, uint64_t *seconds) {
     str s = str_of(date);
     uint64_t year, month, day;
     if (s.len != 10 || s.ptr[4] != '-' || s.ptr[7] != '-' || !parse_u64(str_cut(s, 0, 4), &year) ||
-        !parse_u64(str_cut(s, 5, 2), &month) || !parse_u64(str_cut(s, 8, 2), &day) || year < 1970 || month - 1 > 11 ||
-        day - 1 > 30)
+        !parse_u64(str_cut(s, 5, 2), &month) || !parse_u64(str_cut(s, 8, 2), &day) || year < 1970 || month - 1 > 11)
         return false;
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    static const uint8_t days_of[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (day - 1 >= days_of[month - 1] + (uint64_t)(leap && month == 2)) return false;
     /* The civil calendar, with years that begin in March. */
     year -= month <= 2;
     uint64_t of_year = (153 * (month + (month > 2 ? (uint64_t)-3 : 9)) + 2) / 5 + day - 1;

@@ -19,7 +19,7 @@ for script in "$here"/*.script; do
     [ "$model" = sample ] && model=$sample || model=$models/$model.gguf
     # shellcheck disable=SC2086
     sed "s|WORK|$work|g" "$script" > "$work/$name.script"
-    timeout 50 "$pty" "$columns" "$rows" "$work/$name.script" "$leat" chat "$model" --temp 0 -t 2 $options 2>&1 |
+    timeout 300 "$pty" "$columns" "$rows" "$work/$name.script" "$leat" chat "$model" --temp 0 -t 2 $options 2>&1 |
         sed -E "s/[0-9.]+ (tok\/s|s\b|ms)/N \1/g; s|$work|WORK|g" > "$work/$name.screen"
     [ -n "$keep" ] && cp "$work/$name.screen" "$here/$name.screen"
     difference=$(diff "$here/$name.screen" "$work/$name.screen")

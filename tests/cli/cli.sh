@@ -103,7 +103,7 @@ check run-ids-outside 1 '' 'line 1: token id 99999 is outside the vocabulary of'
 # Ctrl-C, once there is text.
 "${run[@]}" -p "$text" --ignore-eos -c 100000 -n 90000 > "$out" 2> "$err" &
 pid=$!
-for ((i = 0; i < 200; i++)); do [ -s "$out" ] && break || sleep 0.05; done
+until [ -s "$out" ] || ! kill -0 $pid; do sleep 0.02; done
 kill -INT $pid
 wait $pid
 status=$?
@@ -296,6 +296,7 @@ check template-stdin 0 'Hi é' '' sh -c '"$1" template "$2" --template "$3" --me
 check template-builtin 0 '^<\|im_start\|>assistant$' '' "$leat" template "$demo" --chat-template chatml --messages "$hi"
 check template-no-such 1 '' "no built-in template is named 'chatlm'" "$leat" template "$demo" --chat-template chatlm --messages "$hi"
 check template-both 2 '' 'exclude each other' "$leat" template "$demo" --chat-template chatml --template x --messages "$hi"
+check template-no-day 2 '' "'2023-02-29' is no date" "$leat" template "$demo" --chat-template chatml --messages "$hi" --date 2023-02-29
 check template-bad-date 2 '' "'2024-2-1' is no date" "$leat" template "$demo" --chat-template chatml --messages "$hi" --date 2024-2-1
 check template-none 1 '' 'has no chat template' "$leat" template "$bare" --messages "$hi"
 check template-bad-json 1 '' '^leat template: --messages: JSON at offset 1: seen .x., wanted a value$' "$leat" template "$demo" --chat-template chatml --messages '[x]'

@@ -2,11 +2,13 @@
  *     pty COLUMNS ROWS SCRIPT COMMAND...
  * A line of the script is a word and what follows it:
  *     type TEXT   sends keys; \r \n \t \e \\ and \xHH are bytes
- *     wait TEXT   until it is written to the screen, after the keys sent last; or failure
- *     still MS    until nothing was written for so long, or a program that never stops has written much
- *     size C R    the terminal has another size
+ *     wait TEXT   until it is written to the screen, after the keys sent last
+ *     idle        until the program has taken all keys and waits for more, with Ctrl-C as a key: it reads a line
+ *     busy        until Ctrl-C interrupts, and something was written then: it answers
+ *     size C R    the terminal has another size; until the program has drawn for it
  *     screen      prints what is on it: rows without spaces at their ends, dim text in { }, then a line of dashes
  *     end         waits for the program and prints its status
+ * They wait for states, never for durations: a loaded machine only takes longer, up to WAIT_MS, which is a failure.
  * The terminal knows what leat writes: CR, LF, BS, cursor movements, erasing, and SGR 0, 1 and 2.
  */
 #include <errno.h>
@@ -21,11 +23,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 
 #define SIDE_MAX 300
-#define WAIT_MS 20000
+#define WAIT_MS 120000
 
 typedef struct cell {
     char bytes[24];
@@ -152,7 +155,59 @@ static bool shown(const char *text) {
     return strstr(all, text);
 }
 
+static _Noreturn void give_up(const char *what, const char *text) {
+    printf("waited in vain for %s%s; the screen:\n", what, text);
+    print_screen(stdout);
+    kill(child, SIGKILL);
+    exit(1);
+}
+
+/* Whether the terminal turns Ctrl-C into a signal. */
+static bool interrupts(void) {
+    struct termios t;
+    return tcgetattr(master, &t) != 0 || (t.c_lflag & ISIG);
+}
+
+/* Bytes typed and not yet read. Looking from the program's side makes the kernel pass on what is on its way. */
+static int unread(void) {
+    int side = open(ptsname(master), O_RDONLY | O_NOCTTY | O_NONBLOCK), bytes = 0;
+    struct pollfd p = {.fd = side, .events = POLLIN};
+    if (side < 0) return 0;
+    poll(&p, 1, 0);
+    if (ioctl(side, FIONREAD, &bytes) != 0) bytes = 0;
+    close(side);
+    return bytes;
+}
+
+static bool sleeps(void) {
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)child);
+    FILE *f = fopen(path, "r");
+    text[f ? fread(text, 1, sizeof text - 1, f) : 0] = 0;
+    if (f) fclose(f);
+    const char *name_end = strrchr(text, ')');
+    return name_end && name_end[2] == 'S';
+}
+
+/* The order matters: a program that has read all keys and sleeps after that has done what they ask. */
+static void wait_idle(void) {
+    for (int left = WAIT_MS; !ended && left > 0; left--)
+        if (!listen_for(1) && unread() == 0 && !interrupts() && sleeps() && !listen_for(0)) return;
+    give_up("the program to read", "");
+}
+
+static void wait_busy(void) {
+    int left = WAIT_MS;
+    for (; !ended && left > 0 && !interrupts(); left -= 2) listen_for(2);
+    drain();
+    for (; !ended && left > 0; left -= 20)
+        if (listen_for(20)) return;
+    give_up("an answer", "");
+}
+
 static void type(const char *s) {
+    char keys[4096];
+    size_t n = 0;
     drain();
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < columns; c++) screen[r][c].old = true;
@@ -167,8 +222,9 @@ static void type(const char *s) {
                 c = c == 'r' ? '\r' : c == 'n' ? '\n' : c == 't' ? '\t' : c == 'e' ? '\33' : c;
             }
         }
-        if (write(master, &c, 1) != 1) ended = true;
+        keys[n++] = c;
     }
+    if (write(master, keys, n) != (ssize_t)n) ended = true; /* at once: an escape sequence has no gap */
 }
 
 static void set_size(int c, int r) {
@@ -178,6 +234,13 @@ static void set_size(int c, int r) {
     if (row >= rows) row = rows - 1;
     if (column >= columns) column = columns - 1;
     ioctl(master, TIOCSWINSZ, &size);
+}
+
+static void resize(int c, int r) {
+    set_size(c, r);
+    int left = WAIT_MS;
+    for (; !ended && left > 0 && !listen_for(20);) left -= 20;
+    wait_idle();
 }
 
 static void step(char *text) {
@@ -191,17 +254,15 @@ static void step(char *text) {
         int left = WAIT_MS;
         for (; !shown(rest) && left > 0 && !ended; left -= 20) listen_for(20);
         drain();
-        if (shown(rest)) return;
-        printf("waited in vain for '%s'; the screen:\n", rest);
-        print_screen(stdout);
-        kill(child, SIGKILL);
-        exit(1);
-    } else if (!strcmp(text, "still")) {
-        for (int i = 0; i < 200 && listen_for(atoi(rest)); i++) {}
+        if (!shown(rest)) give_up("", rest);
+    } else if (!strcmp(text, "idle")) {
+        wait_idle();
+    } else if (!strcmp(text, "busy")) {
+        wait_busy();
     } else if (!strcmp(text, "size")) {
         int c = 80, r = 24;
         sscanf(rest, "%d %d", &c, &r);
-        set_size(c, r);
+        resize(c, r);
     } else if (!strcmp(text, "screen")) {
         print_screen(stdout);
     } else if (!strcmp(text, "end")) {
@@ -230,6 +291,7 @@ int main(int argc, char **argv) {
         execvp(argv[4], argv + 4);
         _exit(127);
     }
+    setvbuf(stdout, NULL, _IOLBF, 0);
     set_size(size.ws_col, size.ws_row);
     while (fgets(text, sizeof text, script)) step(text);
     fclose(script);

@@ -151,13 +151,18 @@ absent full-nothing "$work/full.gguf" "$work/full.gguf.part"
 
 # ---- interrupted ------------------------------------------------------------------------------------------
 
-interrupt() { # NAME SIGNAL
-    "$leat" quantize "$large" "$work/cut-off.gguf" q4_k_m 1 --isa scalar > "$out" 2> "$err" &
-    local pid=$! i
-    for ((i = 0; i < 200; i++)); do [ -s "$work/cut-off.gguf.part" ] && break || sleep 0.01; done
-    kill "-$2" $pid
-    wait $pid 2> /dev/null
-    status=$?
+interrupt() { # NAME SIGNAL STATUS
+    local pid i
+    for ((i = 0; i < 20; i++)); do # again when it was done before the signal
+        rm -f "$work/cut-off.gguf" "$work/cut-off.gguf.part"
+        "$leat" quantize "$large" "$work/cut-off.gguf" q4_k_m 1 --isa scalar > "$out" 2> "$err" &
+        pid=$!
+        until [ -s "$work/cut-off.gguf.part" ] || ! kill -0 $pid 2> /dev/null; do sleep 0.01; done
+        kill "-$2" $pid 2> /dev/null
+        wait $pid 2> /dev/null
+        status=$?
+        [ $status = 0 ] || break
+    done
     if [ $status = "$3" ]; then pass; else fail "$1" "exit status $status, wanted $3"; fi
     absent "$1-nothing" "$work/cut-off.gguf"
 }

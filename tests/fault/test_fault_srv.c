@@ -53,30 +53,53 @@ static const char *const requests[] = {
     "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}",
 };
 
-TEST(server_on_a_failing_machine) {
-    static char out[65536], sound[COUNT_OF(requests)];
-    err e;
-    leat_error le;
-    leat_model *m;
+/* A server in this process, with a tiny model. */
+typedef struct machine {
+    leat_model *model;
     leat_session *session;
     srv *s;
+    srv_opts o;
+    size_t held; /* memory before it */
+} machine;
+
+static void machine_open(machine *m) {
+    err e;
+    m->held = mem_bytes_total();
     const char *path = test_path(0, "srv.gguf");
     tiny_spec spec = tiny_default("llama");
     spec.tok = TINY_TOK_SPM;
     spec.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
     tiny_write(&spec, path);
-    size_t held = mem_bytes_total();
-    srv_opts o = {.host = "127.0.0.1", .path = path, .cors = "local", .queue_max = 4, .n_predict = -1};
-    leat_sampler_defaults(&o.sampler);
-    CHECK(srv_open(&s, &o, &e) == ERR_NONE);
-    ask(s, requests[0], out, sizeof out);
+    m->o = (srv_opts){.host = "127.0.0.1", .path = path, .cors = "local", .queue_max = 4, .n_predict = -1};
+    leat_sampler_defaults(&m->o.sampler);
+    CHECK(srv_open(&m->s, &m->o, &e) == ERR_NONE);
+}
+
+static void machine_start(machine *m, int32_t n_ctx, bool (*yield)(void *), void *user) {
+    err e;
+    leat_error le;
+    CHECK(leat_model_open(&m->model, m->o.path, NULL, &le) == LEAT_OK);
+    leat_session_options so = {.n_ctx = n_ctx, .n_threads = 1, .n_chunk = 64, .yield = yield, .user = user};
+    CHECK(leat_session_open(&m->session, m->model, &so, &le) == LEAT_OK);
+    CHECK(srv_start(m->s, m->model, m->session, NULL, &e) == ERR_NONE);
+}
+
+static void machine_close(machine *m) {
+    srv_close(m->s);
+    leat_session_close(m->session);
+    leat_model_close(m->model);
+    CHECK_EQ(mem_bytes_total(), m->held);
+}
+
+TEST(server_on_a_failing_machine) {
+    static char out[65536], sound[COUNT_OF(requests)];
+    machine m;
+    machine_open(&m);
+    ask(m.s, requests[0], out, sizeof out);
     CHECK_MSG(strstr(out, " 503 ") && strstr(out, "is being loaded"), "%s", out);
-    CHECK(leat_model_open(&m, path, NULL, &le) == LEAT_OK);
-    leat_session_options so = {.n_ctx = 64, .n_threads = 1, .yield = srv_yield, .user = s};
-    CHECK(leat_session_open(&session, m, &so, &le) == LEAT_OK);
-    CHECK(srv_start(s, m, session, &e) == ERR_NONE);
+    machine_start(&m, 64, srv_yield, m.s);
     for (size_t i = 0; i < COUNT_OF(requests); i++) {
-        CHECK(ask(s, requests[i], out, sizeof out) > 20);
+        CHECK(ask(m.s, requests[i], out, sizeof out) > 20);
         sound[i] = out[9];
         CHECK_MSG(out[9] == '2' || out[9] == '4', "%s", out);
     }
@@ -85,7 +108,7 @@ TEST(server_on_a_failing_machine) {
         fault_arm(&(fault_plan){.seed = seed, .stream_error = 0.01, .stream_short = 0.4, .memory_error = 0.02,
                                 .fail_at = -1});
         for (size_t i = 0; i < COUNT_OF(requests); i++) {
-            size_t n = ask(s, requests[i], out, sizeof out);
+            size_t n = ask(m.s, requests[i], out, sizeof out);
             CHECK_MSG(n < 9 || !memcmp(out, "HTTP/1.1 ", 9), "%s", out);
             CHECK_MSG(n < 10 || out[9] == sound[i] || out[9] == '5', "seed %d: %s", (int)seed, out);
             whole += n > 20 && out[9] == sound[i];
@@ -95,11 +118,197 @@ TEST(server_on_a_failing_machine) {
     }
     CHECK_MSG(hits > 200 && whole > 60, "%d faults, %d answers", (int)hits, (int)whole);
     for (size_t i = 0; i < COUNT_OF(requests); i++) {
-        CHECK(ask(s, requests[i], out, sizeof out) > 20);
+        CHECK(ask(m.s, requests[i], out, sizeof out) > 20);
         CHECK_MSG(out[9] == sound[i], "afterwards: %s", out);
     }
-    srv_close(s);
-    leat_session_close(session);
-    leat_model_close(m);
-    CHECK_EQ(mem_bytes_total(), held);
+    machine_close(&m);
+}
+
+/* ---- time --------------------------------------------------------------------------------------------- */
+
+#define S ((uint64_t)1000000000)
+
+/* Whether the server has closed the connection; the bytes it sent before are in out. */
+static bool closed(srv *s, int fd, char *out, size_t cap) {
+    size_t n = 0;
+    for (int turn = 0; turn < 8; turn++) {
+        srv_poll(s, 0);
+        ssize_t got = recv(fd, out + n, cap - 1 - n, 0);
+        if (got > 0) n += (size_t)got;
+        out[n] = 0;
+        if (got == 0 || (got < 0 && errno != EAGAIN)) return true;
+    }
+    return false;
+}
+
+static int dial_and_send(srv *s, const char *text) {
+    int fd = dial(s);
+    CHECK(send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text));
+    for (int turn = 0; turn < 4; turn++) srv_poll(s, 0); /* accepted, and read */
+    return fd;
+}
+
+TEST(server_waits_so_long_and_no_longer) {
+    static const struct {
+        const char *sent;
+        uint64_t limit_s;
+        const char *answer; /* before it closes */
+    } rows[] = {{"", SRV_IDLE_S, ""},
+                {"GET /health HT", SRV_HEAD_S, "HTTP/1.1 408 "},
+                {"POST /tokenize HTTP/1.1\r\nContent-Length: 20\r\n\r\n{", SRV_BODY_S, "HTTP/1.1 408 "},
+                {"GET /health HTTP/1.1\r\n\r\n", SRV_IDLE_S, "HTTP/1.1 200 "}};
+    static char out[65536];
+    machine m;
+    machine_open(&m);
+    machine_start(&m, 64, srv_yield, m.s);
+    fault_clock(0);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        int fd = dial_and_send(m.s, rows[i].sent);
+        if (i == 3) CHECK(!closed(m.s, fd, out, sizeof out) && !strncmp(out, rows[i].answer, 13));
+        fault_clock(rows[i].limit_s * S);
+        CHECK_MSG(!closed(m.s, fd, out, sizeof out) && !out[0], "row %zu: too early: %s", i, out);
+        if (i == 1) CHECK(send(fd, "T", 1, MSG_NOSIGNAL) == 1); /* a byte now and then is no request */
+        fault_clock(1);
+        bool ended = closed(m.s, fd, out, sizeof out);
+        CHECK_MSG(ended || i == 1 || i == 2, "row %zu is kept", i);
+        if (i < 3) CHECK_MSG(!strncmp(out, rows[i].answer, strlen(rows[i].answer)), "row %zu: %s", i, out);
+        if (!ended) fault_clock(SRV_LINGER_S * S + 1); /* it sent an error, and lets the client read it */
+        CHECK_MSG(ended || closed(m.s, fd, out, sizeof out), "row %zu lingers", i);
+        close(fd);
+    }
+    fault_clock(FAULT_CLOCK_RUNS);
+    machine_close(&m);
+}
+
+/* ---- clients that wait, or do not ----------------------------------------------------------------------- */
+
+/* What happens at a certain call of the yield hook, which the engine makes once a layer. */
+typedef struct script {
+    machine m;
+    int fd;
+    uint64_t calls, at, each_ns; /* each_ns: passes before every call */
+    enum { CLOSES, ENDS, ENDS_AND_CLOSES, NOTHING } does;
+    uint64_t cancelled_at; /* the call that said stop; 0: none did */
+} script;
+
+static bool act(void *user) {
+    script *c = user;
+    c->calls++;
+    fault_clock(c->each_ns);
+    if (c->calls == c->at && (c->does == ENDS || c->does == ENDS_AND_CLOSES)) CHECK(shutdown(c->fd, SHUT_WR) == 0);
+    if (c->calls == c->at && c->does == CLOSES) close(c->fd);
+    if (c->calls == c->at + 4 && c->does == ENDS_AND_CLOSES) {
+        char text[16]; /* closed with bytes unread the machine says so at once */
+        CHECK(recv(c->fd, text, sizeof text, 0) > 0 && text[0] == 'H');
+        close(c->fd);
+    }
+    bool stop = srv_yield(c->m.s);
+    if (stop && !c->cancelled_at) c->cancelled_at = c->calls;
+    return stop;
+}
+
+static void script_open(script *c, int32_t n_ctx) {
+    machine_open(&c->m);
+    machine_start(&c->m, n_ctx, act, c);
+    fault_clock(0);
+}
+
+/* Asks, with a small window so that little fits between the two, and lets the server work it off. */
+static void play(script *c, const char *body, uint64_t at, uint64_t each_ns, int does) {
+    char text[8192];
+    int small = 4096, n_polls = 0;
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(srv_port(c->m.s)), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    c->fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    CHECK(connect(c->fd, (struct sockaddr *)&to, sizeof to) == 0 && fcntl(c->fd, F_SETFL, O_NONBLOCK) == 0);
+    size_t n = (size_t)snprintf(text, sizeof text, "POST /v1/completions HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s",
+                                strlen(body), body);
+    CHECK(send(c->fd, text, n, MSG_NOSIGNAL) == (ssize_t)n);
+    c->calls = c->cancelled_at = 0;
+    c->at = at, c->each_ns = each_ns, c->does = does;
+    while (!c->calls && ++n_polls < 1000) CHECK(srv_step(c->m.s, 10000000)); /* the step that computes does it all */
+    CHECK(c->calls > 0);
+}
+
+/* The answer of a request that was worked off. */
+static void whole(const script *c, const char *has) {
+    static char out[65536];
+    closed(c->m.s, c->fd, out, sizeof out);
+    CHECK_MSG(!strncmp(out, "HTTP/1.1 200 OK\r\n", 17) && strstr(out, has), "%s", out);
+}
+
+TEST(server_hears_a_client_hang_up) {
+    char prompt[4096] = "{\"max_tokens\":20,\"temperature\":0,\"ignore_eos\":true,\"prompt\":[5";
+    char *end = prompt + strlen(prompt);
+    script c = {0};
+    script_open(&c, 512);
+    for (int i = 1; i < 400; i++) end += sprintf(end, ",%d", i % 200 + 5);
+    strcpy(end, "]}");
+    for (uint64_t at = 1; at < 30; at += 4) { /* 14 layers of the prompt, then 26 calls of the answer */
+        play(&c, prompt, at, 2000000, CLOSES);
+        CHECK_EQ(c.cancelled_at, at); /* at once */
+        play(&c, prompt, at, 2000000, ENDS_AND_CLOSES);
+        CHECK_EQ(c.cancelled_at, 0); /* so soon it was not asked again */
+        play(&c, prompt, at, 2 * S, ENDS_AND_CLOSES);
+        CHECK(c.cancelled_at >= at + 4); /* asked again, before the answer was there */
+        play(&c, prompt, at, 2 * S, ENDS);
+        CHECK_EQ(c.cancelled_at, 0);
+        whole(&c, "\"completion_tokens\":20");
+        close(c.fd);
+    }
+    fault_clock(FAULT_CLOCK_RUNS);
+    machine_close(&c.m);
+}
+
+/* Its answer comes as if it had not closed its side: as a stream too. */
+TEST(server_answers_who_only_ends) {
+    static const char *const bodies[] = {
+        "{\"prompt\":\"abc\",\"max_tokens\":30,\"temperature\":0,\"ignore_eos\":true}",
+        "{\"prompt\":\"abc\",\"max_tokens\":30,\"temperature\":0,\"ignore_eos\":true,\"stream\":true}"};
+    static const char *const ends[] = {"\"completion_tokens\":30", "data: [DONE]\n\n\r\n0\r\n\r\n"};
+    script c = {0};
+    script_open(&c, 64);
+    for (size_t i = 0; i < COUNT_OF(bodies); i++) {
+        for (uint64_t at = 1; at < 20; at += 9) {
+            play(&c, bodies[i], at, S / 2, ENDS);
+            CHECK_EQ(c.cancelled_at, 0);
+            whole(&c, ends[i]);
+            close(c.fd);
+        }
+    }
+    fault_clock(FAULT_CLOCK_RUNS);
+    machine_close(&c.m);
+}
+
+/* Who reads nothing loses the place when nothing could be sent for SRV_SEND_S: while the answer is made, and after. */
+TEST(server_gives_up_on_who_does_not_read) {
+    static const char body[] =
+        "{\"prompt\":\"a\",\"max_tokens\":1500,\"ignore_eos\":true,\"logprobs\":100,\"stream\":%s}";
+    static char out[1 << 16];
+    char text[256];
+    script c = {0};
+    script_open(&c, 2048);
+    snprintf(text, sizeof text, body, "true");
+    play(&c, text, 1, S / 10, NOTHING);
+    CHECK_MSG(c.cancelled_at > 300 && c.cancelled_at < 3000, "%d", (int)c.cancelled_at);
+    close(c.fd);
+    snprintf(text, sizeof text, body, "false");
+    play(&c, text, 1, 1000, NOTHING);
+    CHECK_EQ(c.cancelled_at, 0);
+    fault_clock(SRV_SEND_S * S - S);
+    CHECK(!closed(c.m.s, c.fd, out, sizeof out)); /* which read something */
+    fault_clock(SRV_SEND_S * S - S);
+    srv_poll(c.m.s, 0);
+    fault_clock(SRV_SEND_S * S + 1);
+    srv_poll(c.m.s, 0);
+    struct timeval patience = {20, 0};
+    ssize_t got;
+    fcntl(c.fd, F_SETFL, 0);
+    setsockopt(c.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    while ((got = recv(c.fd, out, sizeof out, 0)) > 0) {} /* what lies between the two */
+    CHECK(got == 0 || errno == ECONNRESET);
+    close(c.fd);
+    fault_clock(FAULT_CLOCK_RUNS);
+    machine_close(&c.m);
 }

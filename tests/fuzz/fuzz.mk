@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_LEN ?= 4096
 FUZZ_FLAGS ?= # more of libFuzzer's options
 # What parses: kernels are left out, as they take minutes to build with sanitizers.
-FUZZ_CORE_O := $(call obj,$(foreach d,base mem quant gguf uni imatrix json tok tmpl gram kv,$(wildcard src/$(d)/*.c)) src/kern/attn_shape.c \
+FUZZ_CORE_O := $(call obj,$(foreach d,base mem quant gguf uni volume imatrix json tok tmpl gram kv,$(wildcard src/$(d)/*.c)) src/kern/attn_shape.c \
 	src/srv/srv_http.c src/srv/srv_request.c)
 FUZZ_REPLAYS := $(patsubst tests/fuzz/fuzz_%.c,$(B)/fuzz/replay_%,$(FUZZ_C))
 

@@ -18,16 +18,17 @@ static void check(const srv_request *o) {
     for (size_t i = 0; i < o->n_stops; i++)
         require(o->stops[i].len && o->stops[i].len <= SRV_STOP_BYTES_MAX, "stop strings");
     require(o->sampler.temperature >= 0 && o->sampler.top_p <= 1 && o->sampler.min_p >= 0, "the sampler");
-    if (o->kind == SRV_CHAT || o->kind == SRV_TEMPLATE) {
+    if (o->kind != SRV_TEXT && o->kind != SRV_NATIVE) {
         require(o->messages && o->messages->kind == JSON_ARRAY && o->messages->count, "messages");
         require(!o->variables || o->variables->kind == JSON_OBJECT, "variables");
         for (uint32_t i = 0; i < o->messages->count; i++)
             require(json_get(&o->messages->items[i], "role") != NULL, "a role");
     } else {
         require(o->prompts && o->n_prompts >= 1 && o->n_prompts * (size_t)o->n <= SRV_CHOICES_MAX, "prompts");
-        for (size_t i = 0; i < o->n_prompts; i++)
-            require(o->prompts[i].kind == JSON_STR || (o->prompts[i].kind == JSON_ARRAY && o->prompts[i].count),
-                    "a prompt");
+        for (size_t i = 0; i < o->n_prompts; i++) {
+            const json_value *p = srv_request_prompt(o, i);
+            require(p->kind == JSON_STR || (p->kind == JSON_ARRAY && p->count), "a prompt");
+        }
     }
 }
 
@@ -39,8 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!copy || arena_open(&a, MEM_TOOLS, 32 * size + (1 << 16), &e)) abort();
     memcpy(copy, data, size);
     if (!json_parse(&a, (str){copy, size}, &body, &e)) {
-        for (int kind = SRV_CHAT; kind <= SRV_TEMPLATE; kind++) {
-            srv_request o = {.sampler = {.temperature = 0.8f, .top_p = 0.95f, .min_p = 0.05f}};
+        for (int kind = SRV_CHAT; kind <= SRV_COUNT; kind++) {
+            srv_request o = {.max_tokens = -1, .sampler = {.temperature = 0.8f, .top_p = 0.95f, .min_p = 0.05f}};
             srv_wrong wrong = {0};
             srv_request_read(&o, (srv_kind)kind, &body, &wrong);
             if (wrong.status) require(wrong.status == 400 && wrong.text[0], "what is refused says why");

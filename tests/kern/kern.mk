@@ -4,7 +4,7 @@ $(call obj,$(wildcard tests/kern/bench/*.c)): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -Itests/kern -c $< -o $@
-$(B)/kern-bench: $(KERN_BENCH_O) $(B)/libleat.a
+$(B)/kern-bench: $(KERN_BENCH_O) $(B)/libleat.a $(B)/libleat_posix.a
 	$(call say,link    $@)
 	$(Q)$(CC) $(LINK) -pthread -o $@ $^ -lm
 kern-bench: $(B)/kern-bench

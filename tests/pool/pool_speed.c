@@ -1,6 +1,6 @@
 /* pool_speed.c: what is left of the pool's throughput when there are more workers than cores, when two programs share
- * them, or when somebody takes cores away. Part of `make check-all`: figures need a machine that is not too busy, so
- * each is a ratio within one run, and the best of several runs counts.
+ * them, or when somebody takes cores away. Part of `make check-all`. Figures need a machine that is not busy: each is a
+ * ratio within one try, the best of several tries counts, and what falls short is skipped where the cores were others'.
  */
 #include "check.h"
 #include "pool/pool.h"
@@ -12,7 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TRIES 6
+#define TRIES 6       /* on a machine that does nothing else */
+#define TRIES_MAX 12
 #define STEP_NS 100000.0 /* of one core: a matrix of a small model */
 #define RUN_NS 250000000u
 
@@ -63,19 +64,31 @@ static double throughput(int n_workers, double units, uint64_t ns) {
 static int cores, passed, failed;
 static double units;
 
-static void judge(const char *what, double seen, double wanted) {
-    printf("%-60s %.2f, at least %.2f%s\n", what, seen, wanted, seen >= wanted ? "" : "  FAIL");
-    if (seen >= wanted) passed++;
-    else failed++;
+/* What all cores do at once, each by itself, over what they should: 1 on a machine that does nothing else. */
+static double share_of_machine(void) {
+    double worst = 1;
+    pid_t pids[64];
+    int ends[2], n = MIN(cores, (int)COUNT_OF(pids));
+    if (pipe(ends)) return 0;
+    for (int i = 0; i < n; i++) {
+        if ((pids[i] = fork())) continue;
+        uint64_t from = plat_time_ns();
+        work(units / STEP_NS / cores * 50e6);
+        double share = 50e6 / (double)(plat_time_ns() - from);
+        _exit(write(ends[1], &share, sizeof share) != sizeof share);
+    }
+    close(ends[1]);
+    for (double share; read(ends[0], &share, sizeof share) == sizeof share;) worst = MIN(worst, share);
+    close(ends[0]);
+    for (int i = 0; i < n; i++) waitpid(pids[i], NULL, 0);
+    return worst;
 }
 
+static bool idle(void) { return share_of_machine() >= 0.8; }
+
 static double against(int n_workers) {
-    double best = 0;
-    for (int i = 0; i < TRIES && best < 0.95; i++) {
-        double even = throughput(cores, units, RUN_NS), seen = throughput(n_workers, units, RUN_NS);
-        best = MAX(best, seen / even);
-    }
-    return best;
+    double even = throughput(cores, units, RUN_NS);
+    return throughput(n_workers, units, RUN_NS) / even;
 }
 
 /* A child that works while `disturb` acts on it; its throughput is left in shared memory. */
@@ -131,21 +144,32 @@ static void start_hog(pid_t pid) {
 }
 
 static double disturbed(double *shared, void (*disturb)(pid_t)) {
-    double best = 0;
-    for (int i = 0; i < TRIES; i++) {
-        double alone = child(shared, NULL), seen = child(shared, disturb);
-        if (other) {
-            waitpid(other, NULL, 0);
-            seen = MIN(seen, *other_shared); /* each of the two */
-        }
-        if (hog) {
-            kill(hog, SIGKILL);
-            waitpid(hog, NULL, 0);
-        }
-        best = MAX(best, seen / alone);
-        other = hog = 0;
+    double alone = child(shared, NULL), seen = child(shared, disturb);
+    if (other) {
+        waitpid(other, NULL, 0);
+        seen = MIN(seen, *other_shared); /* each of the two */
     }
-    return best;
+    if (hog) {
+        kill(hog, SIGKILL);
+        waitpid(hog, NULL, 0);
+    }
+    other = hog = 0;
+    return seen / alone;
+}
+
+/* Of n_workers, or of as many as cores while something disturbs them. */
+static void judge(const char *what, double wanted, int n_workers, double *shared, void (*disturb)(pid_t)) {
+    double best = 0;
+    int quiet = 0;
+    for (int i = 0; i < TRIES_MAX && quiet < TRIES && best < wanted; i++) {
+        bool before = idle();
+        best = MAX(best, disturb ? disturbed(shared, disturb) : against(n_workers));
+        if (best < wanted && before && idle()) quiet++;
+    }
+    const char *verdict = best >= wanted ? "" : quiet == TRIES ? "  FAIL" : "  (the machine is busy: skipped)";
+    printf("%-60s %.2f, at least %.2f%s\n", what, best, wanted, verdict);
+    if (best >= wanted) passed++;
+    else if (quiet == TRIES) failed++;
 }
 
 int main(void) {
@@ -158,11 +182,11 @@ int main(void) {
     for (int n = 2; n <= 64; n *= 2) {
         if (n == cores) continue;
         snprintf(text, sizeof text, "%d workers on %d cores, over %d", n, cores, cores);
-        judge(text, against(n), n < cores ? 0.8 * n / cores : n <= 4 * cores ? 0.7 : n <= 16 * cores ? 0.4 : 0.2);
+        judge(text, n < cores ? 0.8 * n / cores : n <= 4 * cores ? 0.7 : n <= 16 * cores ? 0.4 : 0.2, n, NULL, NULL);
     }
-    judge("two programs at once, the slower over one alone", disturbed(shared, start_another), 0.4);
-    judge("all threads moved to one core, over all cores", disturbed(shared, take_cores), 0.7 / cores);
-    judge("beside a busy process, over an idle machine", disturbed(shared, start_hog), 0.35);
+    judge("two programs at once, the slower over one alone", 0.4, 0, shared, start_another);
+    judge("all threads moved to one core, over all cores", 0.7 / cores, 0, shared, take_cores);
+    judge("beside a busy process, over an idle machine", 0.35, 0, shared, start_hog);
     printf("%d passed, %d failed\n", passed, failed);
     return failed > 0;
 }

@@ -82,7 +82,7 @@ size_t server_rss_kib(const server *s) {
 int dial(const server *s) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(s->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval limit = {20, 0};
+    struct timeval limit = {300, 0};
     if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof at)) die("connect");
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     return fd;

@@ -27,12 +27,12 @@ static const struct floor_row {
     {"tmpl/", 4},  {"gram/", 4},       {"dev/", 4},    {"kv/", 5},          {"model/", 5},      {"engine/", 6},
     {"dist/", 6},  {"leat.h", 6},      {"version.h", 6}, {"srv/", 7},       {"tools/", 8},      {"plat/posix/", 9},
     {"plat/fault/", 9},                {"plat/bare/", 9},                   {"hosted/", 9},     {"cache/", 2},
-    {"emit/", 2},
+    {"emit/", 2},  {"kern_levels.h", 2}, {"kernel/", 8}, {"volume/", 2},
 };
 static const char *const same_floor_edges[][2] = {
     {"mem/", "plat/plat.h"}, {"gguf/", "quant/"}, {"model/", "kv/"},   {"engine/", "dist/"},
     {"engine/", "leat.h"},   {"dist/", "leat.h"}, {"engine/", "version.h"},
-    {"hosted/", "plat/posix/"}, {"plat/fault/", "plat/posix/"},
+    {"hosted/", "plat/posix/"}, {"plat/fault/", "plat/posix/"}, {"hosted/", "plat/bare/"},
 };
 /* What the core may include in angle brackets: the freestanding headers, and base/shim/string.h. */
 static const char *const free_headers[] = {"stdint.h", "stddef.h",    "stdbool.h",   "stdarg.h",

@@ -2,7 +2,7 @@
 # Symbols are judged in plain builds only: sanitizers bring their own.
 
 PUBLIC_H := $(wildcard include/*.h) $(foreach d,$(FLOORS) plat,$(wildcard src/$(d)/$(d).h))
-TIDY_DIRS := $(wildcard src include tests examples)
+TIDY_DIRS := $(wildcard src include tests examples kernel)
 
 $(B)/tidy: tests/tidy/tidy.c
 	@mkdir -p $(@D)

@@ -80,6 +80,17 @@ TEST(chat_says_what_is_wrong) {
     p = render(c, "[{\"role\":\"user\",\"content\":\"Hello\"}]", NULL);
     CHECK(!strncmp(p.text, "<|im_start|>user\nHello", 22));
     leat_chat_close(c);
+    /* When rendering shows it, for that render only; what it looks like nobody knows. */
+    c = open_chat(m, "{{ messages[0].content | int + 1 }}");
+    p = render(c, "[{\"role\":\"user\",\"content\":\"7\"}]", NULL);
+    CHECK_STR(p.text, "8");
+    CHECK_STR(leat_chat_warning(c), "");
+    p = render(c, "[{\"role\":\"user\",\"content\":\"9223372036854775807\"}]", NULL);
+    CHECK(!strncmp(p.text, "<|im_start|>user\n9223", 21));
+    CHECK(strstr(leat_chat_warning(c), "64 bits: not supported; rendered with the built-in template 'chatml'"));
+    p = render(c, "[{\"role\":\"user\",\"content\":\"7\"}]", NULL);
+    CHECK_STR(p.text, "8");
+    leat_chat_close(c);
     leat_model_close(m);
 }
 

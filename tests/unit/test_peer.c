@@ -89,7 +89,7 @@ TEST(peer_has_all_cores) {
     double tok_s = 0;
     err e;
     plat_pin_self(0);
-    err_code code = run("x: echo $(nproc) t/s", 9000000000u, &tok_s, &e);
+    err_code code = run("x: echo $(nproc) t/s", 60000000000u, &tok_s, &e);
     plat_pin_self(-1);
     CHECK_EQ(code, ERR_NONE);
     CHECK(tok_s >= plat_core_count());
@@ -100,12 +100,12 @@ TEST(peer_does_not_wait_forever) {
     uint64_t from = plat_time_ns();
     double tok_s = 0;
     err e;
-    CHECK_EQ(run("x: sleep 60 & sleep 61", 200000000, &tok_s, &e), ERR_IO);
+    CHECK_EQ(run("x: sleep 600 & sleep 601", 200000000, &tok_s, &e), ERR_IO);
     CHECK_STR(e.text, "x: the command took longer than --vs-limit allows: ");
-    CHECK_EQ(run("x: sleep 62 & echo 5 t/s", 60000000000u, &tok_s, &e), ERR_NONE);
+    CHECK_EQ(run("x: sleep 602 & echo 5 t/s", 300000000000u, &tok_s, &e), ERR_NONE);
     CHECK(tok_s == 5);
-    CHECK_EQ(run("x: echo 6 t/s; head -c 3000000 /dev/zero; head -c 300000 /dev/zero >&2", 60000000000u, &tok_s, &e),
+    CHECK_EQ(run("x: echo 6 t/s; head -c 3000000 /dev/zero; head -c 300000 /dev/zero >&2", 300000000000u, &tok_s, &e),
              ERR_NONE);
     CHECK(tok_s == 6);
-    CHECK(plat_time_ns() - from < 30000000000u);
+    CHECK(plat_time_ns() - from < 300000000000u);
 }

@@ -65,6 +65,19 @@ static int64_t read_fate(size_t bytes) {
     return also(&plan.read_short) ? (int64_t)below(bytes) : (int64_t)bytes;
 }
 
+/* ---- time ----------------------------------------------------------------------------------------- */
+
+static _Atomic uint64_t stands_ns; /* 0: it runs */
+
+uint64_t __real_plat_time_ns(void);
+uint64_t __wrap_plat_time_ns(void);
+uint64_t __wrap_plat_time_ns(void) {
+    uint64_t at = stands_ns;
+    return at ? at : __real_plat_time_ns();
+}
+
+void fault_clock(uint64_t ns) { stands_ns = ns == FAULT_CLOCK_RUNS ? 0 : __wrap_plat_time_ns() + ns; }
+
 /* ---- memory, threads ----------------------------------------------------------------------------- */
 
 uint32_t __real_plat_caps(void);

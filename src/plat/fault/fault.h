@@ -22,5 +22,8 @@ typedef struct fault_plan {
 void fault_arm(const fault_plan *plan); /* NULL: everything passes again */
 uint64_t fault_calls(void);             /* faultable calls since the last arm */
 uint64_t fault_hits(void);              /* of which failed                    */
+/* Time stands still from the first call on, and leaps by ns with each; FAULT_CLOCK_RUNS: it runs again. */
+#define FAULT_CLOCK_RUNS UINT64_MAX
+void fault_clock(uint64_t ns);
 
 #endif

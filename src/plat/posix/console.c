@@ -12,7 +12,10 @@
 #include <termios.h>
 #include <unistd.h>
 
+#define INTERRUPTS_MAX 3 /* asked so often and not heard: something does not poll the flag */
+
 static atomic_bool interrupted, terminated; /* free of locks, so a handler may write it */
+static atomic_int asked;                    /* signals since the flag was cleared */
 static struct termios cooked;               /* as it was before raw */
 static atomic_bool raw;
 
@@ -22,8 +25,9 @@ static void make_cooked(void) {
 
 static void on_signal(int sig) {
     if (sig == SIGTERM) terminated = true;
-    if (!atomic_exchange(&interrupted, true)) return;
-    make_cooked(); /* asked twice: something does not poll the flag */
+    interrupted = true;
+    if (++asked < INTERRUPTS_MAX) return;
+    make_cooked();
     _exit(128 + sig);
 }
 
@@ -47,7 +51,10 @@ void plat_posix_start(void) {
 }
 
 bool plat_interrupted(void) { return interrupted; }
-void plat_interrupt_clear(void) { interrupted = terminated; }
+void plat_interrupt_clear(void) {
+    asked = 0;
+    interrupted = terminated;
+}
 
 /* Somebody set O_NONBLOCK on a stream that we share with him: wait until it moves. */
 static void wait_for(int fd, short events) {
@@ -105,22 +112,22 @@ bool plat_terminal_colours(void) {
     return plat_is_terminal(1) && !(no && *no) && term && strcmp(term, "dumb") != 0;
 }
 
-int plat_terminal_raw(bool on) {
+int plat_terminal_keys(plat_keys how) {
     static bool registered;
-    if (!on) return make_cooked(), PLAT_OK;
-    if (raw) return PLAT_OK;
-    if (tcgetattr(0, &cooked) != 0) return posix_error(errno);
+    if (how == PLAT_KEYS_LINES) return make_cooked(), PLAT_OK;
+    if (!raw && tcgetattr(0, &cooked) != 0) return posix_error(errno);
     struct termios t = cooked;
-    t.c_lflag &= (tcflag_t) ~(ICANON | ECHO | IEXTEN);
+    t.c_lflag &= (tcflag_t) ~(ICANON | ECHO | IEXTEN | (how == PLAT_KEYS_BYTES ? ISIG : 0));
+    t.c_lflag |= NOFLSH; /* a Ctrl-C takes neither keys that were typed nor output on its way to the screen */
     t.c_iflag &= (tcflag_t) ~(ICRNL | INLCR | IXON);
     t.c_cc[VMIN] = 1;
     t.c_cc[VTIME] = 0;
     t.c_cc[VSUSP] = t.c_cc[VQUIT] = _POSIX_VDISABLE; /* a stopped process would leave its terminal raw */
     if (!registered) atexit(make_cooked);
     registered = true;
-    raw = true;
+    bool was = atomic_exchange(&raw, true);
     if (tcsetattr(0, TCSADRAIN, &t) == 0) return PLAT_OK;
-    raw = false;
+    raw = was;
     return posix_error(errno);
 }
 

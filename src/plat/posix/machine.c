@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <sys/auxv.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 uint32_t plat_caps(void) { return PLAT_CAN_MAP | PLAT_CAN_WRITE | (posix_can_pin() ? PLAT_CAN_PIN : 0); }
 
@@ -42,6 +44,14 @@ void plat_entropy(void *out, size_t bytes) {
 
 uint32_t plat_cpu(void) {
     uint32_t found = 0;
+#if defined(__x86_64__)
+    /* Linux keeps room for tiles (8 KB a thread) only for processes that ask; Documentation/arch/x86/xstate.rst. */
+    enum { GET_PERMITTED = 0x1022, ASK_PERMISSION = 0x1023, TILE_DATA = 18 };
+    uint64_t permitted = 0;
+    syscall(SYS_arch_prctl, ASK_PERMISSION, TILE_DATA);
+    if (syscall(SYS_arch_prctl, GET_PERMITTED, &permitted)) return 0;
+    if (permitted >> TILE_DATA & 1) found |= PLAT_CPU_X86_TILES;
+#endif
 #if defined(__aarch64__)
     if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) found |= PLAT_CPU_ARM_DOT;
     if (getauxval(AT_HWCAP2) & HWCAP2_I8MM) found |= PLAT_CPU_ARM_I8MM;

@@ -97,9 +97,10 @@ size_t plat_poll(plat_ready *streams, size_t n, uint64_t timeout_ns) {
     size_t ready = 0;
     ASSERT(n <= PLAT_POLL_MAX);
     for (size_t i = 0; i < n; i++) {
-        short events = POLLRDHUP;
+        short events = 0;
         if (streams[i].want & PLAT_READY_RECV) events |= POLLIN;
         if (streams[i].want & PLAT_READY_SEND) events |= POLLOUT;
+        if (streams[i].want & PLAT_READY_END) events |= POLLRDHUP;
         fds[i] = (struct pollfd){.fd = streams[i].stream->fd, .events = events};
         streams[i].got = 0;
     }
@@ -108,7 +109,8 @@ size_t plat_poll(plat_ready *streams, size_t n, uint64_t timeout_ns) {
         uint32_t got = 0;
         if (fds[i].revents & POLLIN) got |= PLAT_READY_RECV;
         if (fds[i].revents & POLLOUT) got |= PLAT_READY_SEND;
-        if (fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) got |= PLAT_READY_GONE;
+        if (fds[i].revents & (POLLHUP | POLLERR | POLLNVAL)) got |= PLAT_READY_GONE;
+        if (fds[i].revents & POLLRDHUP) got |= PLAT_READY_END;
         streams[i].got = got;
         ready += got != 0;
     }

@@ -1,0 +1,34 @@
+# kernel.mk: `make kernel` builds build/leat.elf, which boots by PVH and multiboot2: the same objects of the core as in libleat.a, over
+# src/plat/bare and kernel/. For x86-64.
+
+KERNEL_C := $(wildcard kernel/*.c kernel/*/*.c src/plat/bare/*.c) src/hosted/main_bare.c
+KERNEL_C := $(filter-out %/efi.c,$(KERNEL_C))
+KERNEL_S := $(wildcard kernel/*/*.S)
+KERNEL_O := $(call obj,$(KERNEL_C)) $(patsubst %.S,$(B)/obj/%.o,$(KERNEL_S))
+KERNEL_FLAGS := -I. -Os
+# Runs between two instructions of anything: vector registers are not its own.
+$(call obj,kernel/cpu/interrupt.c): KERNEL_FLAGS += -mgeneral-regs-only
+KERNEL_LINK := -static -pie --no-dynamic-linker -z text -z norelro -z noexecstack --gc-sections --build-id=none -T kernel/kernel.ld
+
+kernel: $(B)/leat.elf
+
+$(call obj,$(KERNEL_C)): $(B)/obj/%.o: %.c Makefile kernel/kernel.mk | $(B)/version.h
+	@mkdir -p $(@D)
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) $(COMMON) $(FREE) $(KERNEL_FLAGS) -c $< -o $@
+$(patsubst %.S,$(B)/obj/%.o,$(KERNEL_S)): $(B)/obj/%.o: %.S Makefile kernel/kernel.mk
+	@mkdir -p $(@D)
+	$(call say,as      $<)
+	$(Q)$(CC) -c $< -o $@
+
+# Linked twice: the second time with the names of the functions that the first one placed.
+$(B)/leat.elf: $(KERNEL_O) $(B)/libleat.a kernel/kernel.ld kernel/symbols.awk
+	$(call say,link    $@)
+	$(Q)$(LD) $(KERNEL_LINK) -o $@.1 $(KERNEL_O) $(B)/libleat.a
+	$(Q)$(NM) -n $@.1 | awk -f kernel/symbols.awk > $@.s
+	$(Q)$(CC) -c $@.s -o $@.o
+	$(Q)$(LD) $(KERNEL_LINK) -o $@.2 $(KERNEL_O) $@.o $(B)/libleat.a
+	$(Q)strip -o $@ $@.2
+
+-include $(patsubst %.o,%.d,$(call obj,$(KERNEL_C)))
+.PHONY: kernel
