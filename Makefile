@@ -59,11 +59,12 @@ endif
 # ISA levels are chosen by file, never by #ifdef in the core: those of other architectures are left out, and so are their
 # cpu_<architecture>.c. An architecture without a level of its own has the scalar one.
 LEVELS_x86_64 := avx2 avxvnni avx512
-LEVELS_aarch64 := neon
+LEVELS_aarch64 := neon i8mm
 ISA_avx2 := -mavx2 -mfma -mf16c -mbmi2
 ISA_avxvnni := $(ISA_avx2) -mavxvnni
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mbmi2
 ISA_neon := -march=armv8.2-a+dotprod
+ISA_i8mm := $(ISA_neon)+i8mm
 # A compiler that does not know an instruction set builds no level for it.
 LEVELS := $(foreach l,$(LEVELS_$(ARCH)),$(if $(shell $(CC) $(ISA_$(l)) -E -x c /dev/null > /dev/null 2>&1 && echo yes),$(l)))
 CORE_C := $(filter-out $(foreach l,$(filter-out $(LEVELS),$(LEVELS_x86_64) $(LEVELS_aarch64)),%_$(l).c) src/kern/cpu_%,$(CORE_C)) \

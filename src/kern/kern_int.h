@@ -78,6 +78,9 @@ typedef void kern_load_floats(float to[16][16], const uint8_t *b, size_t row_byt
 /* sums[i] += panel * activation i, for n of them: of n_blocks blocks of 32 columns (or n_in columns of floats). */
 typedef void kern_multiply(kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
                            float (*sums)[KERN_PANEL_SUBS][16]);
+/* A tile of a panel, from rows 16 * sub on, times a few activations; blocks [from, to). */
+typedef void kern_tiler(const kern_panel *p, size_t sub, size_t from, size_t to, const kern_act8 *const *x,
+                        float (*out)[KERN_PANEL_SUBS][16]);
 typedef void kern_multiply_floats(const kern_panel *p, const float *const *acts, size_t n, size_t n_in,
                                   float (*sums)[KERN_PANEL_SUBS][16]);
 void kern_panel_run(const kern *k, const kern_matmul *m);
@@ -149,7 +152,7 @@ quant_encode kern_encode_q8_0_avx512;
 /* cpu_<architecture>.c. Withheld (may be NULL): what the CPU has and the system does not let programs use. */
 uint32_t kern_cpu_features(uint32_t *withheld);
 
-extern const kern kern_scalar, kern_avx2, kern_avxvnni, kern_avx512, kern_neon;
+extern const kern kern_scalar, kern_avx2, kern_avxvnni, kern_avx512, kern_neon, kern_i8mm;
 extern const kern_ops kern_scalar_ops, kern_avx2_ops, kern_avx512_ops, kern_neon_ops;
 extern const kern_bytes kern_scalar_bytes, kern_avx2_bytes, kern_avx512_bytes, kern_neon_bytes;
 extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_floats, kern_neon_floats;

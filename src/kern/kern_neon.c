@@ -1,6 +1,6 @@
 /* kern_neon.c: the level of ARM CPUs with dot products of bytes (ARMv8.2 and later; nearly all since 2019).
  */
-#include "kern/vec_neon.h"
+#include "kern/vec_neon_dots.h"
 
 #define VEC_ENCODE_Q8_0 NULL
 #define VEC_ENCODERS NULL /* those of quant/ are vectors of four already */

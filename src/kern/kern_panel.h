@@ -1,7 +1,7 @@
 /* kern_panel.h: a panel of quantised weights times activations (template of a level).
  *
  * A tile is 16 * VEC_SUBS rows by up to VEC_TOKENS activations, in registers. Sums of 16 or 32 products are exact integers,
- * however a level comes by them (panel_steps: kern_steps.h); scales and offsets are applied and added in float, in the
+ * however a level comes by them (panel_steps and panel_multiply, the loop over activations: kern_steps.h); scales and offsets are applied and added in float, in the
  * same order at all levels. panel.c has the loops around.
  */
 #ifndef LEAT_KERN_PANEL_H
@@ -66,41 +66,22 @@ KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub
     if (f.has_min) panel_offsets(acc, p, sub, block, x, n_tok, f);
 }
 
-/* out += panel * activations over n_blocks blocks of 32 columns; n_tok is a constant. */
-KERN_INLINE void panel_tile(const kern_panel *p, size_t sub, size_t n_blocks, const kern_act8 *const *x, float (*out)[KERN_PANEL_SUBS][16],
+/* out += panel * activations over blocks [from, to) of 32 columns; n_tok is a constant. */
+KERN_INLINE void panel_tile(const kern_panel *p, size_t sub, size_t from, size_t to, const kern_act8 *const *x, float (*out)[KERN_PANEL_SUBS][16],
                             size_t n_tok, format f) {
     vf acc[VEC_TOKENS][VEC_SUBS];
     for (size_t t = 0; t < n_tok; t++)
         for (size_t s = 0; s < VEC_SUBS; s++) acc[t][s] = vf_load(out[t][sub + s]);
-    for (size_t b = 0; b < n_blocks; b++) panel_block(acc, p, sub, b, x, n_tok, f);
+    for (size_t b = from; b < to; b++) panel_block(acc, p, sub, b, x, n_tok, f);
     for (size_t t = 0; t < n_tok; t++)
         for (size_t s = 0; s < VEC_SUBS; s++) vf_store(out[t][sub + s], acc[t][s]);
 }
 
-typedef void panel_tiler(const kern_panel *p, size_t sub, size_t n_blocks, const kern_act8 *const *x,
-                         float (*out)[KERN_PANEL_SUBS][16]);
-
-/* VEC_TOKENS at a time. Of the rest, two are cheaper one by one; more of them go together with copies of the last, whose
- * sums are in excess. */
-KERN_OUTLINE void panel_multiply(kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
-                                 float (*sums)[KERN_PANEL_SUBS][16], panel_tiler *many, panel_tiler *one) {
-    for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += VEC_SUBS) {
-        size_t t = 0;
-        for (; VEC_TOKENS > 2 && t + 2 < n; t += VEC_TOKENS) {
-            const kern_act8 *x[VEC_TOKENS];
-            for (size_t i = 0; i < VEC_TOKENS; i++) x[i] = acts[MIN(t + i, n - 1)];
-            many(p, sub, n_blocks, x, sums + t);
-        }
-        for (; t < n; t++) one(p, sub, n_blocks, acts + t, sums + t);
-    }
-}
-_Static_assert(VEC_TOKENS <= KERN_PANEL_EXCESS, "sums in excess have a place");
-
 /* A multiplier per kind of type, of which there are fewer than types; a loader for each type. */
 #define TILER(name, n_tok, group, acts, has_min, top)                                                                   \
-    static void name(const kern_panel *p, size_t sub, size_t n_blocks, const kern_act8 *const *x,                       \
+    static void name(const kern_panel *p, size_t sub, size_t from, size_t to, const kern_act8 *const *x,                       \
                      float (*out)[KERN_PANEL_SUBS][16]) {                                                               \
-        panel_tile(p, sub, n_blocks, x, out, n_tok, (format){NULL, NULL, NULL, NULL, 0, group, acts, has_min, 0, top});             \
+        panel_tile(p, sub, from, to, x, out, n_tok, (format){NULL, NULL, NULL, NULL, 0, group, acts, has_min, 0, top});             \
     }
 #define MULTIPLIER(group, acts, has_min, top)                                                                           \
     TILER(many_##group##_##acts##_##has_min##_##top, VEC_TOKENS, group, acts, has_min, top)                             \

@@ -1,4 +1,5 @@
-/* kern_steps.h: the integer sums of a panel and activations, by dot products of four bytes (template of a level).
+/* kern_steps.h: the integer sums of a panel and activations, by dot products of four bytes, and the loop over activations (template
+ * of a level).
  */
 #ifndef LEAT_KERN_STEPS_H
 #define LEAT_KERN_STEPS_H
@@ -22,5 +23,21 @@ KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const kern_panel *p, size_t sub
             for (size_t s = 0; s < VEC_SUBS; s++) sum[t][s] = vd_end(sum[t][s], d[t][s], f.top);
     }
 }
+
+/* VEC_TOKENS at a time. Of the rest, two are cheaper one by one; more of them go together with copies of the last, whose
+ * sums are in excess. */
+KERN_OUTLINE void panel_multiply(kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
+                                 float (*sums)[KERN_PANEL_SUBS][16], kern_tiler *many, kern_tiler *one) {
+    for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += VEC_SUBS) {
+        size_t t = 0;
+        for (; VEC_TOKENS > 2 && t + 2 < n; t += VEC_TOKENS) {
+            const kern_act8 *x[VEC_TOKENS];
+            for (size_t i = 0; i < VEC_TOKENS; i++) x[i] = acts[MIN(t + i, n - 1)];
+            many(p, sub, 0, n_blocks, x, sums + t);
+        }
+        for (; t < n; t++) one(p, sub, 0, n_blocks, acts + t, sums + t);
+    }
+}
+_Static_assert(VEC_TOKENS <= KERN_PANEL_EXCESS, "sums in excess have a place");
 
 #endif

@@ -6,7 +6,7 @@ LONG_SUITES += aarch64 riscv64
 # What takes long or is about time is left out; so are tests that are the same code for every instruction set.
 ISA_TESTS := args_ err_ str_ fmt_ parse_ f16_ bf16_ hash_ rng_ math_ gguf_reads gguf_writes json_reads json_floats quant_ kv_ \
 	mem_ arena_ pool_runs pool_shares plat_memory plat_threads plat_files plat_queue sampler_ store_leases tok_spm \
-	attn_is_near rows_ matmul_
+	attn_is_near rows_ matmul_ levels_
 suite-aarch64 suite-riscv64: suite-%: $(B)/leat $(B)/sample-score
 	@$(MAKE) $(JOBS) --no-print-directory ARCH=$* B=$(B)/$* all $(B)/$*/sample-score $(B)/$*/test
 	@tests/isa/isa.sh $* $(B) sample $(B)/test-files/$* $(ISA_TESTS)
