@@ -69,11 +69,11 @@ void kernel_main(void) {
     console_start_screen();
     cpu_start_others();
     char total[24], free[24];
-    console_log("leat by %s: %s of RAM, %s of them free; %d core%s; time by %s at %llu MHz; console: %s",
-                boot.loader, fmt_bytes(total, sizeof total, memory_bytes_total()),
-                fmt_bytes(free, sizeof free, memory_bytes_free()),
-                cpu_count(), cpu_count() == 1 ? "" : "s", cpu_tsc_source(), (unsigned long long)(cpu_tsc_hz() / 1000000),
-                console_kind());
+    fmt_bytes(total, sizeof total, memory_bytes_total());
+    fmt_bytes(free, sizeof free, memory_bytes_free());
+    console_log("leat by %s: %s of RAM, %s of them free; %d core%s; time by %s at %llu MHz; console: %s", boot.loader,
+                total, free, cpu_count(), cpu_count() == 1 ? "" : "s", cpu_tsc_source(),
+                (unsigned long long)(cpu_tsc_hz() / 1000000), console_kind());
     cpu_on_idle(console_poll, 10000000);
     kernel_program();
 }

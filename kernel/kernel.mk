@@ -8,7 +8,8 @@ KERNEL_O := $(call obj,$(KERNEL_C)) $(patsubst %.S,$(B)/obj/%.o,$(KERNEL_S))
 KERNEL_FLAGS := -I. -Os
 # Runs between two instructions of anything: vector registers are not its own.
 $(call obj,kernel/cpu/interrupt.c): KERNEL_FLAGS += -mgeneral-regs-only
-KERNEL_LINK := -static -pie --no-dynamic-linker -z text -z norelro -z noexecstack --gc-sections --build-id=none -T kernel/kernel.ld
+# Relocations as a bitmap: GRUB refuses files that have them in the usual form.
+KERNEL_LINK := -z pack-relative-relocs -static -pie --no-dynamic-linker -z text -z norelro -z noexecstack --gc-sections --build-id=none -T kernel/kernel.ld
 
 kernel: $(B)/leat.elf
 
@@ -28,7 +29,27 @@ $(B)/leat.elf: $(KERNEL_O) $(B)/libleat.a kernel/kernel.ld kernel/symbols.awk
 	$(Q)$(NM) -n $@.1 | awk -f kernel/symbols.awk > $@.s
 	$(Q)$(CC) -c $@.s -o $@.o
 	$(Q)$(LD) $(KERNEL_LINK) -o $@.2 $(KERNEL_O) $@.o $(B)/libleat.a
-	$(Q)strip -o $@ $@.2
+	$(Q)strip -R .rela.dyn -o $@ $@.2
 
 -include $(patsubst %.o,%.d,$(call obj,$(KERNEL_C)))
 .PHONY: kernel
+
+# ---- the UEFI loader and the image that boots everywhere ------------------------------------------------
+
+EFI_FLAGS := -target x86_64-unknown-windows -std=c11 -Wall -Wextra -Werror -ffreestanding -nostdlibinc -mno-red-zone -mno-sse \
+	-fno-stack-protector -Os -Isrc/base/shim -Isrc -I.
+$(B)/bootx64.efi: kernel/boot/efi.c kernel/boot/boot.h
+	$(call say,efi     $@)
+	$(Q)$(CLANG) $(EFI_FLAGS) -c $< -o $@.o
+	$(Q)lld-link -subsystem:efi_application -entry:efi_main -nodefaultlib -timestamp:0 -out:$@ $@.o
+
+# build/leat.iso: burnt on a CD or written to a disk or a stick, for BIOS (GRUB's core) and UEFI (our loader). Both
+# read the same files: those of the FAT volume efi.img.
+ISO_MODEL ?= sample/sample.gguf
+# A file of the kernel's options.
+ISO_OPTIONS ?= /dev/null
+iso: $(B)/leat.iso
+$(B)/leat.iso: $(B)/leat.elf $(B)/bootx64.efi kernel/iso.sh $(ISO_MODEL)
+	$(call say,image   $@)
+	$(Q)kernel/iso.sh $@ $(B)/leat.elf $(B)/bootx64.efi $(ISO_OPTIONS) $(ISO_MODEL)
+.PHONY: iso

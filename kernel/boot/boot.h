@@ -44,7 +44,7 @@ typedef struct boot_info {
     boot_screen screen;
     uint64_t n_ranges, n_modules;
     char loader[48];
-    char line[1024]; /* the kernel's command line */
+    char line[4096]; /* the kernel's options: its command line, and the module leat.conf */
     boot_range ranges[BOOT_RANGES_MAX]; /* in any order; where two overlap, the more restrictive one holds */
     boot_module modules[BOOT_MODULES_MAX];
 } boot_info;

@@ -7,7 +7,8 @@
     .section .head, "ax"
     .globl boot_image
 boot_image:
-    /* Offsets from boot_image: a jump for who enters at the first byte in 64-bit mode (our UEFI loader), then the header. */
+    .code64
+    jmp boot_entry64 /* our UEFI loader enters at the first byte */
     .balign 8
 multiboot:
     .long MULTIBOOT2, 0, multiboot_end - multiboot, -(MULTIBOOT2 + (multiboot_end - multiboot))

@@ -6,22 +6,39 @@
 
 boot_info boot;
 
-/* Relocations as ELF has them; the linker is told to make relative ones only. */
-typedef struct rela {
-    uint64_t at, type, addend;
-} rela;
-#define RELATIVE 8
+/* Relocations as ELF's RELR has them: the address of a word, then bits for the 63 words after it, and so on. Every
+ * such word gets how far we are from where we were linked. */
+extern const uint64_t kernel_relocations[], kernel_relocations_end[];
 #define LINKED_FOR 0x200000u
-
-extern const rela kernel_rela[], kernel_rela_end[];
-extern char boot_image[];
 void boot_relocate(void);
 
 /* Called by entry.S before anything else: what is called from here must not need relocation itself. */
 void boot_relocate(void) {
-    uint64_t by = (uint64_t)(uintptr_t)boot_image - LINKED_FOR;
-    for (const rela *r = kernel_rela; r < kernel_rela_end; r++)
-        if ((uint32_t)r->type == RELATIVE) *(uint64_t *)(uintptr_t)(r->at + by) = r->addend + by;
+    uint64_t by = (uint64_t)(uintptr_t)boot_image - LINKED_FOR, *at = NULL;
+    for (const uint64_t *r = kernel_relocations; r < kernel_relocations_end; r++) {
+        if (!(*r & 1)) {
+            at = (uint64_t *)(uintptr_t)(*r + by);
+            *at++ += by;
+            continue;
+        }
+        for (int i = 0; i < 63; i++)
+            if (*r >> (i + 1) & 1) at[i] += by;
+        at += 63;
+    }
+}
+
+/* The module leat.conf is more of the command line, whose own options come first. Lines that start with # are left
+ * out. */
+static void add_configuration(void) {
+    const boot_module *m = boot_module_named(STR("leat.conf"));
+    str text = m ? (str){(const char *)(uintptr_t)m->start, m->bytes} : STR("");
+    size_t used = cstr_len(boot.line);
+    while (text.len) {
+        size_t end = MIN(str_find(text, STR("\n")), text.len);
+        if (text.ptr[0] != '#' && end + 2 < sizeof boot.line - used)
+            used += fmt(boot.line + used, sizeof boot.line - used, " %.*s", (int)end, text.ptr);
+        text = str_cut(text, end + 1, text.len);
+    }
 }
 
 void boot_enter(uint64_t magic, const void *info) {
@@ -29,6 +46,7 @@ void boot_enter(uint64_t magic, const void *info) {
     else if (magic == BOOT_MULTIBOOT_MAGIC) boot_from_multiboot(info);
     else if (magic == BOOT_MAGIC) boot = *(const boot_info *)info;
     boot.magic = BOOT_MAGIC;
+    add_configuration();
     boot.kernel_start = (uintptr_t)boot_image;
     boot.kernel_bytes = (uint64_t)(kernel_end - boot_image);
     kernel_main();

@@ -70,11 +70,23 @@ static void key(char c) {
     if (keys_in - keys_out < KEYS) keys[keys_in++ % KEYS] = c;
 }
 
+void console_start_screen(void) {
+    screen_start();
+    keyboard = keyboard_start();
+    char value[4];
+    quiet = boot_option("quiet", 0, value, sizeof value);
+    /* What was logged before there was a screen. */
+    char text[256];
+    size_t n;
+    for (size_t at = 0; screen_present() && (n = console_log_read(at, text, sizeof text)); at += n)
+        screen_write(text, n);
+}
+
 void console_poll(void) {
     char c, sequence[8];
     for (int i = 0; i < 256 && serial_read(&c); i++) key(c);
-    size_t n = keyboard ? keyboard_read(sequence) : 0;
-    for (size_t i = 0; i < n; i++) key(sequence[i]);
+    for (size_t n; keyboard && (n = keyboard_read(sequence));)
+        for (size_t i = 0; i < n; i++) key(sequence[i]);
 }
 
 size_t console_read(char *to, size_t bytes) {
