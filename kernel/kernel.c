@@ -5,7 +5,9 @@
 #include "kernel/boot/boot.h"
 #include "kernel/console/console.h"
 #include "kernel/cpu/cpu.h"
+#include "kernel/disk/disk.h"
 #include "kernel/memory/memory.h"
+#include "kernel/pci/pci.h"
 
 extern char boot_guard[];
 
@@ -75,5 +77,7 @@ void kernel_main(void) {
                 total, free, cpu_count(), cpu_count() == 1 ? "" : "s", cpu_tsc_source(),
                 (unsigned long long)(cpu_tsc_hz() / 1000000), console_kind());
     cpu_on_idle(console_poll, 10000000);
+    pci_start();
+    disk_start();
     kernel_program();
 }

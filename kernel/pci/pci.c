@@ -7,10 +7,19 @@
 #include "kernel/memory/memory.h"
 
 enum {
-    COMMAND = 0x04, CLASS = 0x08, HEADER = 0x0C, BAR0 = 0x10, BUSES = 0x18, CAPABILITIES = 0x34,
-    COMMAND_PORTS = 1 << 0, COMMAND_MEMORY = 1 << 1, COMMAND_MASTER = 1 << 2, COMMAND_NO_INTERRUPT = 1 << 10,
+    COMMAND = 0x04,
+    CLASS = 0x08,
+    HEADER = 0x0C,
+    BAR0 = 0x10,
+    BUSES = 0x18,
+    CAPABILITIES = 0x34,
+    COMMAND_PORTS = 1 << 0,
+    COMMAND_MEMORY = 1 << 1,
+    COMMAND_MASTER = 1 << 2,
+    COMMAND_NO_INTERRUPT = 1 << 10,
     STATUS_CAPABILITIES = 1 << 20, /* of the word at COMMAND */
-    PORT_ADDRESS = 0xCF8, PORT_DATA = 0xCFC,
+    PORT_ADDRESS = 0xCF8,
+    PORT_DATA = 0xCFC,
     BUS_DEPTH_MAX = 16,
 };
 

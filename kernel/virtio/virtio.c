@@ -1,5 +1,6 @@
 /* virtio.c: the two transports and the split ring. What the device says is checked before it is an index. */
 #include "kernel/virtio/virtio.h"
+#include "kernel/boot/boot.h"
 #include "kernel/console/console.h"
 #include "kernel/cpu/cpu.h"
 #include "kernel/memory/memory.h"
@@ -11,12 +12,37 @@ enum { CHAIN_NEXT = 1, CHAIN_WRITE = 2, CHAIN_INDIRECT = 4, NO_INTERRUPT = 1 };
 
 /* Registers of a PCI device's common structure, and of a memory-mapped device. */
 enum {
-    PCI_OFFER_SELECT = 0, PCI_OFFER = 4, PCI_WANT_SELECT = 8, PCI_WANT = 12, PCI_QUEUES = 18, PCI_STATUS = 20,
-    PCI_SELECT = 22, PCI_SIZE = 24, PCI_ENABLE = 28, PCI_NOTIFY = 30, PCI_RINGS = 32, PCI_COMMON_BYTES = 56,
-    MMIO_MAGIC = 0x00, MMIO_VERSION = 0x04, MMIO_KIND = 0x08, MMIO_OFFER = 0x10, MMIO_OFFER_SELECT = 0x14,
-    MMIO_WANT = 0x20, MMIO_WANT_SELECT = 0x24, MMIO_PAGE = 0x28, MMIO_SELECT = 0x30, MMIO_SIZE_MAX = 0x34,
-    MMIO_SIZE = 0x38, MMIO_ALIGN = 0x3C, MMIO_FRAME = 0x40, MMIO_ENABLE = 0x44, MMIO_NOTIFY = 0x50,
-    MMIO_STATUS = 0x70, MMIO_RINGS = 0x80, MMIO_CONFIG = 0x100, MMIO_BYTES = 0x200,
+    PCI_OFFER_SELECT = 0,
+    PCI_OFFER = 4,
+    PCI_WANT_SELECT = 8,
+    PCI_WANT = 12,
+    PCI_QUEUES = 18,
+    PCI_STATUS = 20,
+    PCI_SELECT = 22,
+    PCI_SIZE = 24,
+    PCI_ENABLE = 28,
+    PCI_NOTIFY = 30,
+    PCI_RINGS = 32,
+    PCI_COMMON_BYTES = 56,
+    MMIO_MAGIC = 0x00,
+    MMIO_VERSION = 0x04,
+    MMIO_KIND = 0x08,
+    MMIO_OFFER = 0x10,
+    MMIO_OFFER_SELECT = 0x14,
+    MMIO_WANT = 0x20,
+    MMIO_WANT_SELECT = 0x24,
+    MMIO_PAGE = 0x28,
+    MMIO_SELECT = 0x30,
+    MMIO_SIZE_MAX = 0x34,
+    MMIO_SIZE = 0x38,
+    MMIO_ALIGN = 0x3C,
+    MMIO_FRAME = 0x40,
+    MMIO_ENABLE = 0x44,
+    MMIO_NOTIFY = 0x50,
+    MMIO_STATUS = 0x70,
+    MMIO_RINGS = 0x80,
+    MMIO_CONFIG = 0x100,
+    MMIO_BYTES = 0x200,
     PAGE = 4096,
 };
 
@@ -25,7 +51,9 @@ static void put32(volatile uint8_t *at, uint32_t v) { *(volatile uint32_t *)at =
 static uint16_t get16(volatile uint8_t *at) { return *(volatile uint16_t *)at; }
 static void put16(volatile uint8_t *at, uint16_t v) { *(volatile uint16_t *)at = v; }
 
-static uint8_t status(const virtio *v) { return v->mmio ? (uint8_t)get32(v->mmio + MMIO_STATUS) : v->common[PCI_STATUS]; }
+static uint8_t status(const virtio *v) {
+    return v->mmio ? (uint8_t)get32(v->mmio + MMIO_STATUS) : v->common[PCI_STATUS];
+}
 static void set_status(const virtio *v, uint8_t value) {
     if (v->mmio) put32(v->mmio + MMIO_STATUS, value);
     else v->common[PCI_STATUS] = value;
@@ -66,26 +94,45 @@ bool virtio_open_pci(virtio *v, const pci_device *d) {
         v->notify_step = pci_read(d, at + 16u);
     }
     if (!v->common || !v->notify || common_bytes < PCI_COMMON_BYTES) {
-        console_log("virtio: %04x:%04x at %02x:%02x.%x has no registers of version 1", d->vendor, d->device, d->bus, d->slot,
-             d->function);
+        console_log("virtio: %04x:%04x at %02x:%02x.%x has no registers of version 1", d->vendor, d->device, d->bus,
+                    d->slot, d->function);
         return false;
     }
     begin(v);
     return true;
 }
 
-bool virtio_open_mmio(virtio *v, uint64_t physical) {
+bool virtio_open_mmio(virtio *v, uint64_t physical, uint32_t kind) {
     *v = (virtio){.mmio = memory_map_io(physical, MMIO_BYTES)};
     if (!v->mmio || get32(v->mmio + MMIO_MAGIC) != 0x74726976) return false;
     uint32_t version = get32(v->mmio + MMIO_VERSION);
     v->kind = get32(v->mmio + MMIO_KIND);
-    if (!v->kind || version < 1 || version > 2) return false;
+    if (v->kind != kind || version < 1 || version > 2) return false;
     v->legacy = version == 1;
     v->config = v->mmio + MMIO_CONFIG;
     v->config_bytes = MMIO_BYTES - MMIO_CONFIG;
     begin(v);
     if (v->legacy) put32(v->mmio + MMIO_PAGE, PAGE);
     return true;
+}
+
+uint64_t virtio_mmio_at(size_t i) {
+    enum { MICROVM = 0xFEB00000, MICROVM_SLOTS = 24 };
+    char text[64];
+    uint64_t at = 0;
+    if (boot_option("virtio_mmio.device", i, text, sizeof text)) {
+        size_t c = 0;
+        while (text[c] && text[c] != '@') c++;
+        for (c += text[c] && text[c + 1] == '0' && text[c + 2] == 'x' ? 3 : 0; text[c] && text[c] != ':'; c++) {
+            char digit = (char)(text[c] | 0x20);
+            if (digit >= '0' && digit <= '9') at = at << 4 | (uint64_t)(digit - '0');
+            else if (digit >= 'a' && digit <= 'f') at = at << 4 | (uint64_t)(digit - 'a' + 10);
+            else return 0;
+        }
+        return at;
+    }
+    bool named = boot_option("virtio_mmio.device", 0, text, sizeof text);
+    return named || pci_count() || i >= MICROVM_SLOTS ? 0 : MICROVM + MMIO_BYTES * (uint64_t)i;
 }
 
 bool virtio_negotiate(virtio *v, uint64_t wanted) {
@@ -104,7 +151,7 @@ bool virtio_negotiate(virtio *v, uint64_t wanted) {
     set_status(v, ACKNOWLEDGE | DRIVER | FEATURES_OK);
     if ((v->features & VIRTIO_VERSION_1) && (status(v) & FEATURES_OK)) return true;
     console_log("virtio: device of kind %u offers features %llx, refuses %llx", v->kind, (unsigned long long)offered,
-         (unsigned long long)v->features);
+                (unsigned long long)v->features);
     return false;
 }
 
@@ -151,7 +198,8 @@ bool virtio_queue_open(virtio *v, virtio_queue *q, uint16_t index) {
     depth = MIN(depth, (uint32_t)VIRTIO_DEPTH_MAX);
     while (depth & (depth - 1)) depth &= depth - 1; /* a power of two */
     if (!depth) return false;
-    /* The layout that legacy devices ask for, good for all: descriptors, available ring, on a new page the used ring. */
+    /* The layout that legacy devices ask for, good for all: descriptors, available ring, on a new page the used ring.
+     */
     size_t used_at = align_up(16 * depth + 6 + 2 * depth, PAGE);
     uint8_t *rings = memory_pages(used_at + 6 + 8 * depth, 0);
     if (!rings) return false;

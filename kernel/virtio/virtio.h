@@ -17,17 +17,20 @@ enum { VIRTIO_NET = 1, VIRTIO_BLOCK = 2 };
 #define VIRTIO_VERSION_1 (1ull << 32)
 
 typedef struct virtio {
-    uint32_t kind;                     /* VIRTIO_NET, ...                                                      */
-    uint64_t features;                 /* as negotiated                                                        */
-    bool legacy;                       /* memory-mapped, version 1: QEMU's microvm unless told otherwise       */
-    volatile uint8_t *mmio;            /* NULL: PCI                                                            */
+    uint32_t kind;          /* VIRTIO_NET, ...                                                      */
+    uint64_t features;      /* as negotiated                                                        */
+    bool legacy;            /* memory-mapped, version 1: QEMU's microvm unless told otherwise       */
+    volatile uint8_t *mmio; /* NULL: PCI                                                            */
     volatile uint8_t *common, *notify, *config; /* PCI                                                         */
     uint32_t notify_step, notify_bytes, config_bytes;
 } virtio;
 
 /* False, said in the log, where this is no virtio device or one of a version that we do not speak. */
 bool virtio_open_pci(virtio *v, const pci_device *d);
-bool virtio_open_mmio(virtio *v, uint64_t physical);
+bool virtio_open_mmio(virtio *v, uint64_t physical, uint32_t kind); /* leaves devices of another kind alone */
+/* Where memory-mapped devices may be: the options virtio_mmio.device=SIZE@ADDRESS:IRQ of the command line, as Linux
+ * has them; without those and without PCI, where QEMU's microvm has them. 0 after the last. */
+uint64_t virtio_mmio_at(size_t i);
 /* Takes those of the wanted features that the device offers, VIRTIO_VERSION_1 among them in any case but legacy. */
 bool virtio_negotiate(virtio *v, uint64_t wanted);
 uint32_t virtio_config(const virtio *v, uint32_t offset, uint32_t bytes); /* bytes 1, 2, 4; 0 where there is none */
@@ -54,7 +57,7 @@ typedef struct virtio_queue {
     volatile uint16_t *available;  /* flags, index, ring (depth) */
     volatile uint8_t *used;        /* u16 flags, u16 index, ring (depth) of u32 head, u32 bytes */
     volatile void *bell;
-    uint16_t index, depth;         /* of the queue among the device's; descriptors */
+    uint16_t index, depth; /* of the queue among the device's; descriptors */
     uint16_t first_free, n_free, seen;
     uint32_t token[VIRTIO_DEPTH_MAX]; /* by head descriptor */
     bool busy[VIRTIO_DEPTH_MAX];      /* the device holds the chain of this head */

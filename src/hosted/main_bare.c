@@ -35,7 +35,7 @@ static int run(char *line) {
     if (cstr_eq(words[1], "reboot")) kernel_reboot();
     plat_interrupt_clear();
     int status = tools_main(n, words, NULL, 0);
-    plat_terminal_raw(false);
+    plat_terminal_keys(PLAT_KEYS_LINES);
     return status;
 }
 

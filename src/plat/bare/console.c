@@ -75,8 +75,8 @@ bool plat_terminal_colours(void) {
     return !boot_option("plain", 0, value, sizeof value);
 }
 
-int plat_terminal_raw(bool on) {
-    raw = on;
+int plat_terminal_keys(plat_keys how) {
+    raw = how != PLAT_KEYS_LINES;
     return PLAT_OK;
 }
 
