@@ -11,7 +11,7 @@
 
 static char keys[KEYS], log_text[LOG_BYTES];
 static size_t keys_in, keys_out, log_in;
-static bool quiet, keyboard;
+static bool quiet, keyboard, keep_ctrl_c;
 static atomic_bool interrupted;
 static cpu_lock write_lock, log_lock;
 
@@ -63,7 +63,7 @@ size_t console_log_read(size_t at, char *to, size_t bytes) {
 /* ---- input --------------------------------------------------------------------------------------- */
 
 static void key(char c) {
-    if (c == 3) {
+    if (c == 3 && !keep_ctrl_c) {
         interrupted = true;
         return;
     }
@@ -98,6 +98,7 @@ size_t console_read(char *to, size_t bytes) {
 bool console_ready(void) { return keys_in != keys_out; }
 bool console_interrupted(void) { return interrupted; }
 void console_interrupt_clear(void) { interrupted = false; }
+void console_keep_ctrl_c(bool on) { keep_ctrl_c = on; }
 int console_columns(void) { return screen_present() ? screen_columns() : 80; }
 int console_rows(void) { return screen_present() ? screen_rows() : 24; }
 

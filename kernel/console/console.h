@@ -26,6 +26,7 @@ bool console_ready(void);
 void console_poll(void);
 bool console_interrupted(void);
 void console_interrupt_clear(void);
+void console_keep_ctrl_c(bool on); /* it is a key like any other, and interrupts nothing */
 int console_columns(void);
 int console_rows(void);
 const char *console_kind(void); /* "serial", "serial and screen" */

@@ -52,6 +52,9 @@ static inline cpu_id cpu_id_of(uint32_t leaf, uint32_t sub) {
     return r;
 }
 
+/* AMX, whose state every core has switched on. */
+bool cpu_has_tiles(void);
+
 /* ---- time ---------------------------------------------------------------------------------------- */
 
 uint64_t cpu_time_ns(void);  /* since the start; monotonic, the same on all cores */

@@ -170,6 +170,12 @@ static void enable_vectors(void) {
     cpu_set_msr(0x277, 0x0007040600070106);
 }
 
+bool cpu_has_tiles(void) {
+    uint32_t low = 0, high;
+    if (cpu_id_of(1, 0).c >> 27 & 1) __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & 0x60000) == 0x60000;
+}
+
 void cpu_core_start(cpu_core *c) {
     c->self = c;
     c->ready_end = &c->ready;

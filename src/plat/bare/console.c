@@ -77,6 +77,7 @@ bool plat_terminal_colours(void) {
 
 int plat_terminal_keys(plat_keys how) {
     raw = how != PLAT_KEYS_LINES;
+    console_keep_ctrl_c(how == PLAT_KEYS_BYTES);
     return PLAT_OK;
 }
 

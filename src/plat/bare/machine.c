@@ -46,7 +46,7 @@ void plat_thread_join(plat_thread *t) { cpu_thread_join((cpu_thread *)t); }
 void plat_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns) { cpu_wait(word, expected, timeout_ns); }
 void plat_wake(_Atomic uint32_t *word, uint32_t count) { cpu_wake(word, count); }
 void plat_yield(void) { cpu_yield(); }
-uint32_t plat_cpu(void) { return 0; }
+uint32_t plat_cpu(void) { return cpu_has_tiles() ? PLAT_CPU_X86_TILES : 0; }
 
 /* ---- time, entropy ------------------------------------------------------------------------------- */
 
