@@ -9,6 +9,7 @@
 
 #define SECOND_NS ((uint64_t)1000000000)
 #define YIELD_NS 1000000                  /* the network is served so often while computing, at most */
+#define LAST_POLLS 4                      /* one accepts, the next ones read */
 #define ACCEPT_PAUSE_NS (SECOND_NS / 10)  /* when the machine has no room for a connection            */
 
 /* ---- bytes that grow ---------------------------------------------------------------------------------------- */
@@ -130,7 +131,7 @@ static void accept_all(srv *s, uint64_t now) {
 static void after_answer(srv *s, srv_conn *c) {
     srv_buf_empty(&c->out);
     c->n_sent = 0;
-    if (c->keep && !s->draining) {
+    if (c->keep && (!s->draining || c->n_in)) {
         enter(c, SRV_READ_HEAD);
         s->again |= c->again = c->n_in > 0;
     } else {
@@ -341,11 +342,23 @@ static void serve_one(srv *s, srv_conn *c, uint32_t got) {
     if (got & PLAT_READY_SEND && c->stream) srv_conn_flush(s, c);
 }
 
+/* The end was asked for: what has come by now is answered, nothing more is accepted. */
+static void stop_listening(srv *s) {
+    plat_stream_close(s->listener);
+    s->listener = NULL;
+    for (size_t i = 0; i < SRV_CONNS_MAX; i++)
+        if (s->conns[i].state == SRV_READ_HEAD && !s->conns[i].n_in) hang_up(s, &s->conns[i]);
+}
+
 void srv_poll(srv *s, uint64_t timeout_ns) {
     plat_ready ready[SRV_CONNS_MAX + 1];
     srv_conn *whose[SRV_CONNS_MAX + 1];
     uint64_t now = plat_time_ns();
     size_t n = 0;
+    if (!s->draining && plat_interrupted()) {
+        s->draining = true;
+        s->last_polls = LAST_POLLS;
+    }
     for (size_t i = 0; i < SRV_CONNS_MAX; i++) {
         srv_conn *c = &s->conns[i];
         if (c->state == SRV_FREE || c->gone) continue;
@@ -354,21 +367,22 @@ void srv_poll(srv *s, uint64_t timeout_ns) {
         whose[n] = c;
         ready[n++] = (plat_ready){.stream = c->stream, .want = want};
     }
-    bool accepts = !s->draining && now >= s->accept_ns;
+    bool accepts = s->listener && now >= s->accept_ns;
     if (accepts) ready[n++] = (plat_ready){.stream = s->listener, .want = PLAT_READY_RECV};
-    plat_poll(ready, n, s->again ? 0 : timeout_ns);
+    plat_poll(ready, n, s->again || s->last_polls ? 0 : timeout_ns);
     s->polled_ns = now = plat_time_ns();
     s->again = false;
     if (accepts) n--;
     for (size_t i = 0; i < n; i++) {
         srv_conn *c = whose[i];
-        if (ready[i].got) serve_one(s, c, ready[i].got);
-        if (c->stream && c->again) advance(s, c);
+        if (c->again) advance(s, c); /* before more is read, or the end */
+        if (c->stream && ready[i].got) serve_one(s, c, ready[i].got);
         if (c->stream && waits(c) && c->ended && now > c->ask_ns && c->n_sent == c->out.n) ask_if_there(s, c, now);
         uint64_t limit = c->stream && !c->gone ? limit_ns(c) : UINT64_MAX;
         if (limit != UINT64_MAX && now > c->since_ns && now - c->since_ns > limit) expire(s, c);
     }
     if (accepts && ready[n].got) accept_all(s, now);
+    if (s->last_polls && !--s->last_polls) stop_listening(s);
 }
 
 bool srv_yield(void *handle) {
@@ -379,13 +393,12 @@ bool srv_yield(void *handle) {
 
 static bool busy(const srv *s) {
     for (size_t i = 0; i < SRV_CONNS_MAX; i++)
-        if (s->conns[i].state != SRV_FREE && s->conns[i].state != SRV_READ_HEAD) return true;
+        if (s->conns[i].state != SRV_FREE) return true;
     return false;
 }
 
 bool srv_step(srv *s, uint64_t timeout_ns) {
-    if (plat_interrupted()) s->draining = true;
-    if (s->draining && !busy(s)) return false;
+    if (s->draining && !s->last_polls && !busy(s)) return false;
     bool queued = s->n_queue > 0;
     if (queued) srv_job_next(s);
     srv_poll(s, queued ? 0 : timeout_ns);

@@ -63,7 +63,7 @@ typedef struct srv_count {
 
 struct srv {
     const srv_opts *o;
-    plat_stream *listener;
+    plat_stream *listener; /* NULL: nothing more is accepted */
     uint64_t accept_ns; /* not before: the machine had no room for a connection */
     leat_model *model;  /* NULL while it is being loaded */
     leat_session *session, *draft; /* draft: of a smaller model that guesses ahead, or NULL */
@@ -76,6 +76,7 @@ struct srv {
     srv_conn *running;
     uint64_t polled_ns, started_s;
     bool draining, again; /* to end; a connection has more that can be looked at */
+    uint32_t last_polls;  /* in which what came before the end is still accepted */
     struct srv_job *job;     /* see below */
     srv_buf json;  /* an answer that is being written; never kept over a yield */
     arena scratch; /* of a request that is answered at once                    */

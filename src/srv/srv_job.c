@@ -9,6 +9,7 @@
 
 #define PIECE_MAX 65536 /* bytes of a token's text, as leat_piece promises */
 #define KEEP_BYTES ((size_t)1 << 20)
+#define BIAS_MAX 1e9    /* more would be the same, or no number when added to a token that is forbidden */
 #define ENDS_MAX 256    /* tokens that ignore_eos forbids */
 
 void srv_job_empty(arena *a) {
@@ -152,7 +153,8 @@ static void add_bias(srv_job *j, int32_t id, float by) {
 static int take_bias(srv *s, const json_value *token, const json_value *by, srv_error *e) {
     srv_job *j = s->job;
     int64_t id = token->kind == JSON_INT ? token->i : -1;
-    float value = by->kind == JSON_BOOL ? -F32_INF : by->kind == JSON_INT ? (float)by->i : (float)by->f;
+    double given = by->kind == JSON_INT ? (double)by->i : by->kind == JSON_FLOAT ? by->f : 0;
+    float value = by->kind == JSON_BOOL ? -F32_INF : (float)MAX(-BIAS_MAX, MIN(given, BIAS_MAX));
     if (token->kind == JSON_INT || parse_i64(json_str(token), &id)) {
         if (id < 0 || id >= leat_model_n_vocab(s->model))
             return srv_fail(e, 400, "invalid_request_error", "logit_bias", "logit_bias names token %lld of %d",

@@ -87,6 +87,7 @@ static void put_head(srv_conn *c, int status, const char *type, int64_t length) 
 }
 
 void srv_reply(srv *s, srv_conn *c, int status, const char *type, str body) {
+    c->keep &= !s->draining || c->n_in; /* what was sent ahead came in time */
     put_head(c, status, type, (int64_t)body.len);
     if (!c->bare) srv_buf_put(&c->out, body.ptr, body.len);
     srv_conn_answered(s, c);
@@ -113,6 +114,7 @@ void srv_reply_error(srv *s, srv_conn *c, const srv_error *e) {
 void srv_stream_start(srv *s, srv_conn *c) {
     if (c->streaming) return;
     c->streaming = true;
+    c->keep &= !s->draining || c->n_in; /* what was sent ahead came in time */
     put_head(c, 200, "text/event-stream", -1);
     srv_conn_flush(s, c);
 }

@@ -114,7 +114,8 @@ void srv_request_settings(json_writer *w, const srv_request *o) {
 
 static void read_seed(srv_request *o, const json_value *v, srv_wrong *w) {
     if (v->kind != JSON_INT) {
-        wrong_text(w, "seed", "seed is %s, wanted a whole number", json_kind_name(v->kind));
+        bool big = v->kind == JSON_BIG;
+        wrong_text(w, "seed", "seed is %s, wanted a whole number%s", json_kind_name(v->kind), big ? " below 2^63" : "");
         return;
     }
     o->seeded = v->i != -1;
@@ -252,6 +253,10 @@ static void refuse_unable(const srv_request *o, const json_value *body, srv_wron
     }
     if (format && !(type && type->kind == JSON_STR && str_is(json_str(type), "text")))
         wrong_text(w, "response_format", "response_format: only the type 'text' is supported");
+    const json_value *choice = field(body, "tool_choice");
+    if (o->kind == SRV_CHAT && choice &&
+        !(choice->kind == JSON_STR && (str_is(json_str(choice), "auto") || str_is(json_str(choice), "none"))))
+        wrong_text(w, "tool_choice", "tool_choice: a call cannot be forced; only 'auto' and 'none' are supported");
     const json_value *suffix = field(body, "suffix"), *more = field(body, "continue_final_message");
     if (more && o->kind == SRV_CHAT && !(more->kind == JSON_BOOL && !more->b))
         wrong_text(w, "continue_final_message", "continue_final_message is not supported");

@@ -43,12 +43,15 @@ static bool may_ask(const srv *s, const srv_head *h) {
 /* A page that this machine serves, on any port. */
 static bool is_local(str origin) {
     static const char *const hosts[] = {"localhost", "127.0.0.1", "[::1]"};
-    size_t at = str_find(origin, STR("://"));
-    if (at == SIZE_MAX || !str_starts(origin, STR("http"))) return false;
-    str rest = str_cut(origin, at + 3, origin.len);
+    size_t scheme = str_starts(origin, STR("http://")) ? 7 : str_starts(origin, STR("https://")) ? 8 : SIZE_MAX;
+    str rest = str_cut(origin, MIN(scheme, origin.len), origin.len);
     for (size_t i = 0; i < COUNT_OF(hosts); i++) {
         str host = str_of(hosts[i]);
-        if (str_starts(rest, host) && (rest.len == host.len || rest.ptr[host.len] == ':')) return true;
+        if (!str_starts(rest, host)) continue;
+        str port = str_cut(rest, host.len, rest.len);
+        bool ok = !port.len || (port.len > 1 && port.ptr[0] == ':');
+        for (size_t k = 1; k < port.len; k++) ok &= port.ptr[k] >= '0' && port.ptr[k] <= '9';
+        if (ok) return true;
     }
     return false;
 }

@@ -79,12 +79,22 @@ size_t server_rss_kib(const server *s) {
     return kib;
 }
 
-int dial(const server *s) {
+int try_dial(const server *s) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(s->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct timeval limit = {300, 0};
-    if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof at)) die("connect");
+    if (fd < 0) die("socket");
+    if (connect(fd, (struct sockaddr *)&at, sizeof at)) {
+        close(fd);
+        return -1;
+    }
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    return fd;
+}
+
+int dial(const server *s) {
+    int fd = try_dial(s);
+    if (fd < 0) die("connect");
     return fd;
 }
 

@@ -20,6 +20,7 @@ int server_wait(server *s);       /* the same without the SIGTERM */
 size_t server_rss_kib(const server *s);
 
 int dial(const server *s);        /* a connection, blocking */
+int try_dial(const server *s);    /* the same; -1 when nobody listens */
 void send_text(int fd, const char *text);
 /* One answer off the connection. */
 typedef struct answer {
