@@ -21,9 +21,9 @@ typedef struct engine_conversation {
     uint64_t now_s;
 } engine_conversation;
 
-/* from: a Jinja template or the name of a built-in one; NULL: the file's own, or else chatml. A template that asks for what
- * leat has not gives way to the built-in one that it looks like, or else to chatml; the file's own also when jinja2
- * would refuse it and when it is beyond a limit. */
+/* from: a Jinja template or the name of a built-in one; NULL: the file's own, or else chatml. A template that asks for
+ * what leat has not gives way to the built-in one that it looks like, or else to chatml; the file's own does also when
+ * jinja2 would refuse it and when it is beyond a limit. */
 err_code engine_template_open(engine_template *t, const gguf *file, const char *from, err *e);
 void engine_template_close(engine_template *t); /* accepts a zeroed one */
 /* The text is in the arena. A template may give way here as well, for this render only; what it raises is an error. */

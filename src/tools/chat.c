@@ -8,6 +8,7 @@
 static void defaults(void *values) {
     chat_values *o = values;
     o->n_predict = -1;
+    o->n_draft = LOAD_DRAFT_MAX;
     leat_sampler_defaults(&o->sampler);
     o->sampler.seed = LOAD_SEED_RANDOM;
 }
@@ -39,7 +40,9 @@ int chat_open_model(chat *c, const char *path) {
                             .cache = c->o.cache, .isa = c->o.isa, .quiet = !c->interactive};
     loaded l = {0};
     leat_chat *opened = NULL;
-    int status = load_model(c->t, &l, &options);
+    bool first = !c->l.model;
+    int status = first && c->o.draft ? load_draft(c->t, &c->draft, c->o.draft, &options) : TOOLS_OK;
+    if (!status) status = load_model(c->t, &l, &options);
     if (!status) status = load_session(c->t, &l, &options);
     if (!status) status = open_chat(c, l.model, &opened);
     if (status) {
@@ -48,6 +51,7 @@ int chat_open_model(chat *c, const char *path) {
     }
     leat_chat_close(c->chat);
     load_close(&c->l);
+    if (!first) load_close(&c->draft); /* it guesses for the first one */
     c->l = l;
     c->chat = opened;
     if (c->interactive) {
@@ -79,6 +83,7 @@ static void close_all(chat *c) {
     chat_line_close(c->line);
     leat_chat_close(c->chat);
     load_close(&c->l);
+    load_close(&c->draft);
     emit_close(&c->out);
     arena_close(&c->words);
     arena_close(&c->system.memory);
@@ -141,6 +146,7 @@ static int run(tools *t, const void *values) {
     c->t = t;
     c->o = *o;
     c->interactive = !o->prompt && plat_is_terminal(0) && plat_is_terminal(1);
+    c->screen = plat_is_terminal(1);
     c->colours = c->interactive && plat_terminal_colours();
     int status = open_all(c);
     if (!status) status = c->interactive ? talk(c) : talk_once(c);
@@ -165,6 +171,7 @@ static const tools_option options[] = {
     TOOLS_ISA(T, isa),
     LOAD_SAMPLING(T, sampler),
     LOAD_CACHE(T, cache),
+    LOAD_DRAFT(T, draft, n_draft),
     LOAD_MEMORY(T, memory),
     LOAD_USAGE(T, memory),
 };

@@ -11,8 +11,8 @@
 #define CHAT_TIMES_MAX 65536
 
 typedef struct chat_values {
-    const char *model, *system, *prompt, *template, *builtin, *saved, *variables, *isa;
-    int32_t n_predict, n_ctx, n_threads;
+    const char *model, *draft, *system, *prompt, *template, *builtin, *saved, *variables, *isa;
+    int32_t n_predict, n_ctx, n_threads, n_draft;
     leat_sampler_options sampler;
     load_cache cache;
     load_memory memory;
@@ -35,6 +35,7 @@ typedef struct chat_message {
 
 typedef struct chat_stats {
     size_t n_prompt, n_kept, n_fed, n_generated;
+    leat_generator_stats guesses;
     uint64_t prompt_ns, decode_ns, first_ns;
     uint32_t times_us[CHAT_TIMES_MAX]; /* of each token but the first */
     size_t n_times;
@@ -43,10 +44,11 @@ typedef struct chat_stats {
 typedef struct chat {
     tools *t;
     chat_values o;
-    loaded l;
+    loaded l, draft;
     leat_chat *chat;
     line *line;
     bool interactive, colours;
+    bool screen; /* what is shown goes to a terminal */
     arena words;
     chat_text system, json, answer, thought;
     chat_message *messages; /* (CHAT_MESSAGES_MAX) */

@@ -46,16 +46,26 @@ static bool do_clear(chat *c, str rest) {
     return false;
 }
 
+/* The path that begins the text: in quotes, or up to `end`, a space or nothing. False when there is none. */
+static bool path_of(str text, char end, char path[4096], str *after) {
+    bool quoted = text.len > 1 && (text.ptr[0] == '"' || text.ptr[0] == '\'');
+    size_t from = quoted, n = from;
+    if (quoted) end = text.ptr[0];
+    while (n < text.len && text.ptr[n] != end) n++;
+    if (quoted && n == text.len) from = 0; /* a name that begins so */
+    str name = str_cut(text, from, n - from);
+    if (after) *after = str_trim(str_cut(text, n + quoted, text.len));
+    return name.len && fmt(path, 4096, "%.*s", (int)name.len, name.ptr) < 4095;
+}
+
 /* /read FILE TEXT: the file, and what to do with it. */
 static bool do_read(chat *c, str rest) {
     tools_text file;
     err e;
-    size_t n = 0;
-    while (n < rest.len && rest.ptr[n] != ' ') n++;
     char path[4096];
-    fmt(path, sizeof path, "%.*s", (int)n, rest.ptr);
-    str question = str_trim(str_cut(rest, n, rest.len));
-    if (!n) return chat_talk_say(c, "/read FILE [TEXT]: sends what the file holds, then the text"), false;
+    str question;
+    if (!path_of(rest, ' ', path, &question))
+        return chat_talk_say(c, "/read FILE [TEXT]: sends what the file holds, then the text"), false;
     if (tools_text_open(&file, path, &e)) return tools_fail(c->t, "%s", e.text), false;
     chat_talk_text_set(&c->answer, str_trim((str){file.data, file.bytes}));
     tools_text_close(&file);
@@ -77,14 +87,10 @@ static bool do_read(chat *c, str rest) {
 
 /* ---- files and models ------------------------------------------------------------------------------------- */
 
-static bool path_of(str rest, char path[4096]) {
-    return rest.len && fmt(path, 4096, "%.*s", (int)rest.len, rest.ptr) < 4095;
-}
-
 static bool do_save(chat *c, str rest) {
     char path[4096];
     leat_error e;
-    if (!path_of(rest, path)) return chat_talk_say(c, "/save FILE"), false;
+    if (!path_of(rest, 0, path, NULL)) return chat_talk_say(c, "/save FILE"), false;
     chat_talk_messages_json(c);
     if (c->json.cut || leat_session_save(c->l.session, path, c->json.at, c->json.n, &e))
         tools_fail(c->t, "%s", c->json.cut ? "no memory for the conversation" : e.text);
@@ -108,22 +114,23 @@ int chat_commands_load(chat *c, const char *path) {
     if (code) return tools_fail(c->t, "%s", e.text);
     code = leat_session_load(c->l.session, path, &e);
     if (code) tools_err(c->t, "leat chat: %s: the conversation will be computed again\n", e.text);
-    if (c->interactive)
+    if (c->interactive && code) chat_talk_say(c, "%zu messages", c->n_messages);
+    else if (c->interactive)
         chat_talk_say(c, "%zu messages; the context holds %d tokens of them", c->n_messages,
-                 leat_session_length(c->l.session));
+                      leat_session_length(c->l.session));
     return TOOLS_OK;
 }
 
 static bool do_load(chat *c, str rest) {
     char path[4096];
-    if (path_of(rest, path)) chat_commands_load(c, path);
+    if (path_of(rest, 0, path, NULL)) chat_commands_load(c, path);
     else chat_talk_say(c, "/load FILE");
     return false;
 }
 
 static bool do_model(chat *c, str rest) {
     char path[4096];
-    if (path_of(rest, path)) chat_open_model(c, path);
+    if (path_of(rest, 0, path, NULL)) chat_open_model(c, path);
     else chat_talk_say(c, "%s (%s)", leat_model_name(c->l.model), leat_model_architecture(c->l.model));
     return false;
 }
@@ -216,6 +223,10 @@ static bool do_stats(chat *c, str rest) {
                  sorted[s->n_times / 2] / 1e3, sorted[(s->n_times - 1) * 99 / 100] / 1e3,
                  (double)sum / 1e3 / (double)MAX(s->n_times - 1, 1), s->n_times);
     }
+    if (s->guesses.drafted)
+        chat_talk_say(c, "guesses      %llu, %.1f %% right; %.2f tokens a pass", (unsigned long long)s->guesses.drafted,
+                      100.0 * (double)s->guesses.matched / (double)s->guesses.drafted,
+                      (double)s->guesses.tokens / (double)MAX(s->guesses.passes, 1));
     mem_block_free(sorted);
     return false;
 }

@@ -416,10 +416,10 @@ line_result chat_line_read(line *l, const char *prompt) {
     while (!l->done && !signalled(l)) {
         if (next_key(l, RESIZE_NS, &key)) {
             press(l, key);
-            /* A burst, such as a paste, is drawn once. */
+            /* A burst is drawn once, a paste of any length when it ends or stops coming. */
             while (!l->done && next_key(l, 0, &key)) press(l, key);
-            if (!stopped(l)) draw(l, l->done && l->result == LINE_OK);
-        } else if (plat_terminal_columns() != l->columns) {
+            if (!stopped(l) && (!l->pasting || l->done)) draw(l, l->done && l->result == LINE_OK);
+        } else if (l->pasting || plat_terminal_columns() != l->columns) {
             draw(l, false);
         }
     }

@@ -111,7 +111,7 @@ err_code chat_talk_messages_parse(chat *c, str text, err *e) {
 void chat_talk_show(chat *c, str s) {
     if (!s.len) return;
     c->last = s.ptr[s.len - 1];
-    if (!c->interactive) {
+    if (!c->screen) {
         tools_out_bytes(c->t, s.ptr, s.len);
         return;
     }
@@ -232,35 +232,36 @@ static int feed_prompt(chat *c, const leat_chat_prompt *p) {
 
 /* ---- the answer ------------------------------------------------------------------------------------------- */
 
-static int generate(chat *c, leat_sampler *sampler, uint64_t start) {
-    leat_error e;
+static void say_full(chat *c) {
     int32_t n_ctx = leat_session_n_ctx(c->l.session);
+    emit_end(&c->out);
+    new_line(c);
+    if (c->interactive) chat_talk_say(c, "(the context of %d tokens is full: the answer ends here; -c sets it)", n_ctx);
+    else tools_err(c->t, "leat chat: the context of %d tokens is full: the answer is cut\n", n_ctx);
+}
+
+/* Tokens until one ends the answer. The first comes of the prompt's logits; the others are timed. */
+static int generate(chat *c, leat_generator *g, uint64_t start) {
+    leat_error e;
     chat_stats *s = &c->stats;
     for (;;) {
+        int32_t id;
         if (c->o.n_predict >= 0 && s->n_generated >= (size_t)c->o.n_predict) return TOOLS_OK;
         uint64_t begin = plat_time_ns();
-        int32_t id = leat_sample(sampler, leat_logits(c->l.session));
+        leat_code code = leat_generate(g, &id, &e);
+        uint64_t took = plat_time_ns() - begin;
+        if (code == LEAT_LIMIT) return say_full(c), TOOLS_OK;
+        if (code == LEAT_CANCELLED && plat_interrupted()) return TOOLS_INTERRUPTED;
+        if (code) return tools_fail(c->t, "%s", e.text);
+        if (s->n_generated) {
+            s->decode_ns += took;
+            if (s->n_times < CHAT_TIMES_MAX) s->times_us[s->n_times++] = (uint32_t)MIN(took / 1000, UINT32_MAX);
+        }
         if (leat_ends(c->l.model, id)) return TOOLS_OK;
-        leat_sampler_accept(sampler, id);
         if (!s->n_generated++) s->first_ns = plat_time_ns() - start;
         leat_answer_token(c->chat, id, put_part, c);
         if (tools_out_closed(c->t)) return TOOLS_OK;
         if (plat_interrupted()) return TOOLS_INTERRUPTED;
-        if (leat_session_length(c->l.session) >= n_ctx) {
-            emit_end(&c->out);
-            new_line(c);
-            if (c->interactive)
-                chat_talk_say(c, "(the context of %d tokens is full: the answer ends here; -c sets it)",
-                         n_ctx);
-            else tools_err(c->t, "leat chat: the context of %d tokens is full: the answer is cut\n", n_ctx);
-            return TOOLS_OK;
-        }
-        leat_code code = leat_feed(c->l.session, &id, 1, LEAT_GENERATED, &e);
-        uint64_t took = plat_time_ns() - begin;
-        if (code == LEAT_CANCELLED && plat_interrupted()) return TOOLS_INTERRUPTED;
-        if (code) return tools_fail(c->t, "%s", e.text);
-        s->decode_ns += took;
-        if (s->n_times < CHAT_TIMES_MAX) s->times_us[s->n_times++] = (uint32_t)MIN(took / 1000, UINT32_MAX);
     }
 }
 
@@ -281,7 +282,13 @@ static int answer_with(chat *c, leat_sampler *sampler) {
     c->out.user = c;
     c->last = 0;
     leat_answer_begin(c->chat, p.reasoning);
-    status = generate(c, sampler, start);
+    leat_error e;
+    leat_generator *g;
+    leat_generator_options options = {.n_draft = c->o.n_draft, .draft = c->draft.session};
+    if (leat_generator_open(&g, c->l.session, sampler, &options, &e)) return tools_fail(c->t, "%s", e.text);
+    status = generate(c, g, start);
+    c->stats.guesses = leat_generator_stats_of(g);
+    leat_generator_close(g);
     bool thinking = leat_answer_end(c->chat, put_part, c);
     emit_end(&c->out);
     set_dim(c, false);

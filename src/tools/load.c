@@ -73,6 +73,15 @@ void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t 
               fmt_bytes(memory, sizeof memory, now.held_peak_bytes));
 }
 
+int load_draft(tools *t, loaded *out, const char *path, const load_options *o) {
+    load_options options = *o;
+    options.path = path;
+    options.memory = (load_memory){.ram = o->memory.ram, .no_map = true};
+    options.quiet = true;
+    int status = load_model(t, out, &options);
+    return status ? status : load_session(t, out, &options);
+}
+
 void load_close(loaded *l) {
     leat_session_close(l->session);
     leat_model_close(l->model);

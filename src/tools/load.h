@@ -62,6 +62,11 @@ quant_id load_cache_type(const char *name); /* one of these words, or NULL */
               "length that costs nothing ({})"),                                                                     \
     TOOLS_INT(T, field.dry_penalty_last_n, 0, "dry-penalty-last-n", "N", -1, INT32_MAX,                              \
               "tokens looked back on; -1: the whole context ({})")
+/* Two rows for leat_generator_options. */
+#define LOAD_DRAFT(T, file, n)                                                                                       \
+    TOOLS_STR(T, file, 0, "draft", "FILE", "a smaller model with the same tokens, which guesses ahead (or: repeats)"), \
+    TOOLS_INT(T, n, 0, "draft-max", "N", 0, 64, "tokens guessed at a time, where it gains time; 0: none ({})")
+#define LOAD_DRAFT_MAX 8 /* the default */
 #define LOAD_NO_PIN(T, field) TOOLS_FLAG(T, field, 0, "no-pin", "do not bind threads to cores")
 
 typedef struct load_options {
@@ -94,6 +99,9 @@ void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t 
 int load_model(tools *t, loaded *out, const load_options *o);
 /* Stops at Ctrl-C; warns of a context above the model's. */
 int load_session(tools *t, loaded *out, const load_options *o);
+/* Both for the smaller model that guesses; o is the larger one's, which is opened later and then takes of the memory
+ * what is left. */
+int load_draft(tools *t, loaded *out, const char *path, const load_options *o);
 void load_close(loaded *l); /* accepts a zeroed one */
 
 #endif

@@ -22,7 +22,7 @@ typedef struct run_values {
 static void defaults(void *values) {
     run_values *o = values;
     o->n_predict = -1;
-    o->n_draft = 8;
+    o->n_draft = LOAD_DRAFT_MAX;
     leat_sampler_defaults(&o->sampler);
     o->sampler.seed = LOAD_SEED_RANDOM;
 }
@@ -228,15 +228,6 @@ static void say_end(runner *r, ending why) {
 
 /* ---- all of it --------------------------------------------------------------------------------------- */
 
-/* Before the model itself, which then takes of the memory what is left. */
-static int load_draft(runner *r, load_options options) {
-    options.path = r->o->draft;
-    options.memory = (load_memory){.ram = options.memory.ram, .no_map = true};
-    options.quiet = true;
-    int status = load_model(r->t, &r->draft, &options);
-    return status ? status : load_session(r->t, &r->draft, &options);
-}
-
 static int open_all(runner *r) {
     leat_error e;
     err failed;
@@ -246,7 +237,7 @@ static int open_all(runner *r) {
         .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
         .isa = o->isa, .no_pin = o->no_pin, .quiet = o->quiet};
     uint64_t start = plat_time_ns();
-    int status = o->draft ? load_draft(r, options) : TOOLS_OK;
+    int status = o->draft ? load_draft(r->t, &r->draft, o->draft, &options) : TOOLS_OK;
     if (!status) status = load_model(r->t, &r->l, &options);
     if (!status) status = load_session(r->t, &r->l, &options);
     if (status) return status;
@@ -317,8 +308,7 @@ static const tools_option options[] = {
     LOAD_NO_PIN(T, no_pin),
     LOAD_SAMPLING(T, sampler),
     LOAD_CACHE(T, cache),
-    TOOLS_STR(T, draft, 0, "draft", "FILE", "a smaller model with the same tokens, which guesses ahead (or: repeats)"),
-    TOOLS_INT(T, n_draft, 0, "draft-max", "N", 0, 64, "tokens guessed at a time, where it gains time; 0: none ({})"),
+    LOAD_DRAFT(T, draft, n_draft),
     LOAD_MEMORY(T, memory),
     LOAD_USAGE(T, memory),
     TOOLS_FLAG(T, stats, 0, "stats", "also what was read from disk while generating, and how fast"),

@@ -26,7 +26,7 @@ static void defaults(void *values) {
     o->cors = "local";
     o->queue_max = 64;
     o->n_predict = -1;
-    o->n_draft = 8;
+    o->n_draft = LOAD_DRAFT_MAX;
     o->n_kept = 16;
     o->kept_tokens = -1;
     leat_sampler_defaults(&o->sampler);
@@ -202,8 +202,7 @@ static const tools_option options[] = {
               "earlier prompts kept beside the last one, for those that begin alike ({})"),
     TOOLS_INT(T, kept_tokens, 0, "cache-tokens", "N", -1, INT32_MAX,
               "memory for them, in tokens; -1: as many as the context, or with --ram what that leaves free ({})"),
-    TOOLS_STR(T, draft, 0, "draft", "FILE", "a smaller model with the same tokens, which guesses ahead (or: repeats)"),
-    TOOLS_INT(T, n_draft, 0, "draft-max", "N", 0, 64, "tokens guessed at a time, where it gains time; 0: none ({})"),
+    LOAD_DRAFT(T, draft, n_draft),
     TOOLS_THREADS(T, n_threads),
     TOOLS_ISA(T, isa),
     LOAD_CACHE(T, cache),

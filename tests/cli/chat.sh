@@ -11,6 +11,7 @@ ok() { if [ "$1" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1))
 export XDG_STATE_HOME=$PWD/$work/state TERM=xterm
 unset NO_COLOR
 echo "What is leat?" > "$work/question"
+yes "once upon a time there was a mill" | head -n 6000 > "$work/a long text"
 
 for script in "$here"/*.script; do
     name=$(basename "$script" .script)
@@ -62,6 +63,17 @@ got=$("$leat" chat $sample --temp 0 --isa scalar --load "$work/saved" -p "Take 7
 [[ $got == *"other kernels than scalar"*"computed again"*"The difference of 4 and 7 is -3." ]] || [[ $("$leat" chat $sample \
     -p "/" -n 1 --isa avx2 2>&1) == *"does not run"* ]]
 ok $? "a conversation of other kernels: $got"
+# Guesses change nothing.
+for seed in 1 2 3; do
+    for n in 0 8 64; do
+        "$leat" chat $sample --temp 0.7 -s $seed -t 2 -p "What is 2+2? What is 2+2?" --draft-max $n > "$work/guess-$n" 2>&1
+    done
+    cmp -s "$work/guess-0" "$work/guess-8" && cmp -s "$work/guess-0" "$work/guess-64"
+    ok $? "guesses change the answer of seed $seed: $(cat "$work"/guess-*)"
+done
+[ "$("$leat" chat $sample --temp 0 -p "What is 2+2? Again" --draft $sample --draft-max 4 2>&1)" = \
+    "$("$leat" chat $sample --temp 0 -p "What is 2+2? Again")" ]
+ok $? "a smaller model's guesses change the answer"
 [ "$("$leat" chat $sample --temp 0 -p "What is 2+2?")" = \
     "$("$leat" run $sample --temp 0 -q -p "<|user|>What is 2+2?</s><|assistant|>")" ]
 ok $? "chat and run differ"
