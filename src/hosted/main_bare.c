@@ -42,6 +42,7 @@ static int run(char *line) {
 void kernel_program(void) {
     char line[1024], then[16] = "prompt";
     int status = TOOLS_OK;
+    bare_volumes_start();
     console_log("READY");
     for (size_t i = 0; boot_option("run", i, line, sizeof line); i++) {
         int s = run(line);

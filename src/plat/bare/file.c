@@ -1,100 +1,106 @@
-/* file.c: files by name. Those of this file are boot modules: memory that the loader filled, read and mapped in
- * place. */
+/* file.c: the bytes of files: modules, which are memory, and files on disks, by their extents. Nothing is written.
+ * Next: queue.c.
+ */
 #include "plat/bare/bare.h"
 
 #include "kernel/boot/boot.h"
 #include "kernel/memory/memory.h"
 
-struct plat_file {
-    const char *at;
-    uint64_t bytes;
-};
-
 int plat_file_open(plat_file **out, const char *path) {
     *out = NULL;
     const boot_module *m = boot_module_named(str_of(path));
-    if (!m) return PLAT_NOT_FOUND;
-    plat_file *f = memory_pages(sizeof *f, 0);
-    if (!f) return PLAT_NO_MEMORY;
-    *f = (plat_file){(const char *)(uintptr_t)m->start, m->bytes};
+    const bare_volume *v;
+    volume_file found = {0};
+    int error = m ? PLAT_OK : bare_find(path, &v, &found);
+    if (error) return error;
+    plat_file *f = mem_block(MEM_ENGINE, sizeof *f);
+    if (!f) {
+        volume_file_free(&found);
+        return PLAT_NO_MEMORY;
+    }
+    if (m) *f = (plat_file){.memory = (const char *)(uintptr_t)m->start, .bytes = m->bytes, .align = 1};
+    else *f = (plat_file){NULL, v->d, v->offset, found.bytes, found.extents, found.n, 1};
     *out = f;
     return PLAT_OK;
 }
 
+/* Whole blocks straight into the reader's memory: only where the file's parts begin with blocks of the disk. */
 int plat_file_open_direct(plat_file **out, const char *path) {
-    (void)path;
+    int error = plat_file_open(out, path);
+    if (error) return error;
+    plat_file *f = *out;
+    bool fits = !f->memory;
+    for (size_t i = 0; i < f->n_extents && fits; i++)
+        fits = ((f->base + f->extents[i].at) | f->extents[i].from) % f->d->block_bytes == 0;
+    if (fits) {
+        f->align = f->d->block_bytes;
+        return PLAT_OK;
+    }
+    plat_file_close(f);
     *out = NULL;
     return PLAT_UNSUPPORTED;
 }
 
-size_t plat_file_align(const plat_file *f) { return (void)f, 1; }
+size_t plat_file_align(const plat_file *f) { return f->align; }
 void plat_file_uncache(plat_file *f) { (void)f; }
-void plat_file_close(plat_file *f) { memory_pages_free(f, sizeof *f); }
 uint64_t plat_file_bytes(const plat_file *f) { return f->bytes; }
+void plat_file_forget(plat_file *f, uint64_t offset, uint64_t bytes) { (void)f, (void)offset, (void)bytes; }
+
+void plat_file_close(plat_file *f) {
+    if (!f) return;
+    mem_block_free(f->extents);
+    mem_block_free(f);
+}
+
+size_t bare_extent_at(const plat_file *f, uint64_t at) {
+    size_t low = 0, high = f->n_extents;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (f->extents[middle].from + f->extents[middle].bytes <= at) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
 
 int64_t plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes) {
-    uint64_t n = offset < f->bytes ? MIN(bytes, f->bytes - offset) : 0;
-    memcpy(to, f->at + offset, n);
+    size_t n = offset < f->bytes ? (size_t)MIN(bytes, f->bytes - offset) : 0, done = 0;
+    if (f->memory) memcpy(to, f->memory + offset, n);
+    for (size_t i = bare_extent_at(f, offset); done < n && !f->memory;) {
+        const volume_extent *x = i < f->n_extents ? &f->extents[i] : NULL;
+        uint64_t at = offset + done, hole_end = x ? x->from : UINT64_MAX;
+        char *here = (char *)to + done;
+        if (at < hole_end) {
+            size_t zeros = (size_t)MIN((uint64_t)(n - done), hole_end - at);
+            memset(here, 0, zeros);
+            done += zeros;
+            continue;
+        }
+        size_t part = (size_t)MIN((uint64_t)(n - done), x->from + x->bytes - at);
+        int error = disk_read(f->d, f->base + x->at + (at - x->from), here, part);
+        if (error) return error;
+        done += part;
+        i++;
+    }
     return (int64_t)n;
 }
 
-void plat_file_forget(plat_file *f, uint64_t offset, uint64_t bytes) { (void)f, (void)offset, (void)bytes; }
-
 int plat_file_id(const char *path, uint64_t id[2]) {
     const boot_module *m = boot_module_named(str_of(path));
-    if (!m) return PLAT_NOT_FOUND;
-    id[0] = 0;
-    id[1] = m->start;
-    return PLAT_OK;
+    const bare_volume *v = NULL;
+    volume_file found = {0};
+    int error = m ? PLAT_OK : bare_find(path, &v, &found);
+    id[0] = v ? (uint64_t)(v - bare_volume_at(0)) + 1 : 0;
+    id[1] = v ? found.id : m ? m->start : 0;
+    volume_file_free(&found);
+    return error;
 }
 
 int plat_file_map(plat_file *f, const void **at) {
-    *at = f->at;
-    return PLAT_OK;
+    *at = f->memory;
+    return f->memory ? PLAT_OK : PLAT_UNSUPPORTED;
 }
 
 void plat_file_unmap(const void *at, uint64_t bytes) { (void)at, (void)bytes; }
-
-/* ---- asynchronous reads: memory has no latency, so they are done when they are submitted ---------- */
-
-struct plat_queue {
-    uint32_t depth, n_done;
-    plat_read done[];
-};
-
-static size_t queue_bytes(uint32_t depth) { return sizeof(plat_queue) + depth * sizeof(plat_read); }
-
-int plat_queue_open(plat_queue **out, uint32_t depth) {
-    plat_queue *q = *out = memory_pages(queue_bytes(depth), 0);
-    if (!q) return PLAT_NO_MEMORY;
-    q->depth = depth;
-    return PLAT_OK;
-}
-
-void plat_queue_close(plat_queue *q) {
-    if (q) memory_pages_free(q, queue_bytes(q->depth));
-}
-
-const char *plat_queue_kind(const plat_queue *q) { return (void)q, "memory"; }
-
-int plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n) {
-    if (n > q->depth - q->n_done) return PLAT_NO_SPACE;
-    for (size_t i = 0; i < n; i++) {
-        plat_read *r = &q->done[q->n_done++];
-        *r = reads[i];
-        r->result = plat_file_read(r->file, r->offset, r->to, r->bytes);
-    }
-    return PLAT_OK;
-}
-
-size_t plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t timeout_ns) {
-    (void)timeout_ns;
-    size_t n = MIN(max, q->n_done);
-    memcpy(done, q->done, n * sizeof *done);
-    memmove(q->done, q->done + n, (q->n_done - n) * sizeof *done);
-    q->n_done -= (uint32_t)n;
-    return n;
-}
 
 /* ---- nothing is written here ----------------------------------------------------------------------- */
 
