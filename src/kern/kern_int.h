@@ -63,6 +63,10 @@ typedef struct kern_panel {
         float f[KERN_PANEL_FLOAT_DEPTH][KERN_PANEL_SUBS][16];
     };
     int zero_shift; /* log2 of what is taken off the integers */
+    struct {        /* the weights that fill the panel after this one: rows of so many bytes */
+        const uint8_t *at;
+        size_t row_bytes, n_rows, bytes;
+    } next;
     float sums[KERN_PANEL_ACTS + KERN_PANEL_EXCESS][KERN_PANEL_SUBS][16];
 } kern_panel;
 
@@ -84,6 +88,9 @@ typedef void kern_tiler(const kern_panel *p, size_t sub, size_t from, size_t to,
 typedef void kern_multiply_floats(const kern_panel *p, const float *const *acts, size_t n, size_t n_in,
                                   float (*sums)[KERN_PANEL_SUBS][16]);
 void kern_panel_run(const kern *k, const kern_matmul *m);
+/* Multipliers call it before each of their `turns` tiles, 1 the first: rows of p->next from `row` on that are due by then are
+ * prefetched. Returns the row to go on with, 0 at first. */
+size_t kern_panel_ahead(const kern_panel *p, size_t row, size_t turn, size_t turns);
 
 /* ---- levels ------------------------------------------------------------------------------------------------ */
 

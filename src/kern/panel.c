@@ -37,6 +37,23 @@ static void fill_floats(const kern *k, kern_panel *p, const uint8_t *b, size_t r
     }
 }
 
+/* Where the panel after that of column `at` of rows from `row` on begins; none after the last. */
+static void look_ahead(kern_panel *p, const kern_matmul *m, const quant_type *t, size_t row, size_t at, size_t depth_max) {
+    bool same = at + depth_max < m->n_in;
+    if (same) at += depth_max;
+    else row += KERN_PANEL_ROWS, at = 0;
+    p->next.n_rows = m->n_rows > row ? MIN(m->n_rows - row, (size_t)KERN_PANEL_ROWS) : 0;
+    p->next.at = (const uint8_t *)m->weights + row * m->row_bytes + at / t->block_len * t->block_bytes;
+    p->next.row_bytes = m->row_bytes;
+    p->next.bytes = MIN(m->n_in - at, depth_max) / t->block_len * t->block_bytes;
+}
+
+size_t kern_panel_ahead(const kern_panel *p, size_t row, size_t turn, size_t turns) {
+    for (; row * turns < turn * p->next.n_rows; row++)
+        for (size_t at = 0; at < p->next.bytes + 63; at += 64) __builtin_prefetch(p->next.at + row * p->next.row_bytes + at);
+    return row;
+}
+
 /* One tile of rows, from `row` on, times the activations [first, first + n). */
 static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, size_t row, size_t first, size_t n) {
     kern_panel *p = m->scratch;
@@ -49,6 +66,7 @@ static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, s
     for (size_t at = 0; at < m->n_in; at += depth_max) {
         size_t depth = MIN(m->n_in - at, depth_max), act_at = floats ? at * sizeof(float) : at / KERN_ACT8_LEN * sizeof(kern_act8);
         for (size_t i = 0; i < n; i++) acts[i] = (const char *)m->acts[first + i] + act_at;
+        look_ahead(p, m, t, row, at, depth_max);
         if (floats) {
             fill_floats(k, p, b + at * t->block_bytes, m->row_bytes, m->n_rows - row, depth, t);
             k->floats->multiply(p, (const float *const *)acts, n, depth, p->sums);
