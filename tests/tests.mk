@@ -44,10 +44,10 @@ suite-tidy:
 	@$(MAKE) --no-print-directory tidy && echo "1 passed, 0 failed"
 
 # tests/gen draws tiny models of any kind; this program writes those that the command-line tests use.
-$(B)/tiny-models: $(call obj,tests/cli/models.c $(wildcard tests/gen/*.c)) $(B)/libleat.a $(B)/libleat_posix.a
+$(B)/tiny-models: $(call obj,tests/cli/models.c tests/cli/fail.c $(wildcard tests/gen/*.c)) $(B)/libleat.a $(B)/libleat_posix.a
 	$(call say,link    $@)
 	$(Q)$(CC) $(LINK) -pthread -o $@ $^ -lm
-$(call obj,tests/cli/models.c): $(B)/obj/%.o: %.c
+$(call obj,tests/cli/models.c tests/cli/fail.c): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -Itests -c $< -o $@

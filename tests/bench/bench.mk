@@ -1,5 +1,5 @@
 # bench.mk: `make bench` measures this machine, and writes docs/bench/NAME.md and .svg. Minutes; see scripts/bench.sh.
-$(B)/bench-model: $(call obj,tests/bench/models.c $(wildcard tests/gen/*.c)) $(B)/libleat.a $(B)/libleat_posix.a
+$(B)/bench-model: $(call obj,tests/bench/models.c tests/cli/fail.c $(wildcard tests/gen/*.c)) $(B)/libleat.a $(B)/libleat_posix.a
 	$(call say,link    $@)
 	$(Q)$(CC) $(LINK) -pthread -o $@ $^ -lm
 $(call obj,tests/bench/models.c): $(B)/obj/%.o: %.c

@@ -8,17 +8,6 @@
 #include <ctype.h>
 #include <string.h>
 
-/* The generator ends the running test where it fails; here that is the program. */
-void test_fail(const char *file, int line, const char *format, ...) {
-    va_list args;
-    fprintf(stderr, "%s:%d: ", file, line);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    exit(1);
-}
-
 static const struct {
     const char *name;
     tiny_spec spec;

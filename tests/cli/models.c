@@ -4,17 +4,6 @@
 
 #include <string.h>
 
-/* The generator ends the running test where it fails; here that is the program. */
-void test_fail(const char *file, int line, const char *format, ...) {
-    va_list args;
-    fprintf(stderr, "%s:%d: ", file, line);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    exit(1);
-}
-
 static void write_model(const char *folder, const char *name, const tiny_spec *spec) {
     char path[1024];
     snprintf(path, sizeof path, "%s/%s", folder, name);

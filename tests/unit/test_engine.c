@@ -1,10 +1,8 @@
 /* The engine through include/leat.h on tiny models: the numerics rule (a token's bits depend on file, ISA, tokens and
  * roles only), sessions that fail or are cancelled and go on, files that do not fit.
  */
-#include "check.h"
-#include "gen/tiny.h"
 #include "kern/kern.h"
-#include "leat.h"
+#include "unit/tiny_model.h"
 
 #include <string.h>
 
@@ -41,24 +39,6 @@ static float *logits_of(leat_model *m, const leat_session_options *o, const int3
     }
     leat_session_close(s);
     return all;
-}
-
-static double nmse(const float *a, const float *b, size_t n) {
-    double error = 0, square = 0;
-    for (size_t i = 0; i < n; i++) {
-        error += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
-        square += (double)b[i] * b[i];
-    }
-    return error / square;
-}
-
-static leat_model *open_tiny(const tiny_spec *spec, const char *name) {
-    leat_model *m;
-    leat_error e;
-    const char *path = test_path(0, name);
-    tiny_write(spec, path);
-    CHECK_MSG(leat_model_open(&m, path, NULL, &e) == LEAT_OK, "%s", e.text);
-    return m;
 }
 
 /* ---- the numerics rule -------------------------------------------------------------------------------------- */

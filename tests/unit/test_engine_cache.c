@@ -1,22 +1,11 @@
 /* The types of the KV cache through include/leat.h: bits that do not depend on threads and chunks, also where the
  * segments of a long context go to several workers; windows; rewinding; the error of each type; heads that do not fit.
  */
-#include "check.h"
-#include "gen/tiny.h"
-#include "leat.h"
+#include "unit/tiny_model.h"
 
 #include <string.h>
 
 static const char *const types[] = {"f16", "bf16", "q8_0", "q4_0"};
-
-static leat_model *open_tiny(const tiny_spec *spec) {
-    leat_model *m;
-    leat_error e;
-    const char *path = test_path(0, "cache.gguf");
-    tiny_write(spec, path);
-    CHECK_MSG(leat_model_open(&m, path, NULL, &e) == LEAT_OK, "%s", e.text);
-    return m;
-}
 
 static tiny_spec wide_heads(void) {
     tiny_spec s = tiny_default("llama");
@@ -49,15 +38,6 @@ static float *last_logits(leat_model *m, const leat_session_options *o, size_t n
     return out;
 }
 
-static double nmse(const float *a, const float *b, size_t n) {
-    double error = 0, square = 0;
-    for (size_t i = 0; i < n; i++) {
-        error += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
-        square += (double)b[i] * b[i];
-    }
-    return error / square;
-}
-
 static void same_in_all_ways(leat_model *m, leat_session_options o, size_t n, const char *what) {
     static const struct { int threads, chunk, step, back; } ways[] = {{3, 33, 700, 0}, {2, 256, 1000, 100}};
     size_t n_vocab = (size_t)leat_model_n_vocab(m);
@@ -77,14 +57,14 @@ static void same_in_all_ways(leat_model *m, leat_session_options o, size_t n, co
 
 TEST(cache_types_same_bits_in_all_ways) {
     tiny_spec s = wide_heads();
-    leat_model *m = open_tiny(&s);
+    leat_model *m = open_tiny(&s, "cache.gguf");
     for (size_t t = 0; t < COUNT_OF(types); t++) {
         leat_session_options o = {.n_ctx = 1300, .cache_type_k = types[t], .cache_type_v = types[(t + 1) % 4]};
         same_in_all_ways(m, o, 1100, "full"); /* more than a segment */
     }
     leat_model_close(m);
     s.window = 100;
-    m = open_tiny(&s);
+    m = open_tiny(&s, "cache.gguf");
     for (size_t t = 0; t < COUNT_OF(types); t++) {
         leat_session_options o = {.n_ctx = 1300, .cache_type_k = types[t], .cache_type_v = types[t]};
         same_in_all_ways(m, o, 1090, "window");
@@ -95,7 +75,7 @@ TEST(cache_types_same_bits_in_all_ways) {
 TEST(cache_types_have_their_errors) {
     static const double most[] = {0, 1e-4, 1e-3, 0.2}; /* NMSE of logits to those with F16: a tiny random model */
     tiny_spec s = wide_heads();
-    leat_model *m = open_tiny(&s);
+    leat_model *m = open_tiny(&s, "cache.gguf");
     size_t n_vocab = (size_t)leat_model_n_vocab(m), bytes = 0;
     leat_session_options o = {.n_ctx = 256};
     float *f16 = last_logits(m, &o, 200, 200, 0);
@@ -120,7 +100,7 @@ TEST(cache_types_have_their_errors) {
 TEST(cache_types_that_do_not_fit_are_refused) {
     tiny_spec s = tiny_default("llama");
     s.head_dim = 24;
-    leat_model *m = open_tiny(&s);
+    leat_model *m = open_tiny(&s, "cache.gguf");
     leat_session *session;
     leat_error e;
     leat_session_options o = {.cache_type_v = "q8_0"};

@@ -1,21 +1,15 @@
 /* Generators: the text is the same with guesses and without, whoever guesses; a session is left as if nobody had. */
-#include "check.h"
-#include "gen/tiny.h"
-#include "leat.h"
+#include "unit/tiny_model.h"
 
 #include <string.h>
 
 #define N_PROMPT 12
 #define N_TEXT 70
 
-static leat_model *open_tiny(const char *arch, const char *name, uint64_t seed) {
+static leat_model *open_seeded(const char *arch, const char *name, uint64_t seed) {
     tiny_spec spec = tiny_default(arch);
     spec.seed = seed;
-    leat_model *m;
-    leat_error e;
-    tiny_write(&spec, test_path(0, name));
-    CHECK_MSG(leat_model_open(&m, test_path(0, name), NULL, &e) == LEAT_OK, "%s", e.text);
-    return m;
+    return open_tiny(&spec, name);
 }
 
 typedef struct writer {
@@ -71,7 +65,7 @@ static size_t take(writer *w, int32_t *ids, size_t n) {
 }
 
 static void same_text(const char *arch, bool by_model, float temperature) {
-    leat_model *m = open_tiny(arch, "text.gguf", 1), *other = open_tiny("llama", "draft.gguf", 2);
+    leat_model *m = open_seeded(arch, "text.gguf", 1), *other = open_seeded("llama", "draft.gguf", 2);
     int32_t plain[N_TEXT], ids[N_TEXT];
     writer w;
     begin(&w, m, 128, temperature, &(leat_generator_options){.endless = true});
@@ -108,7 +102,7 @@ TEST(generate_a_draft_model_does_not_change_the_text) { same_text("llama", true,
 TEST(generate_experts_drafted_do_not_change_the_text) { same_text("qwen3moe", true, 0); }
 
 TEST(generate_ends_with_the_context) {
-    leat_model *m = open_tiny("llama", "full.gguf", 1);
+    leat_model *m = open_seeded("llama", "full.gguf", 1);
     int32_t plain[N_TEXT], ids[N_TEXT];
     writer w;
     begin(&w, m, 40, 0, &(leat_generator_options){.endless = true});
@@ -126,7 +120,7 @@ TEST(generate_ends_with_the_context) {
 }
 
 TEST(generate_cancelled_loses_nothing) {
-    leat_model *m = open_tiny("llama", "cancel.gguf", 1);
+    leat_model *m = open_seeded("llama", "cancel.gguf", 1);
     int32_t plain[N_TEXT], ids[N_TEXT];
     writer w;
     begin(&w, m, 128, 0.8f, &(leat_generator_options){.endless = true});
@@ -150,7 +144,7 @@ TEST(generate_cancelled_loses_nothing) {
 }
 
 TEST(generate_refuses_what_cannot_be) {
-    leat_model *m = open_tiny("llama", "refuse.gguf", 1);
+    leat_model *m = open_seeded("llama", "refuse.gguf", 1);
     leat_error e;
     leat_generator *g;
     leat_session *s = open_session(m, 64, NULL);

@@ -1,9 +1,7 @@
 /* What a session sums up of the inputs of its matrices: the same whatever the threads and chunks, whole over experts,
  * and named as the file names them. The values themselves: tests/golden/test_double.c.
  */
-#include "check.h"
-#include "gen/tiny.h"
-#include "leat.h"
+#include "unit/tiny_model.h"
 
 #include <math.h>
 #include <string.h>
@@ -57,15 +55,6 @@ static void run(copies *all, leat_model *m, int32_t n_threads, int32_t n_chunk) 
     leat_session_close(s);
 }
 
-static leat_model *open_tiny(const tiny_spec *spec) {
-    leat_model *m;
-    leat_error e;
-    const char *path = test_path(0, "importance.gguf");
-    tiny_write(spec, path);
-    CHECK_MSG(leat_model_open(&m, path, NULL, &e) == LEAT_OK, "%s", e.text);
-    return m;
-}
-
 static const copy *find(const copies *all, const char *name) {
     for (size_t i = 0; i < all->n; i++)
         if (strcmp(all->at[i].tensor, name) == 0) return &all->at[i];
@@ -99,7 +88,7 @@ TEST(importance_of_every_architecture) {
         tiny_spec spec = tiny_default(archs[a]);
         spec.type = a % 2 ? QUANT_Q4_K : QUANT_F32; /* one that rounds its input, and one that does not */
         spec.n_ctx = 64;
-        leat_model *m = open_tiny(&spec);
+        leat_model *m = open_tiny(&spec, "importance.gguf");
         run(&first, m, 1, 0);
         CHECK(first.n > spec.n_layer * 7);
         for (size_t i = 0; i < first.n; i++) {
@@ -130,7 +119,7 @@ TEST(importance_of_a_tied_output_is_the_embedding_s) {
     static copies all;
     tiny_spec spec = tiny_default("llama");
     spec.tied = true;
-    leat_model *m = open_tiny(&spec);
+    leat_model *m = open_tiny(&spec, "importance.gguf");
     run(&all, m, 2, 0);
     CHECK_STR(all.at[all.n - 1].tensor, "token_embd.weight");
     drop(&all);
@@ -139,7 +128,7 @@ TEST(importance_of_a_tied_output_is_the_embedding_s) {
 
 TEST(importance_is_off_by_default) {
     tiny_spec spec = tiny_default("llama");
-    leat_model *m = open_tiny(&spec);
+    leat_model *m = open_tiny(&spec, "importance.gguf");
     leat_session *s;
     leat_error e;
     leat_importance x;

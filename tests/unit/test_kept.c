@@ -1,18 +1,12 @@
 /* Earlier prompts that a session goes back to: which one is taken, which leaves first, that no bit depends on them. */
-#include "check.h"
-#include "gen/tiny.h"
-#include "leat.h"
+#include "unit/tiny_model.h"
 
 #include <string.h>
 
 static leat_model *open_model(void) {
-    leat_model *m;
-    leat_error e;
     tiny_spec spec = tiny_default("llama");
     spec.n_embd = 64, spec.head_dim = 16, spec.n_ff = 64;
-    tiny_write(&spec, test_path(0, "kept.gguf"));
-    CHECK_MSG(leat_model_open(&m, test_path(0, "kept.gguf"), NULL, &e) == LEAT_OK, "%s", e.text);
-    return m;
+    return open_tiny(&spec, "kept.gguf");
 }
 
 static leat_session *open_session(leat_model *m, int32_t n_kept, int32_t kept_tokens) {

@@ -1,7 +1,5 @@
 /* The sampler's chain, stage by stage, on logits made for the purpose. */
-#include "check.h"
-#include "gen/tiny.h"
-#include "leat.h"
+#include "unit/tiny_model.h"
 
 #include <math.h>
 #include <string.h>
@@ -9,13 +7,9 @@
 #define V 128
 
 static leat_model *open_model(void) {
-    leat_model *m;
-    leat_error e;
     tiny_spec spec = tiny_default("llama");
     spec.n_vocab = V;
-    tiny_write(&spec, test_path(0, "sampler.gguf"));
-    CHECK_MSG(leat_model_open(&m, test_path(0, "sampler.gguf"), NULL, &e) == LEAT_OK, "%s", e.text);
-    return m;
+    return open_tiny(&spec, "sampler.gguf");
 }
 
 /* All stages off, temperature 1. */
