@@ -2,7 +2,7 @@
  * The kernel may lie anywhere below 4 GiB: until boot_relocate has run nothing here uses an absolute address. Next: start.c.
  */
 #define MULTIBOOT2 0xe85250d6
-#define STACK_BYTES 65536
+#define STACK_BYTES 262144
 
     .section .head, "ax"
     .globl boot_image

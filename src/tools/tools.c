@@ -17,6 +17,7 @@ static const tools_command *const commands[] = {
     &tools_bench,
     &tools_plan,
     &tools_cache_sim,
+    &tools_fingerprint,
 };
 
 typedef struct listing {

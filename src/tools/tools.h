@@ -169,6 +169,6 @@ extern const tools_command tools_run, tools_eval, tools_perplexity, tools_bench,
     tools_cache_sim, tools_plan;
 extern const tools_command tools_quantize, tools_imatrix;
 extern const tools_command tools_template;
-extern const tools_command tools_chat, tools_serve;
+extern const tools_command tools_chat, tools_serve, tools_fingerprint;
 
 #endif
