@@ -41,9 +41,37 @@ static uint64_t all_but_weights(const leat_model *m, uint64_t *ram) {
     return held + overhead(m, *ram);
 }
 
+static void resize(leat_model *m, bool *enough) {
+    uint64_t ram = MIN(m->ceiling_bytes, plat_mem_total()), bytes = ram - MIN(ram, m->other_bytes);
+    bytes -= bytes / 16 * m->squeezed;
+    if (bytes != m->weights_bytes) *enough = store_resize(m->weights, (size_t)bytes);
+    m->weights_bytes = bytes;
+}
+
+/* What is not for weights has changed: the weights give way, where they can. */
+static bool share_anew(leat_model *m) {
+    bool enough = true;
+    uint64_t held = mem_bytes_total(), weights = store_held_bytes(m->weights);
+    uint64_t others = held - MIN(held, weights) + overhead(m, m->ram_bytes);
+    if (store_mode_of(m->weights) != STORE_STREAMING)
+        return !m->ram_bytes || others + store_units_bytes(m->weights) <= MIN(m->ram_bytes, plat_mem_total());
+    m->other_bytes = others;
+    resize(m, &enough);
+    return enough;
+}
+
+void engine_session_closed(leat_model *m) {
+    if (store_mode_of(m->weights) == STORE_STREAMING) share_anew(m);
+}
+
 err_code engine_place_weights(leat_session *s, err *e) {
     leat_model *m = s->model;
-    if (m->placed || m->map) return ERR_NONE;
+    if (m->map) return ERR_NONE;
+    if (m->placed)
+        return share_anew(m) ? ERR_NONE
+                             : ERR(e, ERR_MEMORY,
+                                   "%llu MiB of memory are too little for one more session of %zu tokens",
+                                   (unsigned long long)(m->ram_bytes >> 20), s->n_ctx);
     uint64_t ram = m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : 0;
     uint64_t others = all_but_weights(m, &ram), weights = store_units_bytes(m->weights);
     if (weights <= ram && others <= ram - weights) {
@@ -68,14 +96,6 @@ err_code engine_place_weights(leat_session *s, err *e) {
 #define PRESSURE_LOW 0.01
 #define SQUEEZED_MOST 12
 
-static void resize(leat_model *m) {
-    uint64_t ram = MIN(m->ceiling_bytes, plat_mem_total()), bytes = ram - MIN(ram, m->other_bytes);
-    bytes -= bytes / 16 * m->squeezed;
-    if (bytes == m->weights_bytes && bytes == m->ram_bytes - m->other_bytes) return;
-    store_resize(m->weights, (size_t)bytes);
-    m->weights_bytes = bytes;
-}
-
 void engine_watch_memory(leat_model *m) {
     if (store_mode_of(m->weights) != STORE_STREAMING) return;
     uint64_t now = plat_time_ns();
@@ -84,13 +104,15 @@ void engine_watch_memory(leat_model *m) {
     double pressure = plat_mem_pressure();
     if (pressure > PRESSURE_HIGH) m->squeezed = MIN(m->squeezed + 1, SQUEEZED_MOST);
     else if (pressure < PRESSURE_LOW && m->squeezed) m->squeezed--;
-    resize(m);
+    bool ignored;
+    resize(m, &ignored);
 }
 
 void leat_model_resize(leat_model *m, uint64_t ram_bytes) {
     if (store_mode_of(m->weights) != STORE_STREAMING) return;
+    bool ignored;
     m->ceiling_bytes = MIN(ram_bytes, m->ram_bytes);
-    resize(m);
+    resize(m, &ignored);
 }
 
 leat_code leat_plan_memory(const leat_session *s, uint64_t ram, leat_plan *out, leat_error *error) {

@@ -111,7 +111,9 @@ void leat_session_close(leat_session *s) {
     pool_close(s->pool);
     mem_block_free(s->kept);
     mem_block_free(s->tokens);
+    leat_model *m = s->model;
     mem_block_free(s);
+    if (m->placed) engine_session_closed(m);
 }
 
 int32_t leat_session_n_ctx(const leat_session *s) { return (int32_t)s->n_ctx; }

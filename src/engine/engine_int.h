@@ -53,8 +53,10 @@ struct leat_session {
     const leat_model *draft; /* known to have the same tokens */
 };
 
-/* api_memory.c: at the first session of a model, when all that is not weights is known. */
+/* api_memory.c: when a session has all that is not weights. The first one of a model decides how weights are held;
+ * later ones take of their memory. */
 err_code engine_place_weights(leat_session *s, err *e);
+void engine_session_closed(leat_model *m);
 /* api_usage.c: when weights begin to be streamed, and when the model is closed. */
 void engine_load_usage(leat_model *m);
 void engine_save_usage(const leat_model *m);

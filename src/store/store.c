@@ -141,6 +141,13 @@ uint64_t store_units_bytes(const store *s) {
     return bytes;
 }
 
+uint64_t store_held_bytes(const store *s) {
+    uint64_t bytes = s->memory_bytes;
+    for (size_t i = 0; i < s->n_units; i++)
+        if (s->units[i].home == HOME_BLOCK && s->units[i].base) bytes += s->units[i].bytes;
+    return bytes;
+}
+
 /* ---- wants ----------------------------------------------------------------------------------------- */
 
 static void want(store *s, uint32_t id) {

@@ -68,15 +68,16 @@ typedef struct store_units {
  * tensors. */
 err_code store_set_units(store *s, const store_units *units, err *e);
 uint64_t store_units_bytes(const store *s); /* of all units */
+uint64_t store_held_bytes(const store *s);  /* memory taken for them; STREAMING: given back or not */
 
 /* From now on STREAMING within bytes_max, slack and tables of the store included. Nothing may be leased or wanted.
  * ERR_MEMORY where that is too little; the text says how much would do, and the mode stays. */
 err_code store_stream(store *s, size_t bytes_max, err *e);
 
-/* Gives memory of experts back, or uses it again, so that all weights take bytes_max at most; never more than
- * store_stream was given, and never less than its dense part and the experts of one layer. What is being used stays:
- * call it again. Not while leases are out. */
-void store_resize(store *s, size_t bytes_max);
+/* Gives memory back, or uses it again, so that all weights take bytes_max at most: never more than store_stream was
+ * given, and never less than can be planned with. Experts go first; where they have no more to give, dense weights do,
+ * and all is read again then. Not while leases are out. False where they still take more. */
+bool store_resize(store *s, size_t bytes_max);
 
 /* What store_stream would do within bytes_max. Changes nothing. */
 typedef struct store_plan {

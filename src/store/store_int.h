@@ -84,6 +84,8 @@ struct store {
     char *ring_memory, *cache_memory, *bounce;
     size_t ring_slot_bytes, n_ring, n_pinned, n_dense;
     size_t bounce_bytes;
+    size_t memory_bytes;                /* of the block                                    */
+    size_t stream_bytes, planned_bytes; /* allowed when it began; that the plan was made for */
     plat_thread *touchers[STORE_TOUCHERS]; /* touch the block from its start, ahead of the reads */
     size_t n_touchers;
     _Atomic size_t touched; /* bytes taken by them; past the end: they return */

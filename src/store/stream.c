@@ -291,27 +291,90 @@ err_code store_stream(store *s, size_t bytes_max, err *e) {
     s->expected = s->visited + MAX(p.n_experts, 1);
     settle_homes(s, &p);
     s->mode = STORE_STREAMING;
+    s->memory_bytes = taken;
+    s->stream_bytes = s->planned_bytes = bytes_max;
     start_touching(s);
     if (s->direct && file_bytes >= PROBE_FROM_BYTES) store_probe(s, s->memory, taken);
     return ERR_NONE;
 }
 
-void store_resize(store *s, size_t bytes_max) {
-    if (!s->experts) return;
-    size_t dense = (size_t)(s->cache_memory - s->memory), n;
-    stop_touching(s);
-    n = cache_limit(s->experts, bytes_max - MIN(dense, bytes_max), s->visited);
+/* ---- memory comes and goes ---------------------------------------------------------------------------------- */
+
+/* The whole pages of these bytes go, the address space stays charged; they come again when touched. */
+static void give_back(char *at, size_t bytes) {
+    size_t page = plat_page_bytes(), skip = (page - (size_t)((uintptr_t)at % page)) % page;
+    if (bytes < skip + page) return;
+    bytes = (bytes - skip) / page * page;
+    plat_decommit(at + skip, bytes);
+    plat_commit(at + skip, bytes);
+}
+
+/* Experts alone give memory back, or take it again. */
+static void limit_cache(store *s, size_t bytes_max) {
+    size_t n = cache_limit(s->experts, bytes_max, s->visited);
     for (size_t i = 0; i < n; i++) {
         unit *u = &s->units[s->unit_of[s->visited[i]]];
         u->place = ON_DISK;
         u->base = NULL;
     }
-    for (uint32_t slot = 0; slot < cache_slots(s->experts); slot++) {
-        if (!cache_slot_left(s->experts, slot)) continue;
-        char *at = s->cache_memory + cache_slot_offset(s->experts, slot);
-        plat_decommit(at, cache_slot_bytes(s->experts, slot));
-        plat_commit(at, cache_slot_bytes(s->experts, slot)); /* address space stays charged; pages come when touched */
+    for (uint32_t slot = 0; slot < cache_slots(s->experts); slot++)
+        if (cache_slot_left(s->experts, slot))
+            give_back(s->cache_memory + cache_slot_offset(s->experts, slot), cache_slot_bytes(s->experts, slot));
+}
+
+/* Nothing is wanted, read or leased any more; false where leases are out. */
+static bool come_to_rest(store *s) {
+    store_forget_wants(s);
+    while (s->in_flight) store_poll(s, UINT64_MAX);
+    for (size_t i = 0; i < s->n_units; i++)
+        if (s->units[i].holds) return false;
+    return true;
+}
+
+static void keep_usage(store *s, cache *from) {
+    store_usage u;
+    store_usage_size(s, &u);
+    if (!from || !(u.tokens = mem_block(MEM_ENGINE, (u.n_layers + u.n_experts) * sizeof(float)))) return;
+    u.uses = u.tokens + u.n_layers;
+    cache_export(from, u.tokens, u.uses);
+    store_usage_set(s, &u);
+    mem_block_free(u.tokens);
+}
+
+/* Plans anew within the memory that there is: so dense weights give memory back, too, and take it again. All is read
+ * again then. The old plan stays where there is none for so little. */
+static void plan_anew(store *s, size_t bytes_max) {
+    plan p = {0};
+    if (!come_to_rest(s)) return;
+    cache *before = s->experts;
+    s->experts = NULL;
+    if (choose(s, &p, bytes_max, NULL)) {
+        s->experts = before;
+        return;
     }
+    keep_usage(s, before);
+    cache_close(before);
+    for (size_t i = 0; i < s->n_units; i++) {
+        s->units[i].place = ON_DISK;
+        s->units[i].base = NULL;
+    }
+    settle_homes(s, &p);
+    s->planned_bytes = bytes_max;
+    give_back(s->memory, s->memory_bytes);
+}
+
+bool store_resize(store *s, size_t bytes_max) {
+    if (s->mode != STORE_STREAMING) return true;
+    size_t fixed = (size_t)(s->cache_memory - s->memory) + s->bounce_bytes;
+    size_t least = fixed + (s->experts ? cache_least_bytes(s->experts) : 0);
+    stop_touching(s);
+    bytes_max = MIN(bytes_max, s->stream_bytes);
+    bool grows = bytes_max > s->planned_bytes + s->planned_bytes / 16 ||
+                 (bytes_max == s->stream_bytes && s->planned_bytes < bytes_max);
+    if (bytes_max < least || grows) plan_anew(s, bytes_max);
+    fixed = (size_t)(s->cache_memory - s->memory) + s->bounce_bytes;
+    if (s->experts) limit_cache(s, bytes_max - MIN(fixed, bytes_max));
+    return bytes_max >= fixed + (s->experts ? cache_least_bytes(s->experts) : 0);
 }
 
 void store_usage_size(const store *s, store_usage *out) {

@@ -121,3 +121,75 @@ TEST(fault_stream_dense) {
     s.n_layer = 4, s.type = QUANT_Q8_0;
     check_model(&s, "fault-stream-dense.gguf");
 }
+
+/* ---- memory that comes and goes ------------------------------------------------------------------------------- */
+
+static int pinned(const leat_session *s) {
+    int n = -1;
+    const char *before = "of weights in memory, ", *at = strstr(leat_session_memory(s, how, sizeof how), before);
+    CHECK_MSG(at && sscanf(at + strlen(before), "%d of", &n) == 1 && strstr(at, "dense parts pinned"), "%s", how);
+    return n;
+}
+
+/* Steps, each with the same bits, until fewer (or more) dense parts stay in memory. */
+static void feed_until(leat_session *s, int from, bool fewer) {
+    static const int32_t id = 7;
+    leat_error e;
+    for (int i = 0; i < 200000; i++) {
+        CHECK_EQ(leat_rewind(s, 2, &e), LEAT_OK);
+        CHECK_MSG(leat_feed(s, &id, 1, LEAT_GENERATED, &e) == LEAT_OK, "%s", e.text);
+        CHECK(memcmp(want, leat_logits(s), 128 * sizeof *want) == 0);
+        if (fewer ? pinned(s) < from : pinned(s) > from) return;
+    }
+    CHECK_MSG(false, "still: %s", how);
+}
+
+TEST(fault_stream_dense_weights_give_way) {
+    static const int32_t ids[] = {1, 2, 7};
+    tiny_spec spec = tiny_default("llama");
+    leat_model *m;
+    leat_session *s, *other;
+    leat_error e;
+    spec.n_layer = 12, spec.type = QUANT_F16;
+    model_path = test_path(2, "fault-stream-shrink.gguf");
+    tiny_write(&spec, model_path);
+    for (ram = (uint64_t)16 << 20;; ram += (uint64_t)256 << 10) { /* until some dense parts stay */
+        CHECK_EQ(leat_model_open(&m, model_path, &(leat_model_options){.ram_bytes = ram}, &e), LEAT_OK);
+        if (!leat_session_open(&s, m, &(leat_session_options){.n_ctx = 32, .n_threads = 1}, &e)) {
+            if (pinned(s) >= 24) break;
+            leat_session_close(s);
+        }
+        leat_model_close(m);
+    }
+    CHECK_EQ(leat_feed(s, ids, 3, LEAT_GENERATED, &e), LEAT_OK);
+    want = malloc(128 * sizeof *want);
+    memcpy(want, leat_logits(s), 128 * sizeof *want);
+    int most = pinned(s);
+    feed_until(s, most + 1, true); /* as it is */
+    fault_arm(&(fault_plan){.fail_at = -1, .memory_total = ram - ((uint64_t)1 << 20)}); /* a limit falls */
+    feed_until(s, most, true);
+    fault_arm(NULL);
+    feed_until(s, most - 1, false); /* and is gone again */
+    CHECK_EQ(pinned(s), most);
+    fault_arm(&(fault_plan){.fail_at = -1, .memory_total = ram, .memory_pressure = 0.5}); /* others wait for memory */
+    feed_until(s, most, true);
+    fault_arm(NULL);
+    feed_until(s, most - 1, false);
+    CHECK_EQ(pinned(s), most);
+    /* One more session takes its memory of the weights'; one for which there is none is refused. */
+    leat_session_options options = {.n_ctx = 512, .n_threads = 1, .n_chunk = 16};
+    CHECK_MSG(leat_session_open(&other, m, &options, &e) == LEAT_OK, "%s", e.text);
+    CHECK(pinned(s) < most);
+    CHECK(leat_session_stats(s).held_bytes <= ram + ((uint64_t)4 << 20)); /* address space given back counts */
+    feed_until(s, most, true);
+    leat_session_close(other);
+    feed_until(s, most - 1, false);
+    options.n_ctx = 1 << 20;
+    CHECK_EQ(leat_session_open(&other, m, &options, &e), LEAT_MEMORY);
+    CHECK_MSG(strstr(e.text, "too little for one more session of 1048576 tokens"), "%s", e.text);
+    feed_until(s, most - 1, false);
+    leat_session_close(s);
+    leat_model_close(m);
+    free(want);
+    want = NULL;
+}

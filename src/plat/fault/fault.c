@@ -89,6 +89,24 @@ uint32_t __wrap_plat_caps(void) {
     return __real_plat_caps() & ~hidden;
 }
 
+uint64_t __real_plat_mem_total(void);
+uint64_t __wrap_plat_mem_total(void);
+uint64_t __wrap_plat_mem_total(void) {
+    pthread_mutex_lock(&lock);
+    uint64_t said = armed ? plan.memory_total : 0;
+    pthread_mutex_unlock(&lock);
+    return said ? said : __real_plat_mem_total();
+}
+
+double __real_plat_mem_pressure(void);
+double __wrap_plat_mem_pressure(void);
+double __wrap_plat_mem_pressure(void) {
+    pthread_mutex_lock(&lock);
+    double said = armed && plan.memory_total ? plan.memory_pressure : -1;
+    pthread_mutex_unlock(&lock);
+    return said >= 0 ? said : __real_plat_mem_pressure();
+}
+
 void *__real_plat_reserve(size_t bytes);
 void *__wrap_plat_reserve(size_t bytes);
 void *__wrap_plat_reserve(size_t bytes) { return strikes(&plan.memory_error) ? NULL : __real_plat_reserve(bytes); }

@@ -17,6 +17,8 @@ typedef struct fault_plan {
     double stream_short;  /* chance that it moves fewer bytes, or none just now       */
     int64_t fail_at;      /* >= 0: exactly the call with this number (from 0) fails; -1 off */
     bool no_map;          /* hide PLAT_CAN_MAP                                        */
+    uint64_t memory_total; /* what plat_mem_total says; 0: the truth                   */
+    double memory_pressure; /* what plat_mem_pressure says, where memory_total is set  */
 } fault_plan;
 
 void fault_arm(const fault_plan *plan); /* NULL: everything passes again */
