@@ -1,8 +1,8 @@
 /* kern_panel.h: a panel of quantised weights times activations (template of a level).
  *
  * A tile is 16 * VEC_SUBS rows by up to VEC_TOKENS activations, in registers. Sums of 16 or 32 products are exact integers,
- * however a level comes by them (panel_steps and panel_multiply, the loop over activations: kern_steps.h); scales and offsets are applied and added in float, in the
- * same order at all levels. panel.c has the loops around.
+ * however a level comes by them (panel_steps and panel_multiply, the loop over activations: kern_steps.h); scales and
+ * offsets are applied and added in float, in the same order at all levels. panel.c has the loops around.
  */
 #ifndef LEAT_KERN_PANEL_H
 #define LEAT_KERN_PANEL_H

@@ -162,17 +162,17 @@ printf '1 2 3' > "$work/ids3"
 small=("$leat" run "$bare" --ids "$work/ids3" -n 8 --temp 0 -c 64 -t 2)
 check ram-mapped 0 '.' '*' "${small[@]}"
 mv "$out" "$work/ram-mapped"
-for ram in 21M 23M; do
+for ram in 22M 24M; do
     check "ram-$ram" 0 '.' 'streaming: [0-9.]+ MiB of 10.6 MiB of weights in memory, .* of 8 experts' "${small[@]}" --ram $ram
     mv "$out" "$work/ram-$ram"
 done
-same ram-text "$work/ram-mapped" "$work/ram-21M" "$work/ram-23M"
+same ram-text "$work/ram-mapped" "$work/ram-22M" "$work/ram-24M"
 check ram-stats 0 '.' 'stats: generation .* experts in memory .* MB a token' "${small[@]}" --ram 23M --stats
 check ram-verbose 0 '.' 'mapped: the system pages 10.6 MiB' "${small[@]}" --ram 1G -v
 check ram-little 1 '' '^leat run: 1 MiB of memory are too little: [0-9]+ MiB for context \(64 tokens\), .* then [0-9]+ MiB for weights at least' "${small[@]}" --ram 1M
 check ram-none 2 '' "'x' is not a size" "${small[@]}" --ram x
 check ram-contradiction 2 '' 'contradict each other' "${small[@]}" --mmap --no-mmap
-check ram-mmap 0 '.' 'mapped' "${small[@]}" --ram 21M --mmap -v
+check ram-mmap 0 '.' 'mapped' "${small[@]}" --ram 22M --mmap -v
 
 # ---- perplexity ---------------------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ mv "$out" "$work/plan"
 check plan-cached 0 '^  cached   [0-9.]+ MiB: [0-9]+ of 8 experts$' '' cat "$work/plan"
 check plan-more 0 '\| mapped    \|     [0-9] / [0-9]     \|   100.0 % \|           0.0 \|' '' cat "$work/plan"
 check plan-fits 0 '^  weights  all of them: mapped$' '' "${plan[@]}" --ram 1G
-check plan-dense 0 '^  ring     .*: the others in turn, [0-9.]+ MiB read for every token$' '' "${plan[@]}" --ram 21M
+check plan-dense 0 '^  ring     .*: the others in turn, [0-9.]+ MiB read for every token$' '' "${plan[@]}" --ram 22M
 check plan-little 1 '' '^leat plan: 1 MiB of memory are too little' "${plan[@]}" --ram 1M
 
 # A bench that follows it, on a model with more experts used; and one on a model of another shape.
