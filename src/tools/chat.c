@@ -162,7 +162,7 @@ static const tools_option options[] = {
     TOOLS_STR(T, system, 0, "system", "TEXT", "what the model is told first"),
     TOOLS_STR(T, saved, 0, "load", "FILE", "go on with a conversation that /save wrote"),
     TOOLS_INT(T, n_predict, 'n', "predict", "N", -1, INT32_MAX, "tokens of an answer at most; -1: as it likes ({})"),
-    TOOLS_INT(T, n_ctx, 'c', "ctx-size", "N", 1, INT32_MAX, "context in tokens (default: the model's, at most 4096)"),
+    LOAD_CTX(T, n_ctx),
     TOOLS_STR(T, template, 0, "template", "FILE", "a Jinja template to use instead of the file's own"),
     TOOLS_STR(T, builtin, 0, "chat-template", "NAME", "a built-in template to use instead"),
     TOOLS_STR(T, variables, 0, "kwargs", "JSON", "an object with more variables for the template"),

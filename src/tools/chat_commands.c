@@ -266,7 +266,10 @@ static bool do_help(chat *c, str rest) {
 bool chat_commands_run(chat *c, str text) {
     size_t n = 1;
     while (n < text.len && text.ptr[n] != ' ' && text.ptr[n] != '\n') n++;
-    str name = str_cut(text, 1, n - 1), rest = str_trim(str_cut(text, n, text.len));
+    char lower[32] = "";
+    for (size_t i = 1; i < MIN(n, sizeof lower); i++)
+        lower[i - 1] = text.ptr[i] >= 'A' && text.ptr[i] <= 'Z' ? (char)(text.ptr[i] + 32) : text.ptr[i];
+    str name = {lower, MIN(n, sizeof lower) - 1}, rest = str_trim(str_cut(text, n, text.len));
     args_nearest near = {name, NULL, SIZE_MAX};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         if (str_is(name, rows[i].name)) return rows[i].run(c, rest);
@@ -274,6 +277,6 @@ bool chat_commands_run(chat *c, str text) {
     }
     if (str_is(name, "quit") || str_is(name, "bye")) return true;
     chat_talk_say(c, near.best ? "no command /%.*s; did you mean /%s?" : "no command /%.*s; /help lists them",
-                  (int)MIN(n - 1, (size_t)40), name.ptr, near.best);
+                  (int)name.len, name.ptr, near.best);
     return false;
 }

@@ -153,7 +153,7 @@ static int run(tools *t, const void *values) {
 static const tools_option options[] = {
     TOOLS_MODEL(T, model),
     TOOLS_SIZE(T, ram, 0, "ram", "SIZE", "all memory to use (default: what is free)"),
-    TOOLS_INT(T, n_ctx, 'c', "ctx-size", "N", 1, INT32_MAX, "context in tokens (default: the model's, at most 4096)"),
+    LOAD_CTX(T, n_ctx),
     LOAD_CACHE(T, cache),
     TOOLS_FLOAT(T, disk_gbs, 0, "disk-gbps", "X", 0, 100000, "the disk reads X GB/s (default: measured)"),
     TOOLS_FLOAT(T, mem_gbs, 0, "mem-gbps", "X", 0, 100000, "memory reads X GB/s (default: measured)"),

@@ -300,7 +300,7 @@ static const tools_option options[] = {
     TOOLS_STR(T, ids, 0, "ids", "FILE", "the prompt as token ids; nothing is added (no BOS)"),
     TOOLS_INT(T, n_predict, 'n', "predict", "N", -1, INT32_MAX,
               "tokens to generate; -1: until the end of the text ({})"),
-    TOOLS_INT(T, n_ctx, 'c', "ctx-size", "N", 1, INT32_MAX, "context in tokens (default: the model's, at most 4096)"),
+    LOAD_CTX(T, n_ctx),
     TOOLS_STRS(T, stops, 0, "stop", "TEXT", "end before this text comes; may be repeated"),
     TOOLS_FLAG(T, ignore_eos, 0, "ignore-eos", "never sample the tokens that end a text"),
     TOOLS_THREADS(T, n_threads),

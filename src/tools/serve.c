@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 
 #define LOOK_NS 200000000 /* for a signal */
-#define SEED_RANDOM UINT64_MAX
 
 typedef struct serve_values {
     const char *model, *draft, *host, *alias, *key_file, *cors, *chat_template, *variables, *isa;
@@ -30,7 +29,7 @@ static void defaults(void *values) {
     o->n_kept = 16;
     o->kept_tokens = -1;
     leat_sampler_defaults(&o->sampler);
-    o->sampler.seed = SEED_RANDOM;
+    o->sampler.seed = LOAD_SEED_RANDOM;
 }
 
 typedef struct serving {
@@ -142,7 +141,7 @@ static int serve(serving *v) {
                         .variables = o->variables,
                         .queue_max = o->queue_max,
                         .sampler = o->sampler,
-                        .seeded = o->sampler.seed != SEED_RANDOM,
+                        .seeded = o->sampler.seed != LOAD_SEED_RANDOM,
                         .n_predict = o->n_predict,
                         .n_draft = o->n_draft,
                         .verbose = o->verbose,
@@ -178,7 +177,7 @@ static const tools_option options[] = {
     TOOLS_MODEL(T, model),
     TOOLS_STR(T, host, 0, "host", "HOST", "the address to listen at; 0.0.0.0 for all ({})"),
     TOOLS_INT(T, port, 0, "port", "N", 0, 65535, "the port; 0: any free one ({})"),
-    TOOLS_INT(T, n_ctx, 'c', "ctx-size", "N", 1, INT32_MAX, "context in tokens (default: the model's, at most 4096)"),
+    LOAD_CTX(T, n_ctx),
     TOOLS_STR(T, alias, 0, "alias", "NAME",
               "what the model is called: a name, or several parted by commas (default: its file's)"),
     TOOLS_STRS(T, keys, 0, "api-key", "KEY", "answer only who sends this key; may be repeated"),
