@@ -14,21 +14,29 @@ static const uint32_t k[64] = {
 
 static uint32_t turn(uint32_t x, int by) { return x >> by | x << (32 - by); }
 
+/* One step; the eight words change places instead of being moved. */
+static inline __attribute__((always_inline)) void step(uint32_t v[8], int i, uint32_t x) {
+    uint32_t a = v[-i & 7], b = v[(1 - i) & 7], c = v[(2 - i) & 7], e = v[(4 - i) & 7], f = v[(5 - i) & 7],
+             g = v[(6 - i) & 7];
+    uint32_t one = v[(7 - i) & 7] + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + (g ^ (e & (f ^ g))) + x;
+    uint32_t two = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) | (c & (a | b)));
+    v[(3 - i) & 7] += one;
+    v[(7 - i) & 7] = one + two;
+}
+
 static void block(sha256 *h, const uint8_t *at) {
-    uint32_t w[64], v[8];
-    for (int i = 0; i < 16; i++) w[i] = __builtin_bswap32(load_u32(at + 4 * i));
-    for (int i = 16; i < 64; i++) {
-        uint32_t a = w[i - 15], b = w[i - 2];
-        w[i] = w[i - 16] + (turn(a, 7) ^ turn(a, 18) ^ a >> 3) + w[i - 7] + (turn(b, 17) ^ turn(b, 19) ^ b >> 10);
-    }
+    uint32_t w[16], v[8];
     memcpy(v, h->state, sizeof v);
-    for (int i = 0; i < 64; i++) {
-        uint32_t a = v[0], e = v[4];
-        uint32_t one = v[7] + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + k[i] + w[i];
-        uint32_t two = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
-        memmove(v + 1, v, 7 * sizeof *v);
-        v[4] += one;
-        v[0] = one + two;
+    for (int i = 0; i < 64; i += 8) {
+        for (int n = i; n < i + 8; n++) {
+            uint32_t a = w[(n + 1) & 15], b = w[(n + 14) & 15];
+            if (i < 16) w[n] = __builtin_bswap32(load_u32(at + 4 * n));
+            else
+                w[n & 15] +=
+                    (turn(a, 7) ^ turn(a, 18) ^ a >> 3) + w[(n + 9) & 15] + (turn(b, 17) ^ turn(b, 19) ^ b >> 10);
+        }
+#pragma GCC unroll 8 /* the words become registers */
+        for (int n = 0; n < 8; n++) step(v, n, k[i + n] + w[(i + n) & 15]);
     }
     for (int i = 0; i < 8; i++) h->state[i] += v[i];
 }

@@ -34,7 +34,7 @@ static int run(char *line) {
     if (cstr_eq(words[1], "shutdown")) kernel_power_off();
     if (cstr_eq(words[1], "reboot")) kernel_reboot();
     plat_interrupt_clear();
-    int status = tools_main(n, words, NULL, 0);
+    int status = tools_main(n, words, bare_disk_commands, BARE_DISK_COMMANDS);
     plat_terminal_keys(PLAT_KEYS_LINES);
     return status;
 }

@@ -29,8 +29,17 @@ const bare_volume *bare_volume_at(size_t i);
 int bare_volume_list(size_t i, volume_each *each, void *ctx);
 /* Where a name leads: its volume and what volume_find says, whose extents are the caller's. PLAT_OK or a plat_error. */
 int bare_find(const char *path, const bare_volume **v, volume_file *out);
-/* Reads a file and compares its SHA-256 with the manifest of its volume; *known: it has one. */
-int bare_verify(const char *path, bool *known, bool *matches);
+/* Reads a file for its SHA-256, and compares it with the manifest of its volume, which may know it. */
+typedef struct bare_sum {
+    uint8_t sha256[32];
+    bool known, matches;
+} bare_sum;
+int bare_verify(const char *path, bare_sum *out);
+
+/* Commands of the prompt: lspci, lsblk, models, verify, blkperf. */
+enum { BARE_DISK_COMMANDS = 5 };
+struct tools_command;
+extern const struct tools_command *const bare_disk_commands[BARE_DISK_COMMANDS];
 
 struct plat_file {
     const char *memory; /* of a module; NULL: the rest counts */

@@ -121,28 +121,29 @@ int bare_find(const char *path, const bare_volume **v, volume_file *out) {
     return error;
 }
 
-int bare_verify(const char *path, bool *known, bool *matches) {
+int bare_verify(const char *path, bare_sum *out) {
     const bare_volume *v;
     volume_file found = {0};
     plat_file *f = NULL;
     sha256 h;
-    uint8_t is[32], wanted[32];
-    int64_t got = bare_find(path, &v, &found);
-    *known = !got && found.sha256;
-    *matches = false;
-    if (*known) memcpy(wanted, found.sha256, sizeof wanted);
+    uint8_t wanted[32];
+    *out = (bare_sum){.known = false};
+    int64_t got = plat_file_open(&f, path);
+    if (!got && !f->memory && !bare_find(path, &v, &found) && found.sha256) {
+        memcpy(wanted, found.sha256, sizeof wanted);
+        out->known = true;
+    }
     volume_file_free(&found);
-    if (!got) got = plat_file_open(&f, path);
     char *buffer = got ? NULL : mem_block(MEM_ENGINE, VERIFY_BYTES);
     if (!got && !buffer) got = PLAT_NO_MEMORY;
     sha256_start(&h);
     for (uint64_t at = 0; !got && at < plat_file_bytes(f); at += VERIFY_BYTES) {
         got = plat_file_read(f, at, buffer, VERIFY_BYTES);
         if (got > 0) sha256_add(&h, buffer, (size_t)got);
-        got = got > 0 ? 0 : got ? got : PLAT_IO_ERROR;
+        got = got > 0 ? plat_interrupted() ? PLAT_INTERRUPTED : 0 : got ? got : PLAT_IO_ERROR;
     }
-    sha256_end(&h, is);
-    *matches = *known && !got && memcmp(is, wanted, sizeof is) == 0;
+    sha256_end(&h, out->sha256);
+    out->matches = out->known && !got && memcmp(out->sha256, wanted, sizeof wanted) == 0;
     mem_block_free(buffer);
     plat_file_close(f);
     return (int)got;
