@@ -10,6 +10,10 @@ KERNEL_FLAGS := -I. -Os
 $(call obj,kernel/cpu/interrupt.c): KERNEL_FLAGS += -mgeneral-regs-only
 # Relocations as a bitmap: GRUB refuses files that have them in the usual form.
 KERNEL_LINK := -z pack-relative-relocs -static -pie --no-dynamic-linker -z text -z norelro -z noexecstack --gc-sections --build-id=none -T kernel/kernel.ld
+include kernel/net/net.mk
+KERNEL_O += $(LWIP_O)
+$(call obj,kernel/net/net.c src/plat/bare/stream.c): KERNEL_FLAGS += -Ikernel/net/lwip -isystem $(LWIP)/src/include
+$(call obj,kernel/net/net.c src/plat/bare/stream.c): | $(LWIP)/src/include/lwip/opt.h
 
 kernel: $(B)/leat.elf
 

@@ -5,6 +5,7 @@
 #include "kernel/boot/boot.h"
 #include "kernel/console/console.h"
 #include "kernel/kernel.h"
+#include "kernel/net/net.h"
 #include "plat/bare/bare.h"
 
 #define WORDS_MAX 64
@@ -34,6 +35,7 @@ static int run(char *line) {
     if (cstr_eq(words[1], "shutdown")) kernel_power_off();
     if (cstr_eq(words[1], "reboot")) kernel_reboot();
     plat_interrupt_clear();
+    if (net_command(n - 1, words + 1)) return TOOLS_OK;
     int status = tools_main(n, words, bare_disk_commands, BARE_DISK_COMMANDS);
     plat_terminal_keys(PLAT_KEYS_LINES);
     return status;

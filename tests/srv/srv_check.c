@@ -1,6 +1,8 @@
 /* srv_check.c: `leat serve` as its clients see it.
  *
- *     srv-check LEAT MODEL DIR         the tests; one line at the end: N passed, N failed
+ *     srv-check LEAT MODEL DIR                 the tests; one line at the end: N passed, N failed
+ *     srv-check LEAT MODEL DIR PORT TEST...    some, with a server at that port that has the model: small, text, http,
+ *                                              lazy, many (a context of 512, the name `sample`), hanging (131072)
  *
  * Answers at temperature 0 are compared with `leat run`'s.
  */
@@ -507,32 +509,52 @@ static void test_many(const server *s, int n_requests) {
     check(metric(s, "leat_answers_5xx_total") == refused, "no errors");
 }
 
-int main(int argc, char **argv) {
-    if (argc != 4) return 2;
-    leat = argv[1], model = argv[2], dir = argv[3];
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    for (int i = 0; i < N_PROMPTS; i++) wanted[i] = run_text(prompts[i]);
-    server s;
-    server_start(&s, leat, (const char *const[]){model, "-c", "512", "-t", "1", NULL}, true);
-    test_small_ones(&s);
-    test_completions(&s);
-    test_chat(&s);
-    test_two_conversations(&s);
-    test_http(&s);
-    test_half_closed(&s);
-    test_lazy_clients(&s);
-    test_many(&s, 1000);
-    check(server_end(&s) == 0, "it ends with 0");
-    server_start(&s, leat, (const char *const[]){model, "-c", "131072", "-t", "1", NULL}, true);
-    test_hanging_up(&s, "{\"prompt\":\"a\",\"max_tokens\":130000,\"ignore_eos\":true}");
+static void test_hanging_up_twice(const server *s) {
+    test_hanging_up(s, "{\"prompt\":\"a\",\"max_tokens\":130000,\"ignore_eos\":true}");
     char *body = malloc(600000), *at = body + sprintf(body, "{\"max_tokens\":1,\"prompt\":[5");
     for (int i = 0; i < 120000; i++) at += sprintf(at, ",%d", i % 700 + 5);
     strcpy(at, "]}");
-    test_hanging_up(&s, body); /* while the prompt is being read */
+    test_hanging_up(s, body); /* while the prompt is being read */
     free(body);
-    check(server_end(&s) == 0, "it ends with 0");
-    test_keys();
-    test_queue_and_end();
+}
+
+/* Of a server that runs elsewhere, and goes on running. */
+static bool test_there(const server *s, const char *what) {
+    if (!strcmp(what, "small")) test_small_ones(s);
+    else if (!strcmp(what, "text")) test_completions(s), test_chat(s), test_two_conversations(s);
+    else if (!strcmp(what, "http")) test_http(s), test_half_closed(s);
+    else if (!strcmp(what, "lazy")) test_lazy_clients(s);
+    else if (!strcmp(what, "many")) test_many(s, 1000);
+    else if (!strcmp(what, "hanging")) test_hanging_up_twice(s);
+    else return false;
+    return true;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 4) return 2;
+    leat = argv[1], model = argv[2], dir = argv[3];
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    for (int i = 0; i < N_PROMPTS; i++) wanted[i] = run_text(prompts[i]);
+    server s = {.port = argc > 4 ? (uint16_t)atoi(argv[4]) : 0};
+    for (int i = 5; i < argc; i++)
+        if (!test_there(&s, argv[i])) return 2;
+    if (argc == 4) {
+        server_start(&s, leat, (const char *const[]){model, "-c", "512", "-t", "1", NULL}, true);
+        test_small_ones(&s);
+        test_completions(&s);
+        test_chat(&s);
+        test_two_conversations(&s);
+        test_http(&s);
+        test_half_closed(&s);
+        test_lazy_clients(&s);
+        test_many(&s, 1000);
+        check(server_end(&s) == 0, "it ends with 0");
+        server_start(&s, leat, (const char *const[]){model, "-c", "131072", "-t", "1", NULL}, true);
+        test_hanging_up_twice(&s);
+        check(server_end(&s) == 0, "it ends with 0");
+        test_keys();
+        test_queue_and_end();
+    }
     for (int i = 0; i < N_PROMPTS; i++) free(wanted[i]);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;

@@ -28,6 +28,7 @@ static const struct floor_row {
     {"dist/", 6},  {"leat.h", 6},      {"version.h", 6}, {"srv/", 7},       {"tools/", 8},      {"plat/posix/", 9},
     {"plat/fault/", 9},                {"plat/bare/", 9},                   {"hosted/", 9},     {"cache/", 2},
     {"emit/", 2},  {"kern_levels.h", 2}, {"kernel/", 8}, {"volume/", 2},
+    {"lwip/", 1},  {"netif/", 1}, /* build/lwip: for kernel/net and plat/bare/stream.c */
 };
 static const char *const same_floor_edges[][2] = {
     {"mem/", "plat/plat.h"}, {"gguf/", "quant/"}, {"model/", "kv/"},   {"engine/", "dist/"},

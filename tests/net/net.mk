@@ -1,0 +1,29 @@
+# net.mk: the network of the bootable image, without a machine to boot: its streams and lwIP against another lwIP. Two of them in
+# one program: of either, only what it is asked for keeps its name.
+
+LONG_SUITES += net net-asan
+NET_FLAGS = $(WARN) $(COMMON) -I. -Itests -Ikernel/net/lwip -isystem $(LWIP)/src/include $(FREE)
+
+$(B)/obj/net/%.o: %.c $(LWIP_O)
+	@mkdir -p $(@D)
+	$(call say,cc      $<)
+	$(Q)$(CC) $(NET_FLAGS) -c $< -o $@
+$(B)/obj/net/tests/net/net_check.o: tests/net/net_check.c
+	@mkdir -p $(@D)
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -I. -Itests -c $< -o $@
+$(B)/obj/net/server.o: $(B)/obj/net/kernel/net/net.o $(B)/obj/net/src/plat/bare/stream.o $(LWIP_O)
+	$(Q)$(LD) -r -o $@ $^ && objcopy -w --keep-global-symbol='plat_*' --keep-global-symbol='net_*' \
+		--redefine-sym plat_time_ns=wire_time_ns --redefine-sym plat_entropy=wire_entropy --redefine-sym plat_sleep_ns=wire_sleep_ns $@
+$(B)/obj/net/peer.o: $(B)/obj/net/tests/net/peer.o $(LWIP_O)
+	$(Q)$(LD) -r -o $@ $^ && objcopy -w --keep-global-symbol='peer_*' $@
+$(B)/net-check: $(addprefix $(B)/obj/net/,tests/net/net_check.o server.o peer.o) $(B)/libleat.a $(B)/libleat_posix.a
+	$(call say,link    $@)
+	$(Q)$(CC) $(LINK) -pthread -o $@ $^
+-include $(addprefix $(B)/obj/net/,kernel/net/net.d src/plat/bare/stream.d tests/net/peer.d tests/net/net_check.d)
+
+suite-net: $(B)/net-check
+	@$(B)/net-check
+suite-net-asan:
+	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san $(B)/san/net-check
+	@$(B)/san/net-check
