@@ -68,10 +68,15 @@ static void put_members(srv_buf *b, const json_value *object) {
 }
 
 /* What templates are told besides: the date, under the names under which many ask for it and get an old one if nobody
- * says; the server's variables; the request's. Of a name that is there twice the last counts. */
-static leat_text variables_of(const srv *s, const json_value *own, srv_buf *b) {
+ * says; the tools as a text, which one family wants; the server's variables; the request's. Of a name that is there
+ * twice the last counts. */
+static leat_text variables_of(const srv *s, leat_text tools, const json_value *own, srv_buf *b) {
+    json_writer w;
     srv_buf_put(b, "{", 1);
     put_date(b, plat_wall_ns() / 1000000000 / 86400);
+    srv_buf_text(b, ",\"functions\":");
+    json_write_start(&w, &json_compact, srv_buf_put, b);
+    json_write_str(&w, (str){tools.at ? tools.at : "", tools.bytes});
     put_members(b, &s->variables);
     put_members(b, own);
     srv_buf_put(b, "}", 1);
@@ -86,8 +91,8 @@ static int render(const srv *s, leat_chat *chat, const srv_request *o, leat_chat
         return srv_fail(e, 400, "invalid_request_error", NULL, "the chat template of this model cannot be used");
     leat_chat_input input = {.messages = messages_of(o->messages, &parts[0], &parts[3]),
                              .tools = text_of(o->tools, &parts[1]),
-                             .variables = variables_of(s, o->variables, &parts[2]),
                              .no_prompt = o->no_prompt};
+    input.variables = variables_of(s, input.tools, o->variables, &parts[2]);
     if (!parts[0].failed && !parts[1].failed && !parts[2].failed && !parts[3].failed)
         code = leat_chat_render(chat, &input, NULL, out, &failed);
     for (size_t i = 0; i < COUNT_OF(parts); i++) srv_buf_close(&parts[i]);

@@ -72,7 +72,7 @@ static void write_error(srv *s, const srv_error *e) {
 /* length: of the body, or -1 for one that is sent in parts. */
 static void put_head(srv_conn *c, int status, const char *type, int64_t length) {
     c->status = status;
-    srv_buf_put(&c->out, SRV_START + c->n_early, sizeof SRV_START - 1 - c->n_early);
+    srv_buf_put(&c->out, &SRV_START[c->n_early], sizeof SRV_START - 1 - c->n_early);
     srv_buf_text(&c->out, "%d %s\r\nServer: leat\r\n", status, srv_http_reason(status));
     if (type) srv_buf_text(&c->out, "Content-Type: %s\r\n", type);
     if (length >= 0) srv_buf_text(&c->out, "Content-Length: %lld\r\n", (long long)length);
