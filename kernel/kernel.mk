@@ -1,13 +1,13 @@
 # kernel.mk: `make kernel` builds build/leat.elf, which boots by PVH and multiboot2: the same objects of the core as in libleat.a, over
 # src/plat/bare and kernel/. For x86-64.
 
-KERNEL_C := $(wildcard kernel/*.c kernel/*/*.c src/plat/bare/*.c) src/hosted/main_bare.c
+KERNEL_C := $(wildcard kernel/*.c kernel/*/*.c src/plat/bare/*.c) src/hosted/main_bare.c $(wildcard src/hosted/bare_*.c)
 KERNEL_C := $(filter-out %/efi.c,$(KERNEL_C))
 KERNEL_S := $(wildcard kernel/*/*.S)
 KERNEL_O := $(call obj,$(KERNEL_C)) $(patsubst %.S,$(B)/obj/%.o,$(KERNEL_S))
 KERNEL_FLAGS := -I. -Os
 # Runs between two instructions of anything: vector registers are not its own.
-$(call obj,kernel/cpu/interrupt.c): KERNEL_FLAGS += -mgeneral-regs-only
+$(call obj,kernel/cpu/interrupt.c kernel/cpu/watchdog.c): KERNEL_FLAGS += -mgeneral-regs-only
 # Relocations as a bitmap: GRUB refuses files that have them in the usual form.
 KERNEL_LINK := -z pack-relative-relocs -static -pie --no-dynamic-linker -z text -z norelro -z noexecstack --gc-sections --build-id=none -T kernel/kernel.ld
 include kernel/net/net.mk

@@ -26,7 +26,8 @@ typedef struct boot_range {
 
 typedef struct boot_module {
     uint64_t start, bytes; /* physical; start is on a page */
-    char name[112];
+    char name[104];
+    uint64_t loaded; /* 1: from a file, by a command that gave it its memory */
 } boot_module;
 
 /* The screen that the firmware left: 32 bits a pixel, or bytes 0 where there is none. */
@@ -53,6 +54,8 @@ typedef struct boot_info {
 extern boot_info boot;
 /* Of who takes memory before it is given out; drops what does not fit. */
 void boot_add_range(uint64_t start, uint64_t bytes, uint64_t kind);
+/* Drops what does not fit. */
+void boot_add_module(uint64_t start, uint64_t bytes, str name);
 /* The module of that name; NULL where there is none. */
 const boot_module *boot_module_named(str name);
 /* The value of KEY=VALUE on the command line, which may be in double quotes; nth from 0 for keys that are repeated.

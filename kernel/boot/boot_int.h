@@ -10,7 +10,6 @@
 /* They fill `boot` from what the loader left at `info`, below 4 GiB. */
 void boot_from_pvh(const void *info);
 void boot_from_multiboot(const void *info);
-void boot_add_module(uint64_t start, uint64_t bytes, str name);
 
 /* The first C code, on the boot stack, with the first 4 GiB mapped one to one: magic says what `info` is. */
 _Noreturn void boot_enter(uint64_t magic, const void *info);

@@ -185,8 +185,8 @@ static bool load_modules(file *root, const char *text, uint64_t bytes) {
         while (end < bytes && text[end] != ' ' && text[end] != '\n' && text[end] != '\r') end++;
         if (end - at > 7 && same(text + at, "module=", 7)) {
             uint64_t start, n;
-            char name[112] = "";
-            memcpy(name, text + at + 7, end - at - 7 < 111 ? end - at - 7 : 111);
+            char name[104] = "";
+            memcpy(name, text + at + 7, end - at - 7 < 103 ? end - at - 7 : 103);
             if (!load(root, name, end - at - 7, &start, &n)) return fail("cannot load ", name), false;
             add_module(start, n, name, end - at - 7);
         }

@@ -10,6 +10,7 @@ enum { ID = 0x20, EOI = 0xb0, SPURIOUS = 0xf0, COMMAND = 0x300, COMMAND_HIGH = 0
 
 volatile uint32_t *cpu_apic_registers; /* NULL: by MSR */
 #define registers cpu_apic_registers
+uint32_t cpu_apic_second;
 static uint64_t timer_hz;
 
 static void set(uint32_t at, uint32_t v) {
@@ -52,6 +53,7 @@ void cpu_apic_timer_start(void) {
     while (cpu_time_ns() - from < 1000000) cpu_pause();
     uint32_t counted = UINT32_MAX - get(TIMER_NOW);
     timer_hz = (uint64_t)counted * 1000000000 / (cpu_time_ns() - from);
+    cpu_apic_second = (uint32_t)MIN(timer_hz, UINT32_MAX);
     set(TIMER_START, 0);
 }
 

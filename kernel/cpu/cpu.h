@@ -101,6 +101,17 @@ void cpu_flush_tlbs(void);   /* after memory was unmapped: no core remembers it 
 /* Stops all other cores for good. */
 void cpu_stop_others(void);
 
+/* ---- quiet, and watched over --------------------------------------------------------------------- */
+
+/* Cores that wait spin instead of halting: no timer, no interrupt to wake them. The watchdog does not tick. */
+void cpu_set_quiet(bool on);
+bool cpu_is_quiet(void);
+/* Reboots when core 0 has not asked its devices for that long; 0: off. */
+void cpu_watchdog(uint32_t seconds);
+uint32_t cpu_watchdog_seconds(void);
+/* Whether that is why the machine started; told once. */
+bool cpu_watchdog_rebooted(void);
+
 /* ---- ACPI ---------------------------------------------------------------------------------------- */
 
 /* A table by its signature, the nth one; NULL where there is none. Checksums were verified. */

@@ -68,7 +68,12 @@ void cpu_core_run(cpu_core *c);       /* the others' life: runs threads, for eve
 void cpu_thread_enter(void);          /* of cpu_thread_first */
 void cpu_interrupt(uint64_t vector);  /* of the stubs: may touch general registers only */
 
+/* watchdog.c */
+void cpu_watchdog_feed(void);
+bool cpu_watchdog_tick(void); /* whether it wants another one in a second */
+
 /* apic.c */
+extern uint32_t cpu_apic_second;      /* ticks of the timer */
 void cpu_apic_start(void); /* of the core that calls */
 extern volatile uint32_t *cpu_apic_registers; /* NULL: by MSR */
 uint32_t cpu_apic_id(void);

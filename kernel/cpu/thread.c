@@ -20,6 +20,7 @@ static struct {
 static size_t n_polls;
 static uint64_t poll_interval_ns = 50000000; /* the shortest of them */
 static uint64_t asked_ns;
+static _Atomic bool quiet;
 
 /* ---- locks --------------------------------------------------------------------------------------- */
 
@@ -75,8 +76,21 @@ static void switch_to(cpu_core *c, cpu_thread *t) {
 
 static void ask_devices(void) {
     asked_ns = cpu_time_ns();
+    cpu_watchdog_feed();
     for (size_t i = 0; i < n_polls; i++) polls[i].fn();
 }
+
+void cpu_set_quiet(bool on) {
+    static uint32_t watched; /* seconds, for afterwards */
+    if (on == quiet) return;
+    if (on) watched = cpu_watchdog_seconds();
+    cpu_watchdog(on ? 0 : watched);
+    quiet = on;
+    for (int i = 0; i < cpu_count(); i++)
+        if (i != cpu_self()) cpu_apic_send(cpu_cores[i]->apic_id, CPU_VECTOR_WAKE);
+}
+
+bool cpu_is_quiet(void) { return quiet; }
 
 void cpu_ask_devices(void) {
     if (cpu_self() == 0 && cpu_time_ns() - asked_ns >= poll_interval_ns) ask_devices();
@@ -117,6 +131,11 @@ static void idle(cpu_core *c) {
         left = MIN(left, poll_interval_ns);
     }
     if (!left) return;
+    if (quiet) {
+        cpu_pause();
+        return;
+    }
+    if (cpu_watchdog_seconds()) left = MIN(left, 1000000000); /* the timer is the watchdog's, too */
     __asm__ volatile("cli");
     atomic_store(&c->idle, 1);
     atomic_thread_fence(memory_order_seq_cst);

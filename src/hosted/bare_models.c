@@ -1,0 +1,259 @@
+/* bare_models.c: the commands of the bare console that are about models: which there are, which one is meant when none
+ * is named, and how steadily it answers. Next: main_bare.c, the console itself.
+ *
+ * A model that is loaded lies in memory as boot modules do, read once: every command maps it and starts in
+ * milliseconds.
+ */
+#include "hosted/bare.h"
+#include "kernel/boot/boot.h"
+#include "kernel/cpu/cpu.h"
+#include "plat/bare/bare.h"
+#include "tools/load.h"
+
+#define NAME_BYTES 112
+
+typedef struct name_values {
+    const char *name;
+    int32_t n_predict;
+} name_values;
+
+static char now[NAME_BYTES];
+
+const char *bare_model_now(void) { return now; }
+
+bool bare_is_file(const char *word) {
+    plat_file *f;
+    if (plat_file_open(&f, word) != PLAT_OK) return false;
+    plat_file_close(f);
+    return true;
+}
+
+static bool is_model(str name) { return str_ends(name, STR(".gguf")); }
+
+/* ---- which there are ----------------------------------------------------------------------------- */
+
+/* The first model: of the loader's modules, then of the disks, in their order. */
+static void each_file(void *ctx, str name, uint64_t bytes, bool folder) {
+    const char *on = ctx;
+    (void)bytes;
+    if (!folder && !*now && is_model(name)) fmt(now, sizeof now, "/%s/%.*s", on, (int)MIN(name.len, 80), name.ptr);
+}
+
+void bare_model_first(void) {
+    for (size_t i = 0; i < boot.n_modules && !*now; i++)
+        if (is_model(str_of(boot.modules[i].name))) fmt(now, sizeof now, "%s", boot.modules[i].name);
+    for (size_t i = 0; i < bare_volume_count() && !*now; i++) {
+        char on[sizeof bare_volume_at(i)->name];
+        fmt(on, sizeof on, "%s", bare_volume_at(i)->name);
+        bare_volume_list(i, each_file, on);
+    }
+}
+
+/* ---- loading ------------------------------------------------------------------------------------- */
+
+static int read_all(tools *t, plat_file *f, char *to, uint64_t bytes) {
+    enum { STEP = 4 << 20 };
+    tools_progress p;
+    tools_progress_start(&p, t, "load");
+    int64_t n = 0;
+    uint64_t at = 0;
+    for (; at < bytes && !plat_interrupted(); at += (uint64_t)n) {
+        n = plat_file_read(f, at, to + at, MIN(STEP, bytes - at));
+        if (n <= 0) break;
+        tools_progress_show(&p, at, bytes, " ");
+    }
+    tools_progress_end(&p);
+    return at == bytes ? PLAT_OK : n < 0 ? (int)n : plat_interrupted() ? PLAT_INTERRUPTED : PLAT_IO_ERROR;
+}
+
+static int load_run(tools *t, const void *values) {
+    const name_values *o = values;
+    plat_file *f = NULL;
+    if (!boot_module_named(str_of(o->name))) {
+        int error = plat_file_open(&f, o->name);
+        if (error) return tools_fail(t, "%s: %s; `models` lists what there is", o->name, plat_error_name(error));
+        if (boot.n_modules >= BOOT_MODULES_MAX || cstr_len(o->name) >= sizeof boot.modules[0].name)
+            error = PLAT_NO_SPACE;
+        uint64_t bytes = plat_file_bytes(f);
+        char *to = error ? NULL : mem_block(MEM_WEIGHTS, bytes);
+        if (!error) error = to ? read_all(t, f, to, bytes) : PLAT_NO_MEMORY;
+        plat_file_close(f);
+        if (error) {
+            mem_block_free(to);
+            return tools_fail(t, "%s: %s", o->name, plat_error_name(error));
+        }
+        boot_add_module((uintptr_t)to, bytes, str_of(o->name));
+        boot.modules[boot.n_modules - 1].loaded = true;
+    }
+    fmt(now, sizeof now, "%s", o->name);
+    tools_out(t, "%s is in memory, and is what run, chat, bench and others take\n", now);
+    return TOOLS_OK;
+}
+
+static int switch_run(tools *t, const void *values) {
+    const name_values *o = values;
+    if (!bare_is_file(o->name)) return tools_fail(t, "%s: no such file; `models` lists what there is", o->name);
+    fmt(now, sizeof now, "%s", o->name);
+    return TOOLS_OK;
+}
+
+static int unload_run(tools *t, const void *values) {
+    const name_values *o = values;
+    const char *name = o->name ? o->name : now;
+    for (size_t i = 0; i < boot.n_modules; i++) {
+        boot_module *m = &boot.modules[i];
+        if (!cstr_eq(m->name, name)) continue;
+        if (!m->loaded) return tools_fail(t, "%s came with the kernel and stays", name);
+        mem_block_free((void *)(uintptr_t)m->start);
+        if (cstr_eq(now, name)) now[0] = 0;
+        memmove(m, m + 1, (boot.n_modules - i - 1) * sizeof *m);
+        boot.n_modules--;
+        return TOOLS_OK;
+    }
+    return tools_fail(t, "%s: not in memory", name);
+}
+
+/* ---- how steadily -------------------------------------------------------------------------------- */
+
+enum { TIMES_MAX = 4096 };
+
+static bool less(const void *a, const void *b) { return *(const uint64_t *)a < *(const uint64_t *)b; }
+
+static void show_times(tools *t, uint64_t *ns, size_t n) {
+    sort_items(ns, n, sizeof *ns, less);
+    static const struct {
+        const char *name;
+        double share;
+    } marks[] = {{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}};
+    tools_out(t, "%zu tokens:", n);
+    for (size_t i = 0; i < COUNT_OF(marks); i++) {
+        size_t at = MIN((size_t)(marks[i].share * (double)n), n - 1);
+        tools_out(t, " %s %.3f ms", marks[i].name, (double)ns[at] * 1e-6);
+    }
+    tools_out(t, "\n");
+    /* A row for each fifth part more. */
+    for (size_t i = 0; i < n;) {
+        double end = (double)ns[i] * 1.2;
+        size_t from = i;
+        while (i < n && (double)ns[i] < end) i++;
+        tools_out(t, "%10.3f ms %6zu %.*s\n", (double)ns[from] * 1e-6, i - from, (int)MAX(1, (i - from) * 50 / n),
+                  "##################################################");
+    }
+}
+
+static int measure(tools *t, const char *name, int32_t n_predict) {
+    load_options options = {.path = name, .n_ctx = n_predict + 16};
+    loaded l = {0};
+    leat_error e;
+    int32_t token = 1;
+    uint64_t *ns = mem_block(MEM_TOOLS, (size_t)n_predict * sizeof *ns);
+    int status = ns ? load_model(t, &l, &options) : tools_fail(t, "out of memory");
+    if (!status) status = load_session(t, &l, &options);
+    size_t n = 0;
+    for (; !status && n < (size_t)n_predict && !plat_interrupted(); n++) {
+        uint64_t from = cpu_time_ns();
+        if (leat_feed(l.session, &token, 1, LEAT_GENERATED, &e)) status = tools_fail(t, "%s", e.text);
+        ns[n] = cpu_time_ns() - from;
+    }
+    if (!status && n) show_times(t, ns, n);
+    load_close(&l);
+    mem_block_free(ns);
+    return status;
+}
+
+static int perf_run(tools *t, const void *values) {
+    const name_values *o = values;
+    const char *name = o->name ? o->name : now;
+    if (!*name) return tools_fail(t, "no model; `models` lists what there is");
+    return measure(t, name, o->n_predict);
+}
+
+static void perf_defaults(void *values) { ((name_values *)values)->n_predict = 64; }
+
+static int deterministic_run(tools *t, const void *values) {
+    const name_values *o = values;
+    bool on = o->name && cstr_eq(o->name, "on");
+    if (o->name && !on && !cstr_eq(o->name, "off")) return tools_usage(t, "on or off, not '%.40s'", o->name);
+    if (o->name) cpu_set_quiet(on);
+    tools_out(t, cpu_is_quiet() ? "on: cores that wait spin; no timer, no watchdog, no interrupt to wake them\n"
+                                : "off: cores that wait halt\n");
+    return o->name && *now ? measure(t, now, 64) : TOOLS_OK;
+}
+
+static int validate_run(tools *t, const void *values) {
+    const name_values *o = values;
+    const char *name = o->name ? o->name : now;
+    char reference[NAME_BYTES + 8];
+    bare_sum sum = {.known = false};
+    if (!*name) return tools_fail(t, "no model; `models` lists what there is");
+    const boot_module *m = boot_module_named(str_of(name));
+    int error = m ? PLAT_OK : bare_verify(name, &sum);
+    if (error) return tools_fail(t, "%s: %s", name, plat_error_name(error));
+    if (sum.known) tools_out(t, "%s: %s its SHA-256 in the manifest\n", name, sum.matches ? "has" : "HAS NOT");
+    if (sum.known && !sum.matches) return TOOLS_FAILED;
+    fmt(reference, sizeof reference, "%s.ref", name);
+    char path[NAME_BYTES], program[] = "leat", command[] = "fingerprint", option[] = "-m", check[] = "--check";
+    char *words[] = {program, command, option, path, check, reference};
+    fmt(path, sizeof path, "%s", name);
+    bool has_reference = bare_is_file(reference);
+    if (!has_reference) tools_out(t, "no %s to compare with; this is what it computes here:\n", reference);
+    tools_out_flush(t);
+    return tools_main(has_reference ? 6 : 4, words, NULL, 0);
+}
+
+static const tools_option name_required[] = {TOOLS_ROW(TOOLS_KIND_STR, name_values, name, const char *, 0, "name",
+                                                       "NAME", "as `models` lists it", .required = true, .bare = true)};
+static const tools_option name_options[] = {TOOLS_ROW(TOOLS_KIND_STR, name_values, name, const char *, 0, "name",
+                                                      "NAME", "as `models` lists it (default: the one in use)",
+                                                      .bare = true)};
+static const tools_option perf_options[] = {
+    TOOLS_ROW(TOOLS_KIND_STR, name_values, name, const char *, 'm', "model", "NAME",
+              "as `models` lists it (default: the one in use)", .bare = true),
+    TOOLS_INT(name_values, n_predict, 'n', "predict", "N", 1, TIMES_MAX, "tokens ({})"),
+};
+static const tools_option switch_word[] = {TOOLS_ROW(TOOLS_KIND_STR, name_values, name, const char *, 0, "how",
+                                                     "on|off", "without: what it is now", .bare = true)};
+
+const tools_command bare_load = {.name = "load",
+                                 .summary = "Read a model into memory, and use it",
+                                 .usage = "NAME",
+                                 .options = name_required,
+                                 .n_options = 1,
+                                 .values_bytes = sizeof(name_values),
+                                 .run = load_run};
+const tools_command bare_switch = {.name = "switch",
+                                   .summary = "Use another model",
+                                   .usage = "NAME",
+                                   .options = name_required,
+                                   .n_options = 1,
+                                   .values_bytes = sizeof(name_values),
+                                   .run = switch_run};
+const tools_command bare_unload = {.name = "unload",
+                                   .summary = "Take a model out of memory",
+                                   .usage = "[NAME]",
+                                   .options = name_options,
+                                   .n_options = 1,
+                                   .values_bytes = sizeof(name_values),
+                                   .run = unload_run};
+const tools_command bare_validate = {.name = "validate",
+                                     .summary = "Compare a model's bytes, tokens and logits with what was written down",
+                                     .usage = "[NAME]",
+                                     .options = name_options,
+                                     .n_options = 1,
+                                     .values_bytes = sizeof(name_values),
+                                     .run = validate_run};
+const tools_command bare_perf = {.name = "perf",
+                                 .summary = "Measure how long each token takes",
+                                 .usage = "[NAME] [-n N]",
+                                 .options = perf_options,
+                                 .n_options = 2,
+                                 .values_bytes = sizeof(name_values),
+                                 .defaults = perf_defaults,
+                                 .run = perf_run};
+const tools_command bare_deterministic = {.name = "deterministic",
+                                          .summary = "Switch interrupts off, and measure how long each token takes",
+                                          .usage = "[on|off]",
+                                          .options = switch_word,
+                                          .n_options = 1,
+                                          .values_bytes = sizeof(name_values),
+                                          .run = deterministic_run};
