@@ -58,16 +58,19 @@ endif
 
 # ISA levels are chosen by file, never by #ifdef in the core: those of other architectures are left out, and so are their
 # cpu_<architecture>.c. An architecture without a level of its own has the scalar one.
-LEVELS_x86_64 := avx2 avxvnni avx512
+LEVELS_x86_64 := avx2 avxvnni avx512 amx
 LEVELS_aarch64 := neon i8mm
 ISA_avx2 := -mavx2 -mfma -mf16c -mbmi2
 ISA_avxvnni := $(ISA_avx2) -mavxvnni
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mbmi2
+ISA_amx := $(ISA_avx512) -mamx-tile -mamx-int8 -mamx-bf16
 ISA_neon := -march=armv8.2-a+dotprod
 ISA_i8mm := $(ISA_neon)+i8mm
 # A compiler that does not know an instruction set builds no level for it.
 LEVELS := $(foreach l,$(LEVELS_$(ARCH)),$(if $(shell $(CC) $(ISA_$(l)) -E -x c /dev/null > /dev/null 2>&1 && echo yes),$(l)))
-CORE_C := $(filter-out $(foreach l,$(filter-out $(LEVELS),$(LEVELS_x86_64) $(LEVELS_aarch64)),%_$(l).c) src/kern/cpu_%,$(CORE_C)) \
+OTHERS := $(foreach l,$(filter-out $(LEVELS),$(LEVELS_x86_64) $(LEVELS_aarch64)),%_$(l).c)
+TEST_C := $(filter-out $(OTHERS),$(TEST_C))
+CORE_C := $(filter-out $(OTHERS) src/kern/cpu_%,$(CORE_C)) \
 	src/kern/cpu_$(if $(LEVELS_$(ARCH)),$(ARCH),plain).c
 ifneq ($(ARCH),x86_64)
 FREE := $(filter-out -mno-red-zone,$(FREE))
@@ -106,7 +109,7 @@ $(call obj,$(filter-out %/uring.c,$(POSIX_C)) $(HOSTED_C) $(VALIDATE_C)): $(B)/o
 $(TEST_O) $(call obj,$(FUZZ_C)): $(B)/obj/%.o: %.c Makefile | $(B)/version.h
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
-	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -Itests -c $< -o $@
+	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) $(call isa_flags,$<) -Itests -c $< -o $@
 
 # What liburing gives becomes part of this object, so that nobody who links it needs to know of it.
 $(B)/obj/src/plat/posix/uring.o: src/plat/posix/uring.c Makefile

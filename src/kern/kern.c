@@ -77,9 +77,8 @@ void kern_run_matmul(const kern *k, const kern_matmul *m) {
 }
 
 size_t kern_scratch_bytes(const kern *k, size_t n_in_max) {
-    (void)k;
     (void)n_in_max; /* panels are as deep as a constant */
-    return sizeof(kern_panel);
+    return sizeof(kern_panel) + k->more_bytes;
 }
 
 size_t kern_row_step(const kern *k) {

@@ -12,5 +12,6 @@
 #include "kern/kern_chunk.h"
 #include "quant/quant_grids.h"
 #include "kern/kern_formats.h"
+static void prepare_i16_lanes(const float *x, size_t n, void *act); /* kern_signed.h */
 #include "kern/kern_level.h"
 #include "kern/kern_signed.h"

@@ -6,10 +6,10 @@
  */
 #include "kern/vec_avxvnni.h"
 
-#define VEC_KINDS(KIND) KERN_KINDS(KIND)
 #include "kern/kern_chunk.h"
 #include "kern/kern_steps.h"
 #include "kern/kern_panel.h"
+KERN_KINDS(MULTIPLIER)
 #include "kern/kern_peak.h"
 
 static const kern_bytes bytes = {.multiply = {KERN_FORMATS(ENTRY_MULTIPLY)}, .peak = byte_peak};

@@ -6,7 +6,6 @@
 #include "kern/vec_neon.h"
 
 #define VEC_TOKENS 2
-#define VEC_KINDS(KIND) KERN_KINDS(KIND)
 #include "kern/kern_chunk.h"
 
 /* Weights are unsigned here, as the panel has them. */
@@ -57,6 +56,7 @@ KERN_OUTLINE void panel_multiply(kern_panel *p, const kern_act8 *const *acts, si
 }
 
 #include "kern/kern_panel.h"
+KERN_KINDS(MULTIPLIER)
 
 static uint64_t byte_peak(uint64_t rounds) {
     enum { SUMS = 16, PRODUCTS = 32 };

@@ -85,7 +85,7 @@ typedef void kern_multiply(kern_panel *p, const kern_act8 *const *acts, size_t n
 /* A tile of a panel, from rows 16 * sub on, times a few activations; blocks [from, to). */
 typedef void kern_tiler(const kern_panel *p, size_t sub, size_t from, size_t to, const kern_act8 *const *x,
                         float (*out)[KERN_PANEL_SUBS][16]);
-typedef void kern_multiply_floats(const kern_panel *p, const float *const *acts, size_t n, size_t n_in,
+typedef void kern_multiply_floats(kern_panel *p, const float *const *acts, size_t n, size_t n_in,
                                   float (*sums)[KERN_PANEL_SUBS][16]);
 void kern_panel_run(const kern *k, const kern_matmul *m);
 /* Multipliers call it before each of their `turns` tiles, 1 the first: rows of p->next from `row` on that are due by then are
@@ -145,6 +145,7 @@ typedef struct kern_ops {
 struct kern {
     const char *name;
     uint32_t needs;
+    size_t more_bytes; /* of scratch, after the panel */
     const kern_ops *ops;
     const kern_bytes *bytes;
     const kern_floats *floats;
@@ -159,7 +160,7 @@ quant_encode kern_encode_q8_0_avx512;
 /* cpu_<architecture>.c. Withheld (may be NULL): what the CPU has and the system does not let programs use. */
 uint32_t kern_cpu_features(uint32_t *withheld);
 
-extern const kern kern_scalar, kern_avx2, kern_avxvnni, kern_avx512, kern_neon, kern_i8mm;
+extern const kern kern_scalar, kern_avx2, kern_avxvnni, kern_avx512, kern_amx, kern_neon, kern_i8mm;
 extern const kern_ops kern_scalar_ops, kern_avx2_ops, kern_avx512_ops, kern_neon_ops;
 extern const kern_bytes kern_scalar_bytes, kern_avx2_bytes, kern_avx512_bytes, kern_neon_bytes;
 extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_floats, kern_neon_floats;

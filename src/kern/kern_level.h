@@ -8,6 +8,7 @@
 #include "kern/kern_decode.h"
 #include "kern/kern_steps.h"
 #include "kern/kern_panel.h"
+VEC_KINDS(MULTIPLIER)
 #include "kern/kern_panel_floats.h"
 #include "kern/kern_rows.h"
 #include "kern/kern_peak.h"

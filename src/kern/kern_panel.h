@@ -91,7 +91,6 @@ KERN_INLINE void panel_tile(const kern_panel *p, size_t sub, size_t from, size_t
         panel_multiply(p, x, n, n_blocks, sums, many_##group##_##acts##_##has_min##_##top,                              \
                        one_##group##_##acts##_##has_min##_##top);                                                       \
     }
-VEC_KINDS(MULTIPLIER)
 #define ENTRY_MULTIPLY(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, fused) \
     [QUANT_##id] = multiply_##panel_group##_##acts##_##has_min##_##top,
 

@@ -41,7 +41,7 @@ KERN_OUTLINE void one_floats(const kern_panel *p, size_t sub, size_t n_in, const
                              float (*out)[KERN_PANEL_SUBS][16]) {
     panel_tile_floats(p, sub, n_in, x, out, 1);
 }
-static void multiply_floats(const kern_panel *p, const float *const *acts, size_t n, size_t n_in,
+static void multiply_floats(kern_panel *p, const float *const *acts, size_t n, size_t n_in,
                             float (*sums)[KERN_PANEL_SUBS][16]) {
     size_t turns = KERN_PANEL_SUBS / VEC_SUBS * div_up(n, VEC_FLOAT_TOKENS), turn = 0, row = 0;
     for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += VEC_SUBS) {

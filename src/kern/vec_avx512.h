@@ -25,8 +25,6 @@
 #define VEC_STEPS(q_max, n) (n)
 #define VEC_ROLLED(q_max, n) (n)
 
-static void prepare_i16_lanes(const float *x, size_t n, void *act);
-
 typedef __m512i vb;
 typedef __m512i vi;
 typedef __m512 vf;
@@ -172,6 +170,7 @@ static inline vi vi_set(int32_t x) { return _mm512_set1_epi32(x); }
 static inline vi vi_of_vf(vf x) { return _mm512_cvtps_epi32(x); }
 static inline vi vi_load_1(const int32_t *p) { return _mm512_set1_epi32(*p); }
 static inline void vi_store(int32_t *p, vi a) { _mm512_storeu_si512(p, a); }
+static inline vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 static inline vi vi_shift_left(vi a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
 static inline void vi_store_i16(int16_t *p, vi a) { _mm256_storeu_si256((void *)p, _mm512_cvtsepi32_epi16(a)); }
 static inline void vi_store_i8(int8_t *p, vi a) { _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(a)); }
@@ -412,5 +411,14 @@ static inline uint64_t v_read(const void *p, size_t n_words) {
     for (; i < n_words; i++, b += 8) r += load_u64(b);
     return r;
 }
+
+/* ---- for kern_tiles.h ------------------------------------------------------------------------------- */
+
+static inline vi vi_of_bits(vf x) { return _mm512_castps_si512(x); }
+static inline vf vf_of_bits(vi x) { return _mm512_castsi512_ps(x); }
+static inline bool vi_is_zero(vi x) { return _mm512_test_epi32_mask(x, x) == 0; }
+/* The upper halves of the words: one after the other; those of even and odd in one word. */
+static inline void vi_store_high(uint16_t *p, vi x) { _mm256_storeu_si256((void *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(x, 16))); }
+static inline vi vi_high_pairs(vi even, vi odd) { return _mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_srli_epi32(even, 16), odd); }
 
 #endif

@@ -12,6 +12,12 @@ const kern *ck_next(const kern *k) {
         if (after && kern_runs(kern_at(i))) return kern_at(i);
         if (kern_at(i) == k) after = true;
     }
+    return after && &ck_amx_model && kern_runs(&ck_amx_model) ? &ck_amx_model : NULL;
+}
+
+const kern *ck_find(const char *name) {
+    EACH_LEVEL(k)
+        if (!strcmp(kern_name(k), name)) return k;
     return NULL;
 }
 

@@ -6,7 +6,11 @@
 #include "check.h"
 #include "kern/kern.h"
 
-/* Every level that this machine runs, scalar first. */
+/* Of levels whose instructions are written out; NULL where there is none. */
+extern const kern ck_amx_model __attribute__((weak));
+const kern *ck_find(const char *name);
+
+/* Every level that this machine runs, scalar first, and every model. */
 #define EACH_LEVEL(k) for (const kern *k = kern_at(0); k; k = ck_next(k))
 const kern *ck_next(const kern *k);
 
