@@ -7,7 +7,6 @@
 #include "kernel/cpu/cpu.h"
 #include "kernel/disk/disk.h"
 #include "kernel/memory/memory.h"
-#include "kernel/net/net.h"
 #include "kernel/pci/pci.h"
 
 extern char boot_guard[];
@@ -80,6 +79,5 @@ void kernel_main(void) {
     cpu_on_idle(console_poll, 10000000);
     pci_start();
     disk_start();
-    net_start();
-    kernel_program();
+    kernel_program(); /* which starts the network, once the files of the disks have said how */
 }

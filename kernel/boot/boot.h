@@ -58,6 +58,9 @@ void boot_add_range(uint64_t start, uint64_t bytes, uint64_t kind);
 void boot_add_module(uint64_t start, uint64_t bytes, str name);
 /* The module of that name; NULL where there is none. */
 const boot_module *boot_module_named(str name);
+/* More of the command line, whose own options come first: lines, without those that start with #. The module leat.conf
+ * is added by itself; where there is none, the file leat.conf of the first leat partition (plat/bare). */
+void boot_add_options(str text);
 /* The value of KEY=VALUE on the command line, which may be in double quotes; nth from 0 for keys that are repeated.
  * False where there is none. */
 bool boot_option(const char *key, size_t nth, char *value, size_t cap);

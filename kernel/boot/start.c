@@ -27,11 +27,7 @@ void boot_relocate(void) {
     }
 }
 
-/* The module leat.conf is more of the command line, whose own options come first. Lines that start with # are left
- * out. */
-static void add_configuration(void) {
-    const boot_module *m = boot_module_named(STR("leat.conf"));
-    str text = m ? (str){(const char *)(uintptr_t)m->start, m->bytes} : STR("");
+void boot_add_options(str text) {
     size_t used = cstr_len(boot.line);
     while (text.len) {
         size_t end = MIN(str_find(text, STR("\n")), text.len);
@@ -46,7 +42,8 @@ void boot_enter(uint64_t magic, const void *info) {
     else if (magic == BOOT_MULTIBOOT_MAGIC) boot_from_multiboot(info);
     else if (magic == BOOT_MAGIC) boot = *(const boot_info *)info;
     boot.magic = BOOT_MAGIC;
-    add_configuration();
+    const boot_module *conf = boot_module_named(STR("leat.conf"));
+    if (conf) boot_add_options((str){(const char *)(uintptr_t)conf->start, conf->bytes});
     boot.kernel_start = (uintptr_t)boot_image;
     boot.kernel_bytes = (uint64_t)(kernel_end - boot_image);
     kernel_main();

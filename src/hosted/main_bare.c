@@ -10,6 +10,7 @@
 #include "kernel/console/console.h"
 #include "kernel/cpu/cpu.h"
 #include "kernel/kernel.h"
+#include "kernel/net/net.h"
 #include "plat/bare/bare.h"
 #include "tools/chat_line.h"
 
@@ -114,6 +115,8 @@ void kernel_program(void) {
     char then[16] = "prompt";
     for (size_t i = 0; i < BARE_DISK_COMMANDS; i++) all[n_all++] = bare_disk_commands[i];
     for (size_t i = 0; i < COUNT_OF(own); i++) all[n_all++] = own[i];
+    bare_volumes_start();
+    net_start();
     bare_model_first();
     start_watchdog();
     console_log("READY");

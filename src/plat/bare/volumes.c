@@ -1,6 +1,7 @@
 /* volumes.c: disks, partitions and file systems, and the names of files on them. Next: file.c. */
 #include "plat/bare/bare.h"
 
+#include "kernel/boot/boot.h"
 #include "kernel/console/console.h"
 #include "kernel/memory/memory.h"
 
@@ -67,8 +68,24 @@ static void look_at(disk *d) {
     }
 }
 
+/* Options of the kernel on a disk, for a machine that was given the kernel without any. */
+static void take_options(void) {
+    static char text[4096];
+    for (size_t i = 0; i < n_volumes; i++) {
+        volume_file f;
+        err e;
+        if (!volumes[i].fs || !cstr_eq(volume_kind(volumes[i].fs), "leat")) continue;
+        if (volume_find(volumes[i].fs, STR("leat.conf"), &f, &e)) continue;
+        size_t n = (size_t)MIN(f.bytes, (uint64_t)sizeof text);
+        if (f.n == 1 && !read_volume(&volumes[i], f.extents[0].at, text, n)) boot_add_options((str){text, n});
+        volume_file_free(&f);
+        return;
+    }
+}
+
 void bare_volumes_start(void) {
     for (size_t i = 0; i < disk_count(); i++) look_at(disk_at(i));
+    if (!boot_module_named(STR("leat.conf"))) take_options();
     if (n_volumes == VOLUMES_MAX) console_log("disk: no room for more than %d volumes", VOLUMES_MAX);
 }
 
