@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh [all]: installs what is missing of what the build needs (a C compiler, make, binutils, liburing); with `all` also
+# setup.sh [all|boot]: installs what is missing of what the build needs (a C compiler, make, binutils, liburing); with `all` also
 # what `make check-all` needs (clang, valgrind, the sanitizers, compilers for other architectures and an emulator). Does nothing,
 # and needs no network, where all of it is there.
 set -u
@@ -28,6 +28,18 @@ if [ "${1-}" = all ]; then
     elif [ ! -e "$(clang -print-runtime-dir)/libclang_rt.fuzzer-$(uname -m).a" ]; then
         missing+=("libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev")
     fi
+fi
+if [ "${1-}" = all ] || [ "${1-}" = boot ]; then
+    # The bootable image: what it is made with, and machines to try it in.
+    want clang clang
+    want lld-link lld
+    want xorriso xorriso
+    want mcopy mtools
+    want grub-mkimage grub-common
+    [ -e /usr/lib/grub/i386-pc/boot_hybrid.img ] || missing+=(grub-pc-bin)
+    [ -e /usr/lib/grub/x86_64-efi/multiboot2.mod ] || missing+=(grub-efi-amd64-bin)
+    want qemu-system-x86_64 qemu-system-x86
+    [ -e /usr/share/ovmf/OVMF.fd ] || missing+=(ovmf)
 fi
 [ ${#missing[@]} = 0 ] && exit 0
 

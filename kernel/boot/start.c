@@ -80,6 +80,7 @@ bool boot_option(const char *key, size_t nth, char *value, size_t cap) {
         for (; at < line.len && (quoted || (line.ptr[at] != ' ' && line.ptr[at] != '\n')); at++)
             if (line.ptr[at] == '"') quoted = !quoted;
         str word = str_cut(line, from, at - from);
+        if (word.len >= 2 && word.ptr[0] == '"') word = str_cut(word, 1, word.len - 2); /* as GRUB puts them */
         if (!str_starts(word, str_of(key)) || word.len <= key_len || word.ptr[key_len] != '=') continue;
         if (nth--) continue;
         str text = str_cut(word, key_len + 1, word.len);

@@ -1,0 +1,14 @@
+# boot.mk: the bootable image in emulated machines: `make check-boot`, part of check-all. For x86-64.
+
+# The other files here add to BOOT_SUITES before this one is read.
+BOOT_SUITES += boot
+LONG_SUITES += $(if $(filter x86_64,$(ARCH)),$(BOOT_SUITES))
+
+check-boot: setup
+	@scripts/setup.sh boot
+	@$(MAKE) $(JOBS) -s --no-print-directory all kernel $(B)/bootx64.efi
+	@B=$(B) MAKE="$(MAKE)" tests/suites.sh $(BOOT_SUITES)
+suite-boot: $(B)/leat $(B)/leat.elf $(B)/bootx64.efi
+	@B=$(B) tests/boot/boot.sh
+
+.PHONY: check-boot suite-boot

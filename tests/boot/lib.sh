@@ -1,0 +1,47 @@
+# lib.sh: what the tests of the bootable image share. Source it with $B (the build folder) and $out (for what they write) set.
+# A machine passes when it ends by isa-debug-exit with code 16, which QEMU makes 33 of; a triple fault would be 0.
+passed=0 failed=0
+memory=1G cores=1 machine=q35 seconds=120
+
+# check NAME COMMAND...
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $name"
+        [ -e "$out/$name.log" ] && tail -n 25 "$out/$name.log" | cut -c1-300 | sed 's/^/     /'
+    fi
+}
+
+# qemu NAME ARGUMENT...: runs it with $memory, $cores and $machine; its serial line in $out/NAME.log. The status is QEMU's.
+qemu() {
+    local log=$out/$1.log
+    shift
+    timeout -k 5 "$seconds" qemu-system-x86_64 -M "$machine" -accel tcg,thread=single -cpu max -m "$memory" -smp "$cores" \
+        -display none -serial stdio -monitor none -nic none -device isa-debug-exit,iobase=0xf4,iosize=4 "$@" \
+        < /dev/null > "$log" 2> "$log.err"
+}
+
+# ends_well NAME ARGUMENT...: it was READY, and left with 33.
+ends_well() {
+    qemu "$1" -no-reboot "${@:2}"
+    local status=$?
+    [ $status = 33 ] && grep -q 'READY' "$out/$1.log" && return
+    echo "status $status, wanted 33 after READY"
+    cat "$out/$1.log.err"
+    return 1
+}
+
+# says NAME TEXT: a line of its log, as it stands.
+says() { grep -qF -- "$2" "$out/$1.log" || { echo "no line with: $2"; return 1; }; }
+
+# pvh NAME OPTIONS [ARGUMENT...]: QEMU's own loader, with the sample model as a module.
+pvh() { ends_well "$1" -kernel "$B/leat.elf" -initrd sample/sample.gguf -append "on-panic=exit $2" "${@:3}"; }
+
+finish() {
+    echo "$passed passed, $failed failed"
+    [ $failed = 0 ]
+}
