@@ -37,13 +37,14 @@ const kern *kern_find(str name) {
 }
 
 err_code kern_choose(const kern **out, const char *name, err *e) {
-    char names[128];
+    char names[160];
+    const kern *withheld = kern_withheld();
     size_t n = 0;
     *out = name ? kern_find(str_of(name)) : kern_best();
     if (*out && kern_runs(*out)) return ERR_NONE;
     for (size_t i = 0; kern_levels[i]; i++)
         n += fmt(names + n, sizeof names - n, "%s%s%s", i ? ", " : "", kern_levels[i]->name,
-                 kern_runs(kern_levels[i]) ? "" : " (not on this CPU)");
+                 kern_runs(kern_levels[i]) ? "" : kern_levels[i] == withheld ? " (not allowed here)" : " (not on this CPU)");
     if (!*out) return ERR(e, ERR_ARGUMENT, "isa \"%s\" is unknown; this leat has %s", name, names);
     return ERR(e, ERR_UNSUPPORTED, "isa %s does not run on this CPU; this leat has %s", name, names);
 }
