@@ -129,6 +129,7 @@ void kernel_program(void) {
     if (cstr_eq(then, "reboot")) kernel_reboot();
     static const tools_command console = {.name = "console", .summary = "", .usage = "", .run = prompt};
     static const tools_command *const only[] = {&console};
-    console_write("leat: `help` lists the commands, `chat` talks with the model\n", 60);
+    static const char hello[] = "leat: `help` lists the commands, `chat` talks with the model\n";
+    console_write(hello, sizeof hello - 1);
     for (;;) tools_main(2, (char *[]){(char[]){"leat"}, (char[]){"console"}, NULL}, only, 1);
 }
