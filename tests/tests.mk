@@ -15,7 +15,7 @@ include tests/tidy/tidy.mk
 
 SUITES += tidy example cli chat quantize size
 SUITE_FILES += $(B)/complete $(B)/tiny-models $(B)/pty
-LONG_SUITES += clang asan cli-asan chat-asan quantize-asan tsan valgrind fuzzing readers
+LONG_SUITES += clang asan cli-asan chat-asan quantize-asan soak tsan valgrind fuzzing readers
 
 LEAT_BYTES_MAX := 1100000 # of the stripped program: half of it is kernels
 MODELS := $(B)/models
@@ -104,6 +104,14 @@ suite-chat-asan: $(B)/pty $(MODELS)/done
 suite-quantize-asan: $(MODELS)/done
 	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san all
 	@tests/cli/quantize.sh $(B)/san/leat $(MODELS) $(B)/san/test-files/quantize
+
+# A streamed model while its memory changes and its disk fails.
+suite-soak: $(B)/test
+	@LEAT_SOAK_SECONDS=10 LEAT_TEST_DIR=$(B)/soak-files $(B)/test soak_
+soak: $(B)/test
+	@LEAT_SOAK_SECONDS=$(SOAK_SECONDS) LEAT_TEST_DIR=$(B)/soak-files $(B)/test soak_ -v
+SOAK_SECONDS := 1200
+.PHONY: soak
 
 # The parts where threads meet.
 suite-tsan:
