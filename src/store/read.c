@@ -8,6 +8,7 @@
 /* What is read ahead takes only a part of the queue, in smaller pieces: a want never stands behind much of it, and
  * little was read for nothing when the router has chosen otherwise. */
 #define AHEAD_DEPTH 4
+#define DEPTH_BYTES ((size_t)4 << 20) /* under way also in small pieces: while computing nobody sends more */
 #define AHEAD_PIECE_BYTES ((size_t)512 << 10)
 
 /* The window of a span that is read: the span itself, or the aligned blocks around it. */
@@ -110,7 +111,8 @@ uint64_t store_sent_bytes(const store *s, uint32_t id) {
 
 /* The unit that sends the next piece, or STORE_NOBODY. What is read ahead waits until nothing else is to be sent. */
 static uint32_t next_to_send(store *s) {
-    if (s->in_flight >= s->depth) return STORE_NOBODY;
+    if (s->in_flight >= STORE_DEPTH_MAX || (s->in_flight >= s->depth && s->in_flight_bytes >= DEPTH_BYTES))
+        return STORE_NOBODY;
     if (s->lines[LINE_WANTED].first != STORE_NOBODY) return s->lines[LINE_WANTED].first;
     if (s->in_flight >= MIN(s->depth, AHEAD_DEPTH)) return STORE_NOBODY;
     if (s->lines[LINE_AHEAD].first == STORE_NOBODY && !store_read_ahead(s)) return STORE_NOBODY;
@@ -137,6 +139,7 @@ void store_pump(store *s) {
         if (!s->in_flight) s->busy_from_ns = plat_time_ns();
         u->in_flight += read.bytes > 0;
         s->in_flight += read.bytes > 0;
+        s->in_flight_bytes += read.bytes;
         u->sent_bytes += read.bytes;
         if (u->sent_bytes < all) continue;
         u->sent_bytes = 0;
@@ -157,6 +160,7 @@ bool store_poll(store *s, uint64_t timeout_ns) {
         uint64_t end = MIN(done[i].offset + done[i].bytes, p->offset + p->bytes);
         u->in_flight--;
         s->in_flight--;
+        s->in_flight_bytes -= done[i].bytes;
         s->stats.reads++;
         s->stats.read_bytes += done[i].result > 0 ? (uint64_t)done[i].result : 0;
         if (done[i].result < (int64_t)(end - done[i].offset)) fail(s, id, &done[i], p, done[i].result);

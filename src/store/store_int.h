@@ -72,7 +72,7 @@ struct store {
     plat_queue *queue;  /* else */
     plat_file **direct; /* of each part, for reads past the page cache; NULL: buffered */
     size_t align;       /* of windows; 1: buffered */
-    size_t depth, in_flight;
+    size_t depth, in_flight, in_flight_bytes;
     unit *units;
     span *spans;
     size_t n_units, n_spans, n_layers, n_used;
