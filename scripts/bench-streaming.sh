@@ -95,7 +95,7 @@ floor_of() { # model, file
 
 numbers() { # of the stats lines: words for the row
     awk '
-        /^stats: generation/ {
+        /^stats: generation/ && $3 > 0 {
             print "tok_s=" $3
             for (i = 4; i < NF; i++) {
                 if ($i == "memory" && $(i - 1) == "in") hit = $(i + 1)
@@ -107,7 +107,7 @@ numbers() { # of the stats lines: words for the row
             }
             if (hit) print "hits=" hit
         }
-        /^stats: prompt/ { print "prompt_s=" $4; print "prompt_mb=" $7; print "prompt_gb_s=" $9; print "probe=" $14 + 0 }
+        /^stats: prompt/ { print "prompt_s=" $4; print "prompt_mb=" $7; print "prompt_gb_s=" $9; print "probe=" $15 + 0 }
         / streaming: / { for (i = 1; i < NF; i++) if ($i == "of" && $(i + 2) ~ /^experts/) print "slots=" $(i - 1) }
         /^peak:/ { print "peak=" $2 }'
 }
@@ -167,14 +167,17 @@ list() {
     local m p
     for m in dense moe qwen3; do
         [ $m = qwen3 ] && [ ! -s "$qwen" ] && continue
-        for p in 100 90 80 75 70 60 50 40 30 25 20 10 0; do echo "$m-$p $m $p leat"; done
+        for p in 100 90 80 75 70 60 50 40 30 25 20 10 0; do
+            [ $m = qwen3 ] && case $p in 25 | 75) continue ;; esac
+            echo "$m-$p $m $p leat"
+        done
         [ $m = qwen3 ] && continue
         for p in 25 50 75; do
             [ -n "${LEAT_PEER_LLAMA:-}" ] && echo "$m-$p-llama $m $p llama"
             [ -n "${LEAT_PEER_IK:-}" ] && echo "$m-$p-ik $m $p ik"
             [ -n "${LEAT_PEER_MOE:-}" ] && [ $m = moe ] && echo "$m-$p-moe $m $p moe"
         done
-        for p in 25 50 75; do echo "$m-first-$p $m $p first"; done
+        echo "$m-first-50 $m 50 first"
         echo "$m-prompt $m 50 prompt"
         echo "$m-prompt-100 $m 100 prompt-all"
     done
@@ -191,8 +194,8 @@ run_row() { # name, model, percent, kind
     [ "$3" = 100 ] && bytes=$((bytes + (600 << 20)))
     case $4 in
     leat) generate "$1" "$2" "$file" "$3" $bytes ;;
-    llama) peer "$1" "$LEAT_PEER_LLAMA" "$file" $(($3 / 6)) $bytes ;;
-    ik) peer "$1" "$LEAT_PEER_IK" "$file" $(($3 / 6)) $bytes ;;
+    llama) peer "$1" "$LEAT_PEER_LLAMA" "$file" $(($3 / 10)) $bytes ;;
+    ik) peer "$1" "$LEAT_PEER_IK" "$file" $(($3 / 10)) $bytes ;;
     moe) peer "$1" "$LEAT_PEER_MOE" "$file" 50 $bytes ;;
     first) prompt "$1" "$file" 8 $bytes ;;
     prompt) prompt "$1" "$file" 512 $bytes ;;

@@ -64,6 +64,11 @@ void engine_session_closed(leat_model *m) {
     if (store_mode_of(m->weights) == STORE_STREAMING) share_anew(m);
 }
 
+bool engine_will_stream(const leat_model *m) {
+    uint64_t ram = m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : plat_mem_available();
+    return !m->map && ram >= (uint64_t)512 << 20 && store_units_bytes(m->weights) > ram;
+}
+
 err_code engine_place_weights(leat_session *s, err *e) {
     leat_model *m = s->model;
     if (m->map) return ERR_NONE;
