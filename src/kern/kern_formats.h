@@ -14,12 +14,14 @@
 
 /* 8 blocks of 16 bytes of nibbles, stride apart: the even ones in one vector, the odd ones in another. Low nibbles are a
  * block's first unit. */
-KERN_INLINE void load_nibbles_32(const uint8_t *b, size_t stride, vb q[4]) {
-    vb even = vb_load_lanes(b, 2 * stride), odd = vb_load_lanes(b + stride, 2 * stride);
+KERN_INLINE void split_nibbles_32(vb even, vb odd, vb q[4]) {
     q[0] = vb_low(even);
     q[1] = vb_high(even);
     q[2] = vb_low(odd);
     q[3] = vb_high(odd);
+}
+KERN_INLINE void load_nibbles_32(const uint8_t *b, size_t stride, vb q[4]) {
+    split_nibbles_32(vb_load_lanes(b, 2 * stride), vb_load_lanes(b + stride, 2 * stride), q);
 }
 
 /* The fifth bits are 32 before the nibbles. */
@@ -222,7 +224,9 @@ KERN_INLINE chunk load_q6_k(const uint8_t *b) {
 
 KERN_INLINE chunk load_iq4_xs(const uint8_t *b) {
     chunk c;
-    load_nibbles_32(b + 8, 16, c.q);
+    vb even, odd;
+    vb_load_split(b + 8, &even, &odd);
+    split_nibbles_32(even, odd, c.q);
     look_up(quant_values_iq4, 128, c.q);
     uint64_t s = u64_deposit(load_u32(b + 4), 15 * EACH_BYTE) | u64_deposit(load_u16(b + 2), 0x30 * EACH_BYTE);
     c.scale = c.min = vf_mul(vf_sub(vf_of_pairs(s), vf_set(32)), vf_set(quant_half(b)));
