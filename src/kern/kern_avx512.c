@@ -7,11 +7,13 @@
 #define VEC_LOADED(ROW) KERN_FORMATS(ROW)
 #define VEC_UNPACKED(CODE)
 #define VEC_UNPACKED_TYPES(ROW)
-#define VEC_STORED(KIND) KIND(32, 0) KIND(32, 1) KIND(16, 0) KIND(16, 1)
+#define VEC_STORED(KIND) KIND(32, 0) KIND(32, 1) KIND(16, 0)
 #define VEC_KINDS(KIND) KERN_KINDS(KIND)
 #include "kern/kern_chunk.h"
 #include "quant/quant_grids.h"
 #include "kern/kern_formats.h"
 static void prepare_i16_lanes(const float *x, size_t n, void *act); /* kern_signed.h */
+static void prepare_i16_pairs(const float *x, size_t n, void *act); /* kern_paired.h */
 #include "kern/kern_level.h"
 #include "kern/kern_signed.h"
+#include "kern/kern_paired.h"

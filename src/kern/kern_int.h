@@ -19,7 +19,7 @@
 #define KERN_CHUNK_BYTES_MAX 272 /* Q8_0; the float types have no chunks */
 
 /* 256 activations in 16 bits, for decode: x = scale * q with |q| <= 32639, so that q = 256 * high + low with two
- * signed bytes. The order and the split of the bytes are the level's own, and those of KERN_ACT_I16_LANES are others. */
+ * signed bytes. The order and the split of the bytes are the level's own, and those of KERN_ACT_I16_LANES and _PAIRS are others. */
 typedef struct kern_act16 {
     _Alignas(64) uint8_t x[2 * KERN_CHUNK];
     float sums[KERN_UNITS]; /* of q, a unit each: exact */
@@ -175,7 +175,7 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
  * a scale, whether there are offsets, and a bound of the integers (31, 63 or 255). A level without loaders (scalar) has
  * integers plus 128 up to 255. Last, the way of decode and of the loader: FUSED types are multiplied as they are loaded, what
  * costs code for each; STORED ones by way of memory; CODED ones so too, and look their codebooks up in a step before; SIGNED
- * ones likewise, where a level has no better way.
+ * ones likewise and PAIRED ones like FUSED ones, where a level has no better way.
  *
  * Activations a scale: the peers use 32 for blocks below 256 weights, 256 for the others; half of the first and an eighth of
  * the second give about half of their error or less (docs/LAB.md). Some types are multiplied as a finer kind than they
@@ -188,7 +188,7 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(q5_0, Q5_0, 32, 22, 32, 16, 32, 16, 0, 31, FUSED)          \
     ROW(q5_1, Q5_1, 32, 24, 32, 0, 16, 16, 1, 31, STORED)          \
     ROW(q8_0, Q8_0, 32, 34, 32, 128, 32, 16, 0, 255, FUSED)        \
-    ROW(q2_k, Q2_K, 256, 84, 16, 0, 16, 16, 1, 31, FUSED)          \
+    ROW(q2_k, Q2_K, 256, 84, 16, 0, 16, 16, 1, 31, PAIRED)          \
     ROW(q3_k, Q3_K, 256, 110, 16, 4, 16, 32, 0, 255, FUSED)        \
     ROW(q4_k, Q4_K, 256, 144, 32, 0, 32, 32, 1, 31, FUSED)         \
     ROW(q5_k, Q5_K, 256, 176, 32, 0, 32, 32, 1, 31, FUSED)         \
@@ -203,7 +203,7 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(iq4_nl, IQ4_NL, 32, 18, 32, 128, 32, 16, 0, 255, FUSED)    \
     ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255, FUSED)  \
     ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 32, 32, 0, 255, STORED)      \
-    ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 32, 32, 0, 255, FUSED)       \
+    ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 32, 32, 0, 255, PAIRED)       \
     ROW(mxfp4, MXFP4, 32, 17, 32, 16, 32, 16, 0, 31, FUSED)        \
     ROW(nvfp4, NVFP4, 64, 36, 16, 16, 16, 16, 0, 63, STORED)
 /* The kinds that the four columns before the last make. */

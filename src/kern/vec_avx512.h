@@ -19,6 +19,9 @@
 #define VEC_LOADS_ENTRIES(n) ((n) > 1024) /* entries of codebooks of n are loaded one by one, not looked up as codes */
 #define VEC_ACT_SIGNED KERN_ACT_I16_LANES
 #define VEC_PREPARE_LANES prepare_i16_lanes
+#define VEC_ACT_PAIRED KERN_ACT_I16_PAIRS
+#define VEC_PREPARE_PAIRS prepare_i16_pairs
+#define VEC_DECODE_PAIRED(type, ...) static void decode_##type(const kern_matmul *m); /* kern_paired.h */
 #define VEC_DECODE_SIGNED(type, ...) static void decode_##type(const kern_matmul *m); /* kern_signed.h */
 #define VEC_QUERIES 4
 #define VEC_STRIP 4
