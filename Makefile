@@ -105,7 +105,7 @@ $(CORE_O): $(B)/obj/%.o: %.c Makefile | $(B)/version.h $(B)/kern_levels.h
 $(call obj,$(filter-out %/uring.c,$(POSIX_C)) $(HOSTED_C) $(VALIDATE_C)): $(B)/obj/%.o: %.c Makefile | $(B)/version.h
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
-	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -c $< -o $@
+	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) $(call small_flags,$<) -c $< -o $@
 $(TEST_O) $(call obj,$(FUZZ_C)): $(B)/obj/%.o: %.c Makefile | $(B)/version.h
 	@mkdir -p $(@D)
 	$(call say,cc      $<)

@@ -66,3 +66,11 @@ boot: setup
 		-nographic -no-reboot -netdev user,id=n,hostfwd=tcp:127.0.0.1:8080-:8080 -device virtio-net-pci,netdev=n \
 		-append "$$BOOT_OPTIONS"
 .PHONY: iso boot
+
+# build/leat-boot.img: the same image without a model, and with room for a configuration: what `leat image` begins with.
+image: $(B)/leat $(B)/leat-boot.img
+$(B)/leat-boot.img: $(B)/leat.elf $(B)/bootx64.efi kernel/iso.sh
+	$(call say,image   $@)
+	$(Q)awk 'BEGIN { for (i = 0; i < 64; i++) printf "# leat.conf %-51d\n", i }' > $@.options
+	$(Q)kernel/iso.sh $@ $(B)/leat.elf $(B)/bootx64.efi $@.options
+.PHONY: image

@@ -8,6 +8,7 @@
 #define VALIDATE_LIB_DEFAULT "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
 
 extern const tools_command hosted_validate; /* runs leat-validate, which lies beside this program */
+extern const tools_command hosted_image;    /* writes what the bootable image boots from */
 
 /* The command line with what the environment adds to it; lives as long as the program. */
 char **hosted_environment(int *argc, char **argv);

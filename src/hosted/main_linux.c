@@ -3,7 +3,7 @@
 #include "plat/posix/posix.h"
 
 int main(int argc, char **argv) {
-    static const tools_command *const hosted[] = {&hosted_validate};
+    static const tools_command *const hosted[] = {&hosted_validate, &hosted_image};
     plat_posix_start();
     argv = hosted_environment(&argc, argv);
     return tools_main(argc, argv, hosted, COUNT_OF(hosted));

@@ -220,7 +220,7 @@ static int parse_short(parser *p, int argc, char **argv, int *i) {
 static int parse_bare(parser *p, const char *word) {
     for (size_t i = 0; i < p->command->n_options; i++) {
         const tools_option *o = &p->command->options[i];
-        if (o->bare && !p->given[i]) return set_value(p, o, o->name, word);
+        if (o->bare && (!p->given[i] || o->kind == TOOLS_KIND_STRS)) return set_value(p, o, o->name, word);
     }
     return tools_usage(p->t, "what is '%.100s'? It is no option and has no place here", word);
 }

@@ -9,6 +9,6 @@ $(call obj,tests/boot/model.c): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -Itests -c $< -o $@
-suite-boot-disks: $(B)/leat $(B)/leat.elf $(B)/boot-model
+suite-boot-disks: $(B)/leat $(B)/leat.elf $(B)/leat-boot.img $(B)/boot-model
 	@tests/boot/disks.sh $(B)
 .PHONY: suite-boot-disks

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # disks.sh B: storage of the bootable image in QEMU: the kernel B/leat.elf reads disks that Debian's tools made, and says
-# what B/leat says of the same files. Needs qemu-system-x86, e2fsprogs and gdisk.
+# what B/leat says of the same files. Needs qemu-system-x86, ovmf, e2fsprogs and gdisk.
 set -u
 B=$1 work=$1/test-files/boot-disks passed=0 failed=0
 export PATH=$PATH:/usr/sbin:/sbin
@@ -96,6 +96,53 @@ ok "streaming: 154 MiB of weights in 128 MiB of memory" logged 'leat run: stream
 ok "streaming: direct reads" logged 'direct reads by polled disk queues'
 ok "streaming: says what it says with all of them" logged "$(head -1 "$work/said")"
 rm -r "$work/files" "$work/disk"
+
+# `leat image`: a disk that boots by itself under both firmwares, and one for a machine that is given the kernel.
+image() { "$B/leat" image sample/sample.gguf -o "$work/$1" --option "run=\"run sample.gguf $say\"" --option run=verify \
+    --option then=exit "${@:2}"; }
+"$B/leat" run sample/sample.gguf -p 'Once upon' -n 12 --temp 0 --isa avx2 -q > "$work/said"
+alone() { # QEMU-ARGUMENT...: a machine without a kernel of its own
+    timeout 400 qemu-system-x86_64 -M q35 -accel tcg,thread=single -cpu max -m 512M -display none -serial stdio -monitor none \
+        -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=4 -net none "$@" < /dev/null > "$work/log" 2> "$work/qemu-log"
+}
+image one > "$work/log" 2>&1
+ok "image: is written" [ $? = 0 ]
+image two > "$work/log" 2>&1
+ok "image: the same input gives the same bytes" cmp "$work/one" "$work/two"
+sgdisk -v "$work/one" > "$work/log"
+ok "image: sgdisk finds no problems" logged 'No problems found'
+"$B/leat" image --list "$work/one" > "$work/log" 2>&1
+ok "image: is listed, with sums" logged "$(sha256sum < sample/sample.gguf | cut -d' ' -f1)  sample.gguf"
+# shellcheck disable=SC2046
+alone $(disk_of "$work/one" "$virtio")
+ok "image: boots under BIOS" [ $? = 33 ]
+ok "image: answers under BIOS" logged "$(head -1 "$work/said")"
+ok "image: is as its manifest says" logged '/disk0p2/sample.gguf  as in the manifest'
+firmware=$(find /usr/share/ovmf /usr/share/OVMF -name OVMF.fd 2> /dev/null | head -1)
+# shellcheck disable=SC2046
+alone -bios "$firmware" $(disk_of "$work/one" "$nvme")
+ok "image: boots under UEFI" [ $? = 33 ]
+ok "image: answers under UEFI" logged "$(head -1 "$work/said")"
+rm "$work/two"
+image raw --raw > "$work/log" 2>&1
+# shellcheck disable=SC2046
+guest 512M q35 '' $(disk_of "$work/raw" "$nvme")
+ok "image: without loaders: its configuration is that of the kernel" [ $? = 33 ]
+ok "image: without loaders: answers" logged "$(head -1 "$work/said")"
+
+# Damage: a byte of a model, then one of the manifest.
+printf x | dd of="$work/raw" bs=1 seek=$((2 * 1048576 + 1048576 + 4000000)) conv=notrunc status=none
+# shellcheck disable=SC2046
+guest 512M q35 '' $(disk_of "$work/raw" "$nvme")
+ok "image: a damaged model is named" logged '/nvme0p1/sample.gguf  NOT as in the manifest'
+printf x | dd of="$work/raw" bs=1 seek=$((1048576 + 100)) conv=notrunc status=none
+# shellcheck disable=SC2046
+guest 512M q35 'run=verify' $(disk_of "$work/raw" "$nvme")
+ok "image: a damaged manifest is named at boot" logged 'nvme0p1: the manifest is damaged'
+"$B/leat" image --list "$work/raw" > "$work/log" 2>&1
+ok "image: a damaged manifest is not listed" [ $? = 1 ]
+ok "image: --list says why" logged 'the manifest is damaged'
+rm "$work/one" "$work/raw"
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -312,5 +312,27 @@ printf '<|im_start|>{{ messages | pprint }}' > "$work/foreign.jinja"
 check template-falls-back 0 '^<\|im_start\|>user$' "no filter named 'pprint': not supported; rendered with the built-in template 'chatml'" "$leat" template "$demo" \
     --template "$work/foreign.jinja" --messages "$hi"
 
+# Disks to boot from, without loaders: those are a matter of `make check-boot`.
+check image-raw 0 '' '' "$leat" image "$demo" "$parts" -o "$work/disk" --raw --serve --ip 10.0.0.2/24,10.0.0.1 --api-key k1 --api-key k2
+check image-list 0 "run=\"serve -m 'demo.gguf' --host 0.0.0.0 --port 80 --api-key k1 --api-key k2\"" '' "$leat" image --list "$work/disk"
+check image-list-ip 0 'ip=10.0.0.2/24,10.0.0.1' '' "$leat" image --list "$work/disk"
+check image-list-parts 0 "$(sha256sum < "$models/parts-00003-of-00003.gguf" | cut -d' ' -f1)  parts-00003-of-00003.gguf" '' "$leat" image --list "$work/disk"
+check image-again 0 '' '' "$leat" image "$demo" "$parts" -o "$work/disk2" --raw --serve --ip 10.0.0.2/24,10.0.0.1 --api-key k1 --api-key k2
+check image-same 0 '' '' cmp "$work/disk" "$work/disk2"
+check image-none 2 '' 'a model is missing' "$leat" image -o "$work/disk2"
+check image-no-output 2 '' '-o FILE is missing' "$leat" image "$demo"
+check image-both 2 '' 'exclude each other' "$leat" image "$demo" -o "$work/disk2" --raw --iso
+check image-no-model 1 '' 'no such file' "$leat" image /nowhere.gguf -o "$work/disk2" --raw
+check image-twice 1 '' 'two files are called demo.gguf' "$leat" image "$demo" "$demo" -o "$work/disk2" --raw
+check image-no-folder 1 '' 'nowhere/disk: No such file' "$leat" image "$demo" -o /nowhere/disk --raw
+check image-no-loader 1 '' 'nowhere: no such file' "$leat" image "$demo" -o "$work/disk2" --boot /nowhere
+check image-bad-loader 1 '' 'no image of loaders' "$leat" image "$demo" -o "$work/disk2" --boot "$demo"
+check image-bad-key 1 '' 'has blanks or quotes' "$leat" image "$demo" -o "$work/disk2" --raw --serve --api-key 'a b'
+check image-bad-option 1 '' "'x' is not KEY=VALUE" "$leat" image "$demo" -o "$work/disk2" --raw --option x
+check image-list-none 1 '' 'no partition of leat' "$leat" image --list "$demo"
+printf x | dd of="$work/disk" bs=1 seek=$((1048576 + 100)) conv=notrunc 2> /dev/null
+check image-list-damaged 1 'leat models' 'the manifest is damaged' "$leat" image --list "$work/disk"
+rm "$work/disk" "$work/disk2"
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
