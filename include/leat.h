@@ -114,7 +114,8 @@ typedef struct leat_session_options {
     bool importance;   /* sum up what goes into each weight matrix: see leat_importance_at */
     const leat_routing *routing; /* forced on a model with experts, of as many layers; NULL: its own */
     /* Earlier prompts that leat_reuse can go back to, at most LEAT_KEPT_MAX; 0: none. They live in what the context
-     * leaves free and in memory for kept_tokens more (-1: as many as the context); the least lately used make room. */
+     * leaves free and in memory for kept_tokens more (-1: as many as the context if there is plenty of memory beside
+     * the weights, else none); the least lately used make room. */
     int32_t n_kept, kept_tokens;
     /* Called on the calling thread at least once a layer; return true to cancel. May be NULL. */
     bool (*yield)(void *user);

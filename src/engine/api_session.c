@@ -54,6 +54,16 @@ static void tell_routed(void *user, size_t layer, const uint32_t *experts, size_
     s->routed(s->user, &what);
 }
 
+/* Room for kept prompts beside the context, in tokens. Weights come first: nobody shall stream them for this. */
+static size_t tokens_beside(const leat_session *s, const leat_session_options *o, const kv_shape *shape) {
+    const leat_model *m = s->model;
+    if (!o->n_kept) return 0;
+    if (o->kept_tokens >= 0) return (size_t)o->kept_tokens;
+    uint64_t cache = (uint64_t)div_up(s->n_ctx, KV_PAGE) * kv_page_bytes(shape), weights = store_units_bytes(m->weights);
+    uint64_t memory = m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : plat_mem_available();
+    return weights <= memory && cache <= (memory - weights) / 4 ? s->n_ctx : 0;
+}
+
 leat_code leat_session_open(leat_session **out, leat_model *m, const leat_session_options *options, leat_error *error) {
     static const leat_session_options defaults;
     const leat_session_options *o = options ? options : &defaults;
@@ -76,7 +86,6 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     s->yield = o->yield;
     s->routed = o->routed;
     s->user = o->user;
-    size_t n_beside = !o->n_kept ? 0 : o->kept_tokens < 0 ? s->n_ctx : (size_t)o->kept_tokens;
     pool_opts workers = {.n_workers = o->n_threads, .pin = !o->no_pin};
     if (!(s->tokens = mem_block(MEM_ENGINE, s->n_ctx * (sizeof *s->tokens + sizeof *s->roles)))) {
         code = ERR(e, ERR_MEMORY, "no memory for a context of %zu tokens", s->n_ctx);
@@ -95,7 +104,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
         graph.routing_used = (size_t)o->routing->n_used;
     }
     if ((code = model_graph_open(&s->graph, m->model, &graph, e)) ||
-        (code = kv_open(&s->cache, &shape, s->n_ctx + n_beside, (size_t)o->n_kept + 2, e)) ||
+        (code = kv_open(&s->cache, &shape, s->n_ctx + tokens_beside(s, o, &shape), (size_t)o->n_kept + 2, e)) ||
         (code = kv_seq_open(s->cache, &s->sequence, e)) || (code = engine_kept_open(s, (size_t)o->n_kept, e)) ||
         (code = engine_place_weights(s, e)))
         goto fail;

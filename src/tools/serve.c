@@ -106,7 +106,7 @@ static int load(serving *v) {
     /* The smaller model first: the other then takes of the memory what is left. */
     int status = o->draft ? load_session(v->t, &v->draft, &options) : TOOLS_OK;
     options.n_kept = o->n_kept;
-    options.kept_tokens = o->kept_tokens < 0 && o->memory.ram ? 0 : o->kept_tokens;
+    options.kept_tokens = o->kept_tokens;
     if (!status) status = load_session(v->t, &v->l, &options);
     if (!status && srv_start(v->server, v->l.model, v->l.session, v->draft.session, &e))
         status = tools_fail(v->t, "%s", e.text);
@@ -200,7 +200,7 @@ static const tools_option options[] = {
     TOOLS_INT(T, n_kept, 0, "cache-prompts", "N", 0, LEAT_KEPT_MAX,
               "earlier prompts kept beside the last one, for those that begin alike ({})"),
     TOOLS_INT(T, kept_tokens, 0, "cache-tokens", "N", -1, INT32_MAX,
-              "memory for them, in tokens; -1: as many as the context, or with --ram what that leaves free ({})"),
+              "memory for them, in tokens; -1: as many as the context, where memory is plenty ({})"),
     LOAD_DRAFT(T, draft, n_draft),
     TOOLS_THREADS(T, n_threads),
     TOOLS_ISA(T, isa),

@@ -291,7 +291,7 @@ TEST(server_gives_up_on_who_does_not_read) {
     script_open(&c, 2048);
     snprintf(text, sizeof text, body, "true");
     play(&c, text, 1, S / 10, NOTHING);
-    CHECK_MSG(c.cancelled_at > 300 && c.cancelled_at < 3000, "%d", (int)c.cancelled_at);
+    CHECK_MSG(c.cancelled_at > 300, "%d", (int)c.cancelled_at);
     close(c.fd);
     snprintf(text, sizeof text, body, "false");
     play(&c, text, 1, 1000, NOTHING);
