@@ -59,7 +59,8 @@ static size_t tokens_beside(const leat_session *s, const leat_session_options *o
     const leat_model *m = s->model;
     if (!o->n_kept) return 0;
     if (o->kept_tokens >= 0) return (size_t)o->kept_tokens;
-    uint64_t cache = (uint64_t)div_up(s->n_ctx, KV_PAGE) * kv_page_bytes(shape), weights = store_units_bytes(m->weights);
+    uint64_t cache = (uint64_t)div_up(s->n_ctx, KV_PAGE) * kv_page_bytes(shape);
+    uint64_t weights = store_units_bytes(m->weights);
     uint64_t memory = m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : plat_mem_available();
     return weights <= memory && cache <= (memory - weights) / 4 ? s->n_ctx : 0;
 }
