@@ -18,7 +18,8 @@ static int cores_while_computing(leat_model *m, bool no_pin, int32_t n_threads) 
     leat_error e;
     CPU_ZERO(&during);
     sched_getaffinity(0, sizeof before, &before);
-    leat_session_options o = {.n_ctx = 64, .n_threads = n_threads, .no_pin = no_pin, .yield = note_mask, .user = &during};
+    leat_session_options o = {
+        .n_ctx = 64, .n_threads = n_threads, .no_pin = no_pin, .yield = note_mask, .user = &during};
     CHECK_MSG(leat_session_open(&s, m, &o, &e) == LEAT_OK, "%s", e.text);
     CHECK_EQ(leat_feed(s, ids, 40, LEAT_PROMPT, &e), LEAT_OK);
     leat_session_close(s);
