@@ -71,11 +71,9 @@ static val element(render *r, val of, size_t i) {
     return char_at(text_of(of), tmpl_char_offset(text_of(of), i));
 }
 
-static bool is_hashable(val v) { return v.kind != V_LIST && v.kind != V_DICT && v.kind != V_TUPLE; }
-
 val tmpl_item(render *r, val of, val key) {
     if (of.kind == V_UNDEFINED) return tmpl_undefined(r, of);
-    if (of.kind == V_DICT && (is_hashable(key) || key.kind == V_TUPLE)) {
+    if (of.kind == V_DICT && tmpl_can_be_key(key)) {
         const val *item =
             key.kind == V_STR ? tmpl_dict_find_str(of.dict, text_of(key)) : tmpl_dict_find(r, of.dict, key);
         if (item) return *item;

@@ -360,6 +360,7 @@ val tmpl_list(render *r, val_kind kind, size_t n); /* n missing items, for the c
 val tmpl_pair(render *r, val a, val b);            /* a tuple */
 void tmpl_push(render *r, val_list *list, val v);
 val_dict *tmpl_dict(render *r);
+bool tmpl_can_be_key(val key);
 val *tmpl_dict_find(render *r, const val_dict *d, val key); /* fails for what cannot be a key */
 val *tmpl_dict_find_str(const val_dict *d, str key);
 void tmpl_dict_put(render *r, val_dict *d, val key, val value);

@@ -64,13 +64,15 @@ static uint64_t hash_key(val key) {
 }
 
 /* Depth is bounded: tuples nest as deep as tmpl_equal and others let them, and this looks at a key once. */
-static bool can_be_key(val key, int depth) {
+static bool hashable(val key, int depth) {
     if (key.kind == V_LIST || key.kind == V_DICT || depth > TMPL_NEST_MAX) return false;
     if (key.kind == V_TUPLE)
         for (size_t i = 0; i < key.list->n; i++)
-            if (!can_be_key(key.list->at[i], depth + 1)) return false;
+            if (!hashable(key.list->at[i], depth + 1)) return false;
     return true;
 }
+
+bool tmpl_can_be_key(val key) { return hashable(key, 0); }
 
 /* The entry's index, or n; *slot where its place in the table is. */
 static size_t dict_index(render *r, const val_dict *d, val key, size_t *slot) {
@@ -87,7 +89,7 @@ static size_t dict_index(render *r, const val_dict *d, val key, size_t *slot) {
 
 val *tmpl_dict_find(render *r, const val_dict *d, val key) {
     size_t slot;
-    if (!can_be_key(key, 0)) {
+    if (!tmpl_can_be_key(key)) {
         tmpl_fail(r, ERR_FORMAT, "a %s cannot be the key of a dict", tmpl_type_name(key));
         return NULL;
     }

@@ -310,7 +310,7 @@ OWN = [
     "{{ 1 ~ 'a' ~ none }} {{ 'ab' * 2 }} {{ [1] * 2 + [3] }} {{ (1,) + (2,) }} {{ not 1 or 2 and 3 }} {{ -2 ** 2 }} {{ 'x' if z }}",
     "{{ s[1] }} {{ s[-1] }} {{ s[1:4] }} {{ s[::-1] }} {{ l[::2] }} {{ u[3:6] }} {{ l[5] is defined }} {{ s[100:] }} {{ range(10)[2:8:3] }}",
     "{{ d.items() | list }} {{ d['items'] }} {{ d.b }} {{ d.zz is undefined }} {{ d.get('zz', 1) }} {{ deep.a.b[0].c }}",
-    "{{ missing.x }}", "{{ none + 1 }}", "{{ 'a' + 1 }}", "{{ 1 / 0 }}", "{{ l.append(1) }}", "{{ d.update({}) }}", "{{ [] | first }}|{{ [] | last is defined }}",
+    "{{ d[(1, 2)] is defined }}{{ d[(1, [2])] is defined }}{{ d[[1]] is defined }}{{ d[{}] is defined }}", "{{ missing.x }}", "{{ none + 1 }}", "{{ 'a' + 1 }}", "{{ 1 / 0 }}", "{{ l.append(1) }}", "{{ d.update({}) }}", "{{ [] | first }}|{{ [] | last is defined }}",
     "{{ 'a<b' | safe + '<c>' }} {{ '<' | e }} {{ ('<' | safe) ~ '<' }}",
     # statements
     "{% for i in l %}{{ loop.index }}/{{ loop.length }}{{ loop.revindex }}{{ loop.first }}{{ loop.last }}{{ i }};{% else %}none{% endfor %}",
