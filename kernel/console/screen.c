@@ -29,15 +29,21 @@ int screen_rows(void) { return rows; }
 
 /* ---- drawing ------------------------------------------------------------------------------------- */
 
+/* Five columns to seven pixels and a gap: the outer strokes are two wide, and one that stands alone. */
+static uint32_t widen(uint32_t row_bits) {
+    uint32_t left = row_bits >> 4 & 1, middle = row_bits >> 1 & 7, right = row_bits & 1;
+    uint32_t alone = (row_bits & 7) == 4;
+    return left * 0xc0 | middle << 3 | alone << 3 | right * 0x06;
+}
+
 static void draw(int r, int c, bool inverse) {
     cell at = shown[r][c];
     uint32_t ink = palette[at.colour], paper = palette[0];
     volatile uint32_t *to = pixels + (size_t)r * CELL_HEIGHT * stride + (size_t)c * CELL_WIDTH;
     for (int y = 0; y < CELL_HEIGHT; y++, to += stride) {
-        uint32_t bits = font_glyphs[at.glyph][y / 2];
-        bits |= bits << 1 & ~(bits >> 1); /* strokes of two pixels, as the doubled rows have; gaps stay open */
+        uint32_t bits = widen(font_glyphs[at.glyph][y / 2]);
         for (int x = 0; x < CELL_WIDTH; x++)
-            to[x] = ((bits << 1 >> (CELL_WIDTH - 1 - x) & 1) != 0) != inverse ? ink : paper;
+            to[x] = ((bits >> (CELL_WIDTH - 1 - x) & 1) != 0) != inverse ? ink : paper;
     }
 }
 
