@@ -74,3 +74,19 @@ $(B)/leat-boot.img: $(B)/leat.elf $(B)/bootx64.efi kernel/iso.sh
 	$(Q)awk 'BEGIN { for (i = 0; i < 64; i++) printf "# leat.conf %-51d\n", i }' > $@.options
 	$(Q)kernel/iso.sh $@ $(B)/leat.elf $(B)/bootx64.efi $@.options
 .PHONY: image
+
+# ---- the neighbour: Debian's Linux, with leat as its first process ---------------------------------------
+
+INIT_O := $(call obj,src/hosted/main_init.c)
+$(INIT_O): $(B)/obj/%.o: %.c Makefile kernel/kernel.mk
+	@mkdir -p $(@D)
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -I. -c $< -o $@
+$(B)/leat-init: $(INIT_O) $(call obj,src/hosted/bare_prompt.c kernel/boot/option.c) $(B)/libleat.a $(B)/libleat_posix.a
+	$(call say,link    $@)
+	$(Q)$(CC) -static -Wl,--gc-sections -Wl,--no-warnings -pthread -s -o $@ $^
+linux-image: setup $(B)/leat-init
+	@scripts/setup.sh boot
+	@scripts/linux-image.sh $(B)/linux $(B)/leat-init $(ISO_OPTIONS) $(ISO_MODEL)
+-include $(INIT_O:.o=.d)
+.PHONY: linux-image

@@ -35,6 +35,8 @@ if [ "${1-}" = all ] || [ "${1-}" = boot ]; then
     want lld-link lld
     want xorriso xorriso
     want mcopy mtools
+    want cpio cpio
+    want modinfo kmod
     want grub-mkimage grub-common
     [ -e /usr/lib/grub/i386-pc/boot_hybrid.img ] || missing+=(grub-pc-bin)
     [ -e /usr/lib/grub/x86_64-efi/multiboot2.mod ] || missing+=(grub-efi-amd64-bin)

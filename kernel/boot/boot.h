@@ -64,5 +64,7 @@ void boot_add_options(str text);
 /* The value of KEY=VALUE on the command line, which may be in double quotes; nth from 0 for keys that are repeated.
  * False where there is none. */
 bool boot_option(const char *key, size_t nth, char *value, size_t cap);
+/* The same in any text. */
+bool boot_option_in(const char *text, const char *key, size_t nth, char *value, size_t cap);
 
 #endif

@@ -32,8 +32,8 @@ int screen_rows(void) { return rows; }
 /* Five columns to seven pixels and a gap: the outer strokes are two wide, and one that stands alone. */
 static uint32_t widen(uint32_t row_bits) {
     uint32_t left = row_bits >> 4 & 1, middle = row_bits >> 1 & 7, right = row_bits & 1;
-    uint32_t alone = (row_bits & 7) == 4;
-    return left * 0xc0 | middle << 3 | alone << 3 | right * 0x06;
+    uint32_t alone = (row_bits & 7) == 4 ? 0x08 : (row_bits & 0x1c) == 8 ? 0x10 : 0;
+    return left * 0xc0 | middle << 3 | alone | right * 0x06;
 }
 
 static void draw(int r, int c, bool inverse) {

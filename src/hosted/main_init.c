@@ -1,0 +1,146 @@
+/* main_init.c: `leat` as the first process of a Linux that has nothing else: for machines whose devices kernel/ has no
+ * driver for (make linux-image). The same configuration as without an operating system, from the kernel's command line
+ * and /leat.conf: run="COMMAND...", then=prompt|shutdown|reboot, ip=ADDRESS/BITS,GATEWAY.
+ */
+#include "hosted/bare_prompt.h"
+#include "kernel/boot/boot.h"
+#include "plat/posix/posix.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <net/route.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static char options[8192];
+static char model[512];
+
+static void say(const char *what, const char *which) {
+    fprintf(stderr, "leat: %s %s: %s\n", what, which, strerror(errno));
+}
+
+/* ---- configuration ------------------------------------------------------------------------------- */
+
+static void read_options(const char *path) {
+    size_t used = strlen(options);
+    FILE *f = fopen(path, "re");
+    char text[4096];
+    while (f && fgets(text, sizeof text, f))
+        if (text[0] != '#') used += (size_t)snprintf(options + used, sizeof options - used, " %s", text);
+    if (f) fclose(f);
+}
+
+static bool option(const char *key, size_t nth, char *value, size_t cap) {
+    return boot_option_in(options, key, nth, value, cap);
+}
+
+static const char *model_now(void) { return model; }
+static bool is_file(const char *word) { return access(word, R_OK) == 0 && strchr(word, '.'); }
+
+static void find_model(const char *dir) {
+    DIR *d = opendir(dir);
+    for (struct dirent *entry; d && !*model && (entry = readdir(d));)
+        if (str_ends(str_of(entry->d_name), STR(".gguf"))) snprintf(model, sizeof model, "%s/%s", dir, entry->d_name);
+    if (d) closedir(d);
+}
+
+/* ---- the machine --------------------------------------------------------------------------------- */
+
+/* Drivers, in the order that scripts/linux-image.sh wrote down: each after those that it needs. */
+static void load_drivers(void) {
+    FILE *f = fopen("/drivers/order", "re");
+    char name[256], path[300];
+    while (f && fgets(name, sizeof name, f)) {
+        name[strcspn(name, "\n")] = 0;
+        snprintf(path, sizeof path, "/drivers/%s", name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST && errno != ENODEV)) say("driver", name);
+        if (fd >= 0) close(fd);
+    }
+    if (f) fclose(f);
+}
+
+/* The first network card: ip=ADDRESS/BITS,GATEWAY. */
+static void set_address(void) {
+    char text[64], *slash, *comma;
+    if (!option("ip", 0, text, sizeof text) || !(slash = strchr(text, '/'))) return;
+    *slash = 0;
+    comma = strchr(slash + 1, ',');
+    if (comma) *comma = 0;
+    int bits = atoi(slash + 1), s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq r = {0};
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    snprintf(r.ifr_name, sizeof r.ifr_name, "eth0");
+    inet_pton(AF_INET, text, &a.sin_addr);
+    memcpy(&r.ifr_addr, &a, sizeof a);
+    if (ioctl(s, SIOCSIFADDR, &r)) say("address", text);
+    a.sin_addr.s_addr = htonl(bits > 0 && bits <= 32 ? (uint32_t)(0xffffffffu << (32 - bits)) : 0);
+    memcpy(&r.ifr_addr, &a, sizeof a);
+    ioctl(s, SIOCSIFNETMASK, &r);
+    r.ifr_flags = IFF_UP | IFF_RUNNING;
+    if (ioctl(s, SIOCSIFFLAGS, &r)) say("network card", r.ifr_name);
+    if (comma) {
+        struct rtentry route = {.rt_flags = RTF_UP | RTF_GATEWAY};
+        struct sockaddr_in any = {.sin_family = AF_INET};
+        inet_pton(AF_INET, comma + 1, &a.sin_addr);
+        memcpy(&route.rt_gateway, &a, sizeof a);
+        memcpy(&route.rt_dst, &any, sizeof any);
+        memcpy(&route.rt_genmask, &any, sizeof any);
+        if (ioctl(s, SIOCADDRT, &route)) say("gateway", comma + 1);
+    }
+    close(s);
+}
+
+static _Noreturn void end(int how) {
+    sync();
+    reboot(how);
+    for (;;) pause();
+}
+
+static int shutdown_run(tools *t, const void *values) {
+    (void)values;
+    tools_out_flush(t);
+    end(RB_POWER_OFF);
+}
+static int reboot_run(tools *t, const void *values) {
+    (void)values;
+    tools_out_flush(t);
+    end(RB_AUTOBOOT);
+}
+
+int main(void) {
+    static const tools_command off = {.name = "shutdown", .summary = "Power the machine off", .run = shutdown_run},
+                               again = {.name = "reboot", .summary = "Start the machine again", .run = reboot_run};
+    static const tools_command *const commands[] = {&off, &again};
+    static const bare_home home = {option, commands, COUNT_OF(commands), model_now, is_file};
+    mount("proc", "/proc", "proc", 0, NULL);
+    mount("sys", "/sys", "sysfs", 0, NULL);
+    mount("dev", "/dev", "devtmpfs", 0, NULL);
+    int console = open("/dev/console", O_RDWR);
+    for (int fd = 0; fd < 3 && console >= 0; fd++) dup2(console, fd);
+    read_options("/proc/cmdline");
+    read_options("/leat.conf");
+    load_drivers();
+    set_address();
+    plat_posix_start();
+    find_model("/models");
+    printf("READY\n");
+    fflush(stdout);
+    int status = bare_prompt_options(&home);
+    char then[16] = "prompt";
+    option("then", 0, then, sizeof then);
+    if (status) printf("a command of run= failed\n");
+    fflush(stdout);
+    if (!strcmp(then, "shutdown") || !strcmp(then, "exit")) end(RB_POWER_OFF);
+    if (!strcmp(then, "reboot")) end(RB_AUTOBOOT);
+    bare_prompt_stay(&home);
+}
