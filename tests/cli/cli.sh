@@ -6,6 +6,9 @@ export LC_ALL=C # patterns are matched with bytes
 leat=$1 models=$2 work=$3
 mkdir -p "$work"
 out=$work/out err=$work/err
+export XDG_STATE_HOME # what is kept between runs
+XDG_STATE_HOME=$(cd "$work" && pwd)/state
+rm -rf "$XDG_STATE_HOME"
 . "$(dirname "$0")/check.sh"
 
 demo=$models/demo.gguf bpe=$models/bpe.gguf bare=$models/ids.gguf parts=$models/parts-00001-of-00003.gguf
@@ -168,6 +171,13 @@ for ram in 22M 24M; do
 done
 same ram-text "$work/ram-mapped" "$work/ram-22M" "$work/ram-24M"
 check ram-stats 0 '.' 'stats: generation .* experts in memory .* MB a token' "${small[@]}" --ram 23M --stats
+rm -rf "$XDG_STATE_HOME/leat"
+check ram-no-usage 0 '.' 'streaming' "${small[@]}" --ram 23M --no-usage
+ls "$XDG_STATE_HOME/leat/"experts-* > /dev/null 2>&1 && fail ram-no-usage "statistics were kept"
+check ram-usage-kept 0 '.' 'streaming' "${small[@]}" --ram 23M
+for kept in "$XDG_STATE_HOME/leat/"experts-*; do echo broken > "$kept"; done
+check ram-usage-broken 0 '.' 'warning: .*experts-[0-9a-f]+ is damaged: experts are counted anew' "${small[@]}" --ram 23M
+same ram-usage-text "$work/ram-mapped" "$out"
 check ram-verbose 0 '.' 'mapped: the system pages 10.6 MiB' "${small[@]}" --ram 1G -v
 check ram-little 1 '' '^leat run: 1 MiB of memory are too little: [0-9]+ MiB for context \(64 tokens\), .* then [0-9]+ MiB for weights at least' "${small[@]}" --ram 1M
 check ram-none 2 '' "'x' is not a size" "${small[@]}" --ram x
@@ -279,6 +289,10 @@ check plan-little 1 '' '^leat plan: 1 MiB of memory are too little' "${plan[@]}"
 
 # A bench that follows it, on a model with more experts used; and one on a model of another shape.
 check bench-routing 0 'tg8' 'stats: .*experts in memory [0-9.]+ %; read' "${bench[@]}" -p 0 -n 8 -t 1 --ram 23M --routing "$trace"
+# What occurred may be recorded, and replayed: eight tokens of the trace, the first ones uncounted.
+check bench-record 0 'tg8' 'stats' "${bench[@]}" -p 0 -n 8 -r 1 -t 1 --ram 23M --routing "$trace" --record "$work/recorded.csv"
+check bench-record-replay 0 ' 8 tokens generated' '' "$leat" cache-sim "$work/recorded.csv" --prompt --ram 4M
+check bench-record-dense 1 '*' 'no routing to record' "$leat" bench "$demo" -p 0 -n 8 -t 1 --record "$work/none.csv"
 check bench-routing-shape 1 '*' 'routing of 6 tokens, 2 layers, 1 experts used; the model has [0-9]+ layers of 0' \
     "$leat" bench "$demo" -p 0 -n 8 -t 1 --routing "$trace"
 # ---- template ------------------------------------------------------------------------------------------
