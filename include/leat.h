@@ -146,6 +146,7 @@ typedef struct leat_stats {
     uint64_t stall_ns;                   /* waited for reads with nothing to compute             */
     uint64_t busy_ns;                    /* reads were under way                                 */
     double disk_bytes_s;                 /* the disk's speed as probed; 0: it was not            */
+    uint64_t weights_bytes;              /* memory that weights are read into                    */
     uint64_t held_bytes, held_peak_bytes; /* all memory held, mapped files apart                  */
     uint64_t major_faults;               /* of the process: pages that had to be read from a disk */
 } leat_stats;

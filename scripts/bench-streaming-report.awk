@@ -28,8 +28,12 @@ function most(row, key,    i, x) {
     for (i = 1; i <= n_runs[row]; i++) if (run[row, i, key] + 0 > x) x = run[row, i, key] + 0
     return x
 }
-# What reading must bring, MB a token: the policy's misses; of dense layers, which come in one order, those that were read.
-function wanted_mb(row, i) { return ((row, i, "sim_mb") in run) ? run[row, i, "sim_mb"] + 0 : run[row, i, "mb"] + 0 }
+# What reading must bring, MB a token: the policy's misses; of dense layers, all of which a token needs, those that found
+# no room in the memory for weights.
+function wanted_mb(row, i) {
+    if ((row, i, "sim_mb") in run) return run[row, i, "sim_mb"] + 0
+    return scan_mb[model_of[row]] > run[row, i, "held_mb"] ? scan_mb[model_of[row]] - run[row, i, "held_mb"] : 0
+}
 function bound_of(row, i,    resident, mb) {
     resident = middle(model_of[row] "-100", "tok_s"); mb = wanted_mb(row, i)
     return mb > 0 && run[row, i, "probe"] > 0 && run[row, i, "probe"] * 1000 / mb < resident ? run[row, i, "probe"] * 1000 / mb : resident
@@ -191,7 +195,7 @@ END {
     title["qwen3"] = "48 layers of 128 experts, 2.9 GB, Q4_K, with routing recorded from Qwen3-30B-A3B, 6 used"
     peer_name["llama"] = "llama.cpp"; peer_name["ik"] = "ik_llama.cpp"; peer_name["moe"] = "BigMoeOnEdge"
     colour["llama"] = "#909090"; colour["ik"] = "#e0a030"; colour["moe"] = "#40a060"
-    while ((getline line < (rows "/models.txt")) > 0) { split(line, f, " "); bytes[f[1]] = f[2] }
+    while ((getline line < (rows "/models.txt")) > 0) { split(line, f, " "); bytes[f[1]] = f[2]; scan_mb[f[1]] = f[4] / 1e6 }
     while ((getline line < (rows "/belady.txt")) > 0) {
         n = split(line, f, "|")
         if (n > 11 && f[3] + 0 == 25) { gsub(/ /, "", f[12]); belady[25] = f[12] }
@@ -200,7 +204,7 @@ END {
     print "# Models larger than the memory, measured\n"
     printf "By `make bench-streaming`: %s, %d threads, random weights, random ids (or recorded routing). Medians of the runs there are;\n", commit, threads
     print "rows took turns. Each run began with the file out of the page cache" (grouped ? ", in a control group whose memory is limited to `--ram`, page cache included." : "; no control group could be made, so nothing but leat itself kept to `--ram`.")
-    print "The bound is the lesser of the resident speed and the disk's as probed in the same run over the bytes that the policy needs: for\nexperts those that `leat cache-sim` counts for the routing that occurred, in as much memory."
+    print "The bound is the lesser of the resident speed and the disk's as probed in the same run over the bytes that the policy needs: for\nexperts those that `leat cache-sim` counts for the routing that occurred, in as much memory; for dense layers what the memory for\nweights does not hold."
     if (note) print "\n" note
     print "\n![tokens a second over memory](" picture ")"
     targets()

@@ -104,6 +104,7 @@ numbers() { # of the stats lines: words for the row
                 if ($i ~ /^probe/) print "probe=" $(i + 1) + 0
                 if ($i == "stalled") print "stalled=" $(i + 1)
                 if ($i == "major") print "faults=" $(i - 1)
+                if ($i == "MB" && $(i + 1) == "for") print "held_mb=" $(i - 1)
             }
             if (hit) print "hits=" hit
         }
@@ -221,7 +222,10 @@ done
 
 # ---- the report ----------------------------------------------------------------------------------------------------
 for name in dense moe qwen3; do
-    file=$(model $name) && echo "$name $(stat -c %s "$file") $(cat "$rows/$name.floor" 2> /dev/null)"
+    file=$(model $name) || continue
+    [ -s "$rows/$name.scan" ] || "$leat" bench "$file" -p 0 -n 1 -r 1 -o csv 2> /dev/null |
+        awk -F, 'NR > 1 { print $(NF - 12) }' > "$rows/$name.scan" # bytes that a token reads
+    echo "$name $(stat -c %s "$file") $(cat "$rows/$name.floor" "$rows/$name.scan" 2> /dev/null | tr '\n' ' ')"
 done > "$rows/models.txt"
 if [ -s "$qwen" ]; then "$leat" cache-sim "$qwen" > "$rows/belady.txt"; else : > "$rows/belady.txt"; fi
 name=$(awk -F': ' '$1 ~ /^model name/ { print $2; exit }' /proc/cpuinfo | tr -cs 'A-Za-z0-9\n' '-' | sed 's/-*$//')

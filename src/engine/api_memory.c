@@ -172,6 +172,7 @@ leat_stats leat_session_stats(const leat_session *s) {
                       .stall_ns = t.stall_ns,
                       .busy_ns = t.busy_ns,
                       .disk_bytes_s = t.disk_bytes_s,
+                      .weights_bytes = store_held_bytes(s->model->weights),
                       .held_bytes = mem_bytes_total(),
                       .major_faults = plat_major_faults()};
     for (int tag = 0; tag < MEM_TAGS; tag++) out.held_peak_bytes += mem_bytes_peak((mem_tag)tag);

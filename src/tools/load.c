@@ -68,8 +68,8 @@ void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t 
     /* What bounds a token: computing it, which is the time without stalls, or reading what it wants. */
     tools_err(t, "; stalled %.0f %% of the time; %.0f %% of the bound", 100.0 * stalled,
               100.0 * MIN(MAX(1 - stalled, MAX(disk, reading) > 0 ? bytes / MAX(disk, reading) / s : 0), 1.0));
-    tools_err(t, "; %.2f major faults a token; memory %s at its peak\n",
-              (double)(now.major_faults - before->major_faults) / tokens,
+    tools_err(t, "; %.2f major faults a token; %.1f MB for weights, memory %s at its peak\n",
+              (double)(now.major_faults - before->major_faults) / tokens, (double)now.weights_bytes / 1e6,
               fmt_bytes(memory, sizeof memory, now.held_peak_bytes));
 }
 
