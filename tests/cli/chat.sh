@@ -19,9 +19,9 @@ for script in "$here"/*.script; do
     read -r _ columns rows model options < "$script"
     [ "$model" = sample ] && model=$sample || model=$models/$model.gguf
     # shellcheck disable=SC2086
-    sed "s|WORK|$work|g" "$script" > "$work/$name.script"
+    sed "s|WORK|$work|g; s|MODELS|$models|g" "$script" > "$work/$name.script"
     timeout 300 "$pty" "$columns" "$rows" "$work/$name.script" "$leat" chat "$model" --temp 0 -t 2 $options 2>&1 |
-        sed -E "s/[0-9.]+ (tok\/s|s\b|ms)/N \1/g; s|$work|WORK|g" > "$work/$name.screen"
+        sed -E "s/[0-9.]+ (tok\/s|s\b|ms)/N \1/g; s|$work|WORK|g; s|$models|MODELS|g; s/(threads, )[a-z0-9]+/\1ISA/" > "$work/$name.screen"
     [ -n "$keep" ] && cp "$work/$name.screen" "$here/$name.screen"
     difference=$(diff "$here/$name.screen" "$work/$name.screen")
     ok $? "chat/$name: expected (<) and seen (>)
