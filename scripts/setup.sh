@@ -42,6 +42,9 @@ if [ "${1-}" = all ] || [ "${1-}" = boot ]; then
     [ -e /usr/lib/grub/x86_64-efi/multiboot2.mod ] || missing+=(grub-efi-amd64-bin)
     want qemu-system-x86_64 qemu-system-x86
     [ -e /usr/share/ovmf/OVMF.fd ] || missing+=(ovmf)
+    # Disks to read: made by others than us. Both are in folders that not every PATH has.
+    [ -e /usr/sbin/mke2fs ] || [ -e /sbin/mke2fs ] || missing+=(e2fsprogs)
+    [ -e /usr/sbin/sgdisk ] || [ -e /sbin/sgdisk ] || missing+=(gdisk)
 fi
 [ ${#missing[@]} = 0 ] && exit 0
 
