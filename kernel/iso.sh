@@ -38,6 +38,7 @@ for f in "$@"; do mcopy -i "$dir/efi.img" "$f" "::/leat/$(basename "$f")"; done
 } > "$out.grub"
 grub-mkimage -O i386-pc-eltorito -p /boot -c "$out.grub" -o "$dir/boot/core.img" \
     biosdisk iso9660 part_gpt part_msdos fat loopback search_fs_file multiboot2 vbe boot
+find "$dir" -exec touch -d @$SOURCE_DATE_EPOCH {} +
 xorriso -as mkisofs -quiet -V LEAT -b boot/core.img -no-emul-boot -boot-load-size 4 -boot-info-table --grub2-boot-info \
     --grub2-mbr /usr/lib/grub/i386-pc/boot_hybrid.img -eltorito-alt-boot -e efi.img -no-emul-boot -isohybrid-gpt-basdat \
     -o "$out" "$dir"

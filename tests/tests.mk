@@ -89,7 +89,7 @@ suite-size: $(B)/leat
 # ---- make check-all --------------------------------------------------------------------------------
 
 suite-clang:
-	@$(MAKE) $(JOBS) --no-print-directory CC=$(CLANG) B=$(B)/clang all $(B)/clang/test
+	@$(MAKE) $(JOBS) --no-print-directory CC=$(CLANG) B=$(B)/clang all $(if $(filter x86_64,$(ARCH)),kernel) $(B)/clang/test
 	@LEAT_TEST_DIR=$(B)/clang/test-files tests/halves.sh $(B)/clang/test
 
 suite-asan:

@@ -159,7 +159,7 @@ static bool load(file *root, const char *name, size_t name_len, uint64_t *at, ui
     f->seek(f, UINT64_MAX); /* the end */
     f->tell(f, &end);
     f->seek(f, 0);
-    *at = end ? pages(end, FOUR_GIB) : 0;
+    *at = end ? pages(end, UINT64_MAX) : 0;
     while (*at && read < end) {
         uint64_t n = end - read < LARGE ? end - read : LARGE;
         if (f->read(f, &n, (void *)(*at + read)) || !n) break;

@@ -131,10 +131,11 @@ static void fill_gates(void) {
 }
 
 static void load_descriptors(cpu_core *c) {
-    struct __attribute__((packed)) {
-        uint16_t size;
+    /* The processor reads from `size` on; before it, what aligns the address, which a relocation may have to reach. */
+    struct {
+        uint16_t unused[3], size;
         uint64_t at;
-    } gdt = {sizeof c->gdt - 1, (uintptr_t)c->gdt}, idt = {sizeof gates - 1, (uintptr_t)gates};
+    } gdt = {{0}, sizeof c->gdt - 1, (uintptr_t)c->gdt}, idt = {{0}, sizeof gates - 1, (uintptr_t)gates};
     uint64_t tss = (uintptr_t)&c->tss;
     c->gdt[1] = 0x00af9b000000ffff;
     c->gdt[2] = 0x00cf93000000ffff;
@@ -142,7 +143,7 @@ static void load_descriptors(cpu_core *c) {
     c->gdt[5] = tss >> 32;
     for (int i = 0; i < 2; i++) c->tss.ist[i] = (uintptr_t)(c->fault_stack[i] + sizeof c->fault_stack[i]);
     c->tss.io_map = sizeof c->tss;
-    __asm__ volatile("lgdt %0; lidt %1" : : "m"(gdt), "m"(idt));
+    __asm__ volatile("lgdt %0; lidt %1" : : "m"(gdt.size), "m"(idt.size), "m"(gdt.at), "m"(idt.at));
     __asm__ volatile("movl %0, %%fs; movl %0, %%gs" : : "r"(0));
     __asm__ volatile("ltr %w0" : : "r"(32));
     cpu_set_msr(0xc0000101, (uintptr_t)c); /* gs */
