@@ -333,19 +333,15 @@ static inline vf vf_of_pairs(uint64_t bytes) {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_unpacklo_epi8(x, x)));
 }
 static inline vf vf_of_top_4(vb x) { return _mm512_cvtepi32_ps(_mm512_srli_epi32(x, 28)); }
-/* The E8M0 of 8 blocks of 17 bytes, halved: see quant_block_mxfp4. Byte 17 i is byte i of lane i. */
+/* The E8M0 of 8 blocks, halved: see quant_block_mxfp4. */
 static inline vf vf_exponents(const void *p, size_t stride) {
-    const char *b = p;
-#define LANE(i) (long long)0xffffff00ffffff00u + (i) * 0x100000001
-    __m512i first = _mm512_set_epi64(-1, LANE(3), -1, LANE(2), -1, LANE(1), -1, LANE(0));
-    __m512i second = _mm512_set_epi64(LANE(3), -1, LANE(2), -1, LANE(1), -1, LANE(0), -1);
-#undef LANE
-    __m512i e = _mm512_or_si512(_mm512_shuffle_epi8(vb_load(b), first), _mm512_shuffle_epi8(vb_load(b + 4 * stride), second));
-    e = _mm512_permutexvar_epi64(_mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0), e);
-    /* Above 1 the first is the exponent; 0 and 1 are denormal. */
-    __m512i one = _mm512_set1_epi32(1);
-    return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_slli_epi32(_mm512_sub_epi32(e, one), 23),
-                                                _mm512_slli_epi32(_mm512_add_epi32(e, one), 21)));
+    const uint8_t *b = p;
+    __m256i e = _mm256_setr_epi32(b[0], b[stride], b[2 * stride], b[3 * stride], b[4 * stride], b[5 * stride], b[6 * stride],
+                                  b[7 * stride]);
+    __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    __m256i small = _mm256_sllv_epi32(_mm256_set1_epi32(0x200000), e);
+    __m256i r = _mm256_blendv_epi8(normal, small, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e));
+    return twice(_mm512_castps256_ps512(_mm256_castsi256_ps(r)), 0);
 }
 /* The E4M3 of 16 groups, four at a time, halved: see quant_block_nvfp4. Shifted into place they are 2^119 too small. */
 static inline vf vf_of_e4m3(const void *p, size_t stride) {
