@@ -11,7 +11,7 @@ LONG_SUITES :=
 SUITE_FILES := $(B)/test
 include tests/tidy/tidy.mk
 -include tests/fuzz/fuzz.mk tests/kern/kern.mk tests/golden/golden.mk tests/tmpl/tmpl.mk tests/sample/sample.mk tests/srv/srv.mk
--include tests/bench/bench.mk tests/pool/pool.mk tests/isa/isa.mk tests/net/net.mk tests/boot/disks.mk tests/boot/boot.mk
+-include tests/bench/bench.mk tests/pool/pool.mk tests/isa/isa.mk tests/net/net.mk tests/boot/net.mk tests/boot/disks.mk tests/boot/boot.mk
 
 SUITES += tidy example cli chat quantize size
 SUITE_FILES += $(B)/complete $(B)/tiny-models $(B)/pty
