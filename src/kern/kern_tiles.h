@@ -48,7 +48,7 @@ static void shapes_of(uint8_t sums, uint8_t acts, uint8_t acts_end, uint8_t n) {
 /* ---- bytes ------------------------------------------------------------------------------------------------ */
 
 /* Of 16 activations and n blocks from `at` on. Whole: both units of a block have one sum. */
-static void tile_dots(tile_scratch *s, const kern_act8 *const x[TILE], size_t at, size_t n, bool whole) {
+KERN_OUTLINE void tile_dots(tile_scratch *s, const kern_act8 *const x[TILE], size_t at, size_t n, bool whole) {
     const size_t near = sizeof s->p.q[0];
     for (size_t b = 0; b < n; b++)
         for (size_t i = 0; i < TILE; i++) memcpy(s->x[b][i], x[i][at + b].q, KERN_ACT8_LEN);

@@ -16,23 +16,24 @@ typedef struct tile_shapes {
     uint8_t rows[16];
 } tile_shapes;
 
-/* gcc does not know that these instructions read and write memory. */
-#define TILE_FENCE __asm__ volatile("" ::: "memory")
+/* gcc's intrinsics do not say that these instructions read and write memory (of the shapes only 8 bytes): what is at p is
+ * written before, and read after. */
+#define TILE_FENCE(p) __asm__ volatile("" : : "r"(p) : "memory")
 static inline void tile_configure(const tile_shapes *s) {
-    TILE_FENCE;
+    TILE_FENCE(s);
     _tile_loadconfig(s);
 }
 static inline void tile_release(void) { _tile_release(); }
 #define tile_zero(t) _tile_zero(t)
-#define tile_load(t, from, stride)      \
-    do {                                \
-        TILE_FENCE;                     \
-        _tile_loadd(t, from, stride);   \
+#define tile_load(t, from, stride)    \
+    do {                              \
+        TILE_FENCE(from);             \
+        _tile_loadd(t, from, stride); \
     } while (0)
-#define tile_store(t, to, stride)       \
-    do {                                \
-        _tile_stored(t, to, stride);    \
-        TILE_FENCE;                     \
+#define tile_store(t, to, stride)    \
+    do {                             \
+        _tile_stored(t, to, stride); \
+        TILE_FENCE(to);              \
     } while (0)
 /* sum[m][n] += x[m] . w[n]: signed bytes by unsigned ones, four to a word; pairs of BF16. w lies word by word: its row k has
  * word k of each n. */
