@@ -8,6 +8,7 @@
 #include "plat/plat.h"
 
 #define PINGS 4
+#define ADDRESS_WAIT_S 20
 #define PING_NS ((uint64_t)1000000000) /* from one to the next, and as long an answer is waited for */
 
 static nic *find_card(void) {
@@ -57,6 +58,8 @@ static void ping(const char *where) {
         say("ping: '%.64s' is no address; wanted one as 10.0.0.1\n", where);
         return;
     }
+    for (int i = 0; i < ADDRESS_WAIT_S * 100 && net_is_open() && !net_address() && !plat_interrupted(); i++)
+        plat_sleep_ns(PING_NS / 100); /* after the start DHCP may still be asked */
     for (int i = 0; i < PINGS && !plat_interrupted(); i++) {
         uint64_t from = plat_time_ns(), took;
         int64_t ns = net_ping(address, PING_NS);

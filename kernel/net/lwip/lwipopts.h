@@ -10,7 +10,6 @@
 #define LWIP_NETCONN 0
 #define LWIP_SOCKET 0
 #define LWIP_STATS 0
-#define LWIP_TIMERS 1
 
 #define LWIP_IPV4 1
 #define LWIP_IPV6 0
@@ -22,14 +21,9 @@
 #define LWIP_RAW 1 /* ping */
 #define LWIP_UDP 1 /* DHCP */
 #define LWIP_DHCP 1
-#define LWIP_DHCP_DOES_ACD_CHECK 0
 #define DHCP_DOES_ARP_CHECK 0
-#define LWIP_DNS 0
-#define LWIP_IGMP 0
 #define IP_REASSEMBLY 0 /* nobody whom we talk to sends fragments */
 #define IP_FRAG 0
-#define LWIP_NETIF_LINK_CALLBACK 0
-#define LWIP_NETIF_STATUS_CALLBACK 0
 #define LWIP_NETIF_HOSTNAME 1
 #define LWIP_NETIF_LOOPBACK 1
 #define LWIP_HAVE_LOOPIF 1
@@ -39,8 +33,6 @@
 #define MEM_USE_POOLS 1 /* lwippools.h */
 #define MEM_USE_POOLS_TRY_BIGGER_POOL 1
 #define MEMP_USE_CUSTOM_POOLS 1
-#define MEM_OVERFLOW_CHECK 0
-#define MEMP_OVERFLOW_CHECK 0
 
 #define PBUF_POOL_SIZE 768
 #define PBUF_POOL_BUFSIZE 1536
