@@ -34,9 +34,10 @@ function wanted_mb(row, i) {
     if ((row, i, "sim_mb") in run) return run[row, i, "sim_mb"] + 0
     return scan_mb[model_of[row]] > run[row, i, "held_mb"] ? scan_mb[model_of[row]] - run[row, i, "held_mb"] : 0
 }
-function bound_of(row, i,    resident, mb) {
+function bound_of(row, i,    resident, mb, disk) {
     resident = middle(model_of[row] "-100", "tok_s"); mb = wanted_mb(row, i)
-    return mb > 0 && run[row, i, "probe"] > 0 && run[row, i, "probe"] * 1000 / mb < resident ? run[row, i, "probe"] * 1000 / mb : resident
+    disk = mb > 0 && run[row, i, "probe"] > 0 ? run[row, i, "probe"] * 1000 / mb : 0
+    return disk > 0 && (disk < resident || !resident) ? disk : resident
 }
 function bound(row,    i, list) {
     for (i = 1; i <= n_runs[row]; i++) list[i] = bound_of(row, i)

@@ -4,7 +4,8 @@
 #
 # Rounds go over all rows (names like PATTERN, a grep -E), so rows take turns and what drifts favours nobody. Every run
 # is kept under BUILD/bench/streaming as soon as it has ended: a script that was stopped goes on where it was, and
-# LEAT_BENCH_ROUNDS=N (3) rounds in all are made up to N; remove the folder to begin anew.
+# LEAT_BENCH_ROUNDS=N (3) rounds in all are made up to N; remove the folder to begin anew. A round takes about six
+# minutes, half of it the peers'; after LEAT_BENCH_SECONDS no row is begun any more, and the report is written.
 #
 # Peers: LEAT_PEER_LLAMA, LEAT_PEER_IK, LEAT_PEER_MOE: command lines with {file}, {threads} and {n_gen} that print tokens
 # a second as `leat bench --vs` reads them. They should let the system page the file (mmap, no repacking).
@@ -158,7 +159,7 @@ peer() { # row, command, file, tokens, bytes
 
 prompt() { # row, file, tokens, bytes
     local out
-    out=$(capped "$4" "$2" "$leat" run "$2" --ids "$(ids "$3")" -n 1 --ram "$4" -c 600 --stats --ignore-eos 2>&1 > /dev/null)
+    out=$(capped "$4" "$2" "$leat" run "$2" --ids "$(ids "$3")" -n 1 --ram "$4" -c 600 --stats --ignore-eos --no-usage 2>&1 > /dev/null)
     out=$(echo "$out" | numbers)
     [[ $out == *prompt_s* ]] && keep "$1" "$out"
 }
@@ -213,6 +214,7 @@ list > "$rows/list.txt"
 for round in $(seq "$rounds"); do
     while read -r name model percent kind; do
         [[ $name =~ $pattern ]] || continue
+        [ "${LEAT_BENCH_SECONDS:-999999}" -gt $SECONDS ] || break
         case $kind in llama | ik | moe) [ "$round" -gt "${LEAT_PEER_ROUNDS:-$rounds}" ] && continue ;; esac
         [ "$(done_ "$name")" -ge "$round" ] && continue
         echo "$round/$rounds $name" >&2

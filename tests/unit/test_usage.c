@@ -135,12 +135,12 @@ TEST(usage_survives_an_end_at_any_moment) {
                 if (write(begun[1], "", 1) != 1) _exit(1);
             }
         }
+        close(begun[1]);
         CHECK(child > 0 && read(begun[0], &byte, 1) == 1); /* one whole run has ended; another is somewhere */
         usleep((useconds_t)(rng_u64(&r) % 30000));
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         close(begun[0]);
-        close(begun[1]);
         CHECK(*kept(state));
         answer(path, true, got);
         CHECK_MSG(!*warning, "%s", warning);
