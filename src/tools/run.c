@@ -219,7 +219,7 @@ static void say_end(runner *r, ending why) {
         say_memory(r);
     }
     if (r->o->stats) say_prompt(r);
-    if (r->o->stats) load_say_stats(r->t, &r->l, &r->before, r->n_decoded, r->decode_ns);
+    if (r->o->stats && r->n_decoded) load_say_stats(r->t, &r->l, &r->before, r->n_decoded, r->decode_ns);
     if (r->o->stats) say_guesses(r);
     tools_err(r->t, "prompt %.1f tok/s, generation %.1f tok/s (%zu and %zu tokens)\n",
               per_second(r->prompt.n, r->prompt_ns), per_second(r->n_decoded, r->decode_ns), r->prompt.n,
