@@ -40,7 +40,8 @@ void kernel_power_off(void) {
     console_log("power off");
     cpu_stop_others();
     cpu_acpi_power_off();
-    console_log("this machine does not power off by itself; it is halted");
+    static const char sorry[] = "this machine does not power off by itself; it is halted\n";
+    console_write_now(sorry, sizeof sorry - 1); /* a core that was stopped may hold the lock */
     for (;;) __asm__ volatile("cli; hlt");
 }
 

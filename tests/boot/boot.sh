@@ -14,6 +14,13 @@ same_bits() { tr -d '\r' < "$out/$1.log" | grep -E '^(tokens|logits) ' | cmp - "
 answers() { pvh "$1" 'run="fingerprint --isa avx2" then=exit' && same_bits "$1"; }
 for cores in 1 4; do check "bits-$cores" answers "bits-$cores"; done
 cores=1
+# A processor without AVX, RDRAND and pages of 1 GiB.
+old_processor() {
+    $B/leat fingerprint sample/sample.gguf --isa scalar > "$out/scalar" &&
+        pvh "$1" 'run=fingerprint then=exit' -cpu qemu64 &&
+        tr -d '\r' < "$out/$1.log" | grep -E '^(tokens|logits) ' | cmp - "$out/scalar"
+}
+check old-processor old_processor old-processor
 
 # ---- memory and cores ----------------------------------------------------------------------------------
 
