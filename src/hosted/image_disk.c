@@ -74,7 +74,6 @@ static bool put_conf(const loader *l, const char *conf) {
 }
 
 static err_code open_loader(loader *l, const image_plan *p, err *e) {
-    static const uint8_t zeros[VOLUME_GPT_HEAD - VOLUME_SECTOR];
     plat_file *file;
     *l = (loader){0};
     if (!p->loader) return ERR_NONE;
@@ -87,7 +86,9 @@ static err_code open_loader(loader *l, const image_plan *p, err *e) {
     bool ok = l->at && plat_file_read(file, 0, l->at, l->bytes) == (int64_t)l->bytes;
     plat_file_close(file);
     if (!ok) return ERR(e, ERR_IO, "%s: cannot be read", p->loader);
-    if (l->bytes < VOLUME_GPT_HEAD || memcmp(l->at + VOLUME_SECTOR, zeros, sizeof zeros) != 0 || !find_fat(l))
+    bool room = l->bytes >= VOLUME_GPT_HEAD;
+    for (size_t i = VOLUME_SECTOR; i < VOLUME_GPT_HEAD && room; i++) room = !l->at[i];
+    if (!room || !find_fat(l))
         return ERR(e, ERR_FORMAT, "%s: no image of loaders: it has no FAT volume LEAT, or no room for a GPT",
                    p->loader);
     if (!put_conf(l, p->conf))
