@@ -52,6 +52,7 @@ static void multiply_floats(kern_panel *p, const float *const *acts, size_t n, s
             row = kern_panel_ahead(p, row, ++turn, turns);
             many_floats(p, sub, n_in, x, sums + t);
         }
+        if (t < n) row = kern_panel_ahead(p, row, ++turn, turns);
         for (; t < n; t++) one_floats(p, sub, n_in, acts + t, sums + t);
     }
 }

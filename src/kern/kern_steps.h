@@ -37,6 +37,7 @@ KERN_OUTLINE void panel_multiply(kern_panel *p, const kern_act8 *const *acts, si
             row = kern_panel_ahead(p, row, ++turn, turns);
             many(p, sub, 0, n_blocks, x, sums + t);
         }
+        if (t < n) row = kern_panel_ahead(p, row, ++turn, turns);
         for (; t < n; t++) one(p, sub, 0, n_blocks, acts + t, sums + t);
     }
 }
