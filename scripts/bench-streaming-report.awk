@@ -84,7 +84,7 @@ function peers(m,    i, row, own, header) {
         if (!header++) print "\n| peer | --ram, % of the file | tok/s | leat | leat is |\n| --- | ---: | ---: | ---: | ---: |"
         own = middle(m "-" percent[row], "tok_s")
         printf "| %s | %s | %.2f | %.2f | %s |\n", peer_name[kind[row]], percent[row], middle(row, "tok_s"), own,
-            middle(row, "tok_s") > 0 ? sprintf("%.1fx", own / middle(row, "tok_s")) : "it was killed"
+            (middle(row, "tok_s") > 0 ? sprintf("%.1fx", own / middle(row, "tok_s")) : "it was killed")
     }
 }
 function over_peer(m, p, k,    x) {

@@ -79,7 +79,7 @@ static void soak(const tiny_spec *spec, const char *name, uint64_t steps, uint64
             at = at > N_PROMPT && rng_u64(&r) % 4 ? N_PROMPT + (size_t)(rng_u64(&r) % (at - N_PROMPT)) : 0;
             CHECK_EQ(leat_rewind(s, (int32_t)at, &e), LEAT_OK);
         }
-        size_t n = step(s, at, 1 + (size_t)(rng_u64(&r) % 3), &e);
+        size_t n = step(s, at, MIN(1 + (size_t)(rng_u64(&r) % 3), N_IDS - at), &e);
         failures += n == 0;
         at += n;
         if (!n) CHECK_EQ(leat_session_length(s), at);
