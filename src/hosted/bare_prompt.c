@@ -40,9 +40,16 @@ static bool lacks_model(const bare_home *h, char **words, int n) {
     return takes && *h->model();
 }
 
+/* Whether it is a server that was not told where to listen: here nobody could ask one that only it reaches. */
+static bool lacks_host(char **words, int n) {
+    bool lacks = cstr_eq(words[1], "serve");
+    for (int i = 2; i < n; i++) lacks &= !str_starts(str_of(words[i]), STR("--host"));
+    return lacks;
+}
+
 static int run(const bare_home *h, char *text) {
-    static char program[] = "leat", option[] = "-m", name[128];
-    char *words[WORDS_MAX + 4] = {program};
+    static char program[] = "leat", option[] = "-m", name[128], everywhere[] = "--host=0.0.0.0";
+    char *words[WORDS_MAX + 5] = {program};
     int n = split(text, words + 1, WORDS_MAX) + 1;
     if (n == 1) return TOOLS_OK;
     if (lacks_model(h, words, n)) {
@@ -50,6 +57,7 @@ static int run(const bare_home *h, char *text) {
         words[n++] = option;
         words[n++] = name;
     }
+    if (lacks_host(words, n)) words[n++] = everywhere;
     plat_interrupt_clear();
     int status = tools_main(n, words, h->commands, h->n_commands);
     plat_terminal_keys(PLAT_KEYS_LINES);
