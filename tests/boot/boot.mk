@@ -8,7 +8,7 @@ check-boot: setup
 	@scripts/setup.sh boot
 	@$(MAKE) $(JOBS) -s --no-print-directory all kernel $(B)/bootx64.efi
 	@B=$(B) MAKE="$(MAKE)" tests/suites.sh $(BOOT_SUITES)
-suite-boot: $(B)/leat $(B)/leat.elf $(B)/bootx64.efi
+suite-boot: $(B)/leat $(B)/leat.elf $(B)/leat-boot.img $(B)/bootx64.efi
 	@B=$(B) tests/boot/boot.sh
 
 .PHONY: check-boot suite-boot

@@ -36,6 +36,14 @@ usable() {
 check usable usable usable
 small() { [ "$(wc -c < "$B/leat.elf")" -lt 2000000 ]; }
 check small small
+# Below it all: kernel/, plat/bare and the prompt, without comments, blank lines and tables of data.
+few_lines() {
+    local lines
+    lines=$(find kernel src/plat/bare src/hosted \( -path 'kernel/*.[chS]' -o -path '*/plat/bare/*' -o -path '*/hosted/*bare*' \) \
+        -type f ! -name '*_tables.c' -exec perl -0pe 's!/\*.*?\*/!!gs' {} + | grep -c '[^[:space:]]')
+    echo "$lines lines" && [ "$lines" -gt 4000 ] && [ "$lines" -lt 6000 ]
+}
+check few-lines few_lines few-lines
 memory=1G
 
 # ---- six ways to boot ----------------------------------------------------------------------------------
@@ -69,6 +77,46 @@ grub_uefi() {
 }
 check grub-uefi grub_uefi grub-uefi
 
+# ---- models: of a disk, into memory, and as written down ---------------------------------------------------
+
+# Two models on an ext4, a.gguf with what it computes, b.gguf with something else.
+mkdir "$out/files"
+cp sample/sample.gguf "$out/files/a.gguf"
+cp sample/sample.gguf "$out/files/b.gguf"
+$B/leat fingerprint sample/sample.gguf --isa avx2 > "$out/files/a.gguf.ref"
+sed 's/^tokens [0-9]*/tokens 1/' "$out/files/a.gguf.ref" > "$out/files/b.gguf.ref"
+truncate -s 32M "$out/models.ext4"
+PATH=$PATH:/usr/sbin:/sbin mke2fs -q -F -t ext4 -b 4096 -d "$out/files" "$out/models.ext4"
+said=$($B/leat run sample/sample.gguf -p 'Once upon' -n 12 --temp 0 --isa avx2 -q | head -1)
+ask="run=\"run -p 'Once upon' -n 12 --temp 0 --isa avx2 -q\""
+# models NAME STATUS OPTIONS TEXT...: a machine with that disk alone ends with STATUS, and these are lines of its log.
+models() {
+    local name=$1 text
+    qemu "$name" -no-reboot -kernel "$B/leat.elf" -append "on-panic=exit $3 then=exit" \
+        -drive "file=$out/models.ext4,format=raw,if=virtio,snapshot=on"
+    local status=$?
+    [ $status = "$2" ] || { echo "status $status, wanted $2"; return 1; }
+    for text in "${@:4}"; do says "$name" "$text" || return 1; done
+}
+check load models load 33 "run=\"load b.gguf\" run=config $ask run=status run=unload run=status run=\"load a.gguf\" $ask" \
+    'b.gguf is in memory' 'module b.gguf' "$said" 'model     b.gguf' 'model     none' 'a.gguf is in memory'
+check switch models switch 33 "run=\"switch b.gguf\" run=status $ask" 'model     b.gguf' "$said"
+check switch-nothing models switch-nothing 35 'run="switch c.gguf" run=status' 'c.gguf: no such file' 'model     /disk0/a.gguf'
+check unload-nothing models unload-nothing 35 'run="unload b.gguf"' 'b.gguf: not in memory'
+check validate models validate 33 'run="validate a.gguf"' 'as written down in a.gguf.ref'
+check validate-other models validate-other 35 'run="validate b.gguf"' 'other tokens or logits were written down'
+
+# The manifest of `leat image`, of a model as it is and with one byte changed.
+manifest() { # NAME STATUS TEXT
+    $B/leat image sample/sample.gguf -o "$out/$1.img" --raw || return 1
+    [ "$2" = 33 ] || printf x | dd of="$out/$1.img" bs=1 seek=$((3 * 1048576 + 4000000)) conv=notrunc status=none
+    qemu "$1" -no-reboot -kernel "$B/leat.elf" -append 'on-panic=exit run=validate then=exit' \
+        -drive "file=$out/$1.img,format=raw,if=virtio,snapshot=on"
+    [ $? = "$2" ] && says "$1" "$3"
+}
+check validate-manifest manifest validate-manifest 33 'has its SHA-256 in the manifest'
+check validate-damaged manifest validate-damaged 35 'HAS NOT its SHA-256 in the manifest'
+
 # ---- faults --------------------------------------------------------------------------------------------
 
 # on-panic=exit leaves with code 32: 65.
@@ -81,6 +129,23 @@ check fault-write faults fault-write write '14 (page fault)' 'not permitted'
 check fault-run faults fault-run run '14 (page fault)' 'execution of'
 check fault-opcode faults fault-opcode opcode '6 (invalid opcode)' 'at fault_run+0x'
 check fault-stack faults fault-stack stack '14 (page fault)' 'at recurse'
+
+# What follows an exception: with reboot the machine starts again, where -no-reboot ends it; with halt it stays, having said so.
+reboots() {
+    qemu "$1" -no-reboot -kernel "$B/leat.elf" -append 'on-panic=reboot run="fault opcode" then=exit'
+    [ $? = 0 ] && says "$1" 'EXCEPTION 6' && grep -A 60 'EXCEPTION 6' "$out/$1.log" | grep -q 'reboot'
+}
+check panic-reboot reboots panic-reboot
+halts() {
+    : > "$out/$1.log"
+    timeout -k 5 150 qemu-system-x86_64 -M q35 -accel tcg,thread=single -cpu max -m 1G -display none -serial stdio -monitor none \
+        -nic none -no-reboot -kernel "$B/leat.elf" -append 'on-panic=halt run="fault opcode" then=exit' < /dev/null > "$out/$1.log" &
+    local guest=$! status=1
+    wait_for_line "$out/$1.log" 'halted; ' && kill $guest && status=0 # it was there to be ended
+    wait $guest
+    return $status
+}
+check panic-halt halts panic-halt
 
 # No -no-reboot from here on: a machine that faulted three times would start again and again, and never end.
 hangs() {
@@ -98,13 +163,6 @@ check power-off off power-off
 # ---- keys ----------------------------------------------------------------------------------------------
 
 # Typed on the keyboard of a machine with a screen; what it shows, it shows on the serial line too.
-wait_for_line() { # LOG TEXT
-    for ((i = 0; i < 1200; i++)); do
-        grep -qF -- "$2" "$1" && return
-        sleep 0.1
-    done
-    return 1
-}
 types() {
     local log=$out/$1.log keys=$out/keys
     rm -f "$keys" "$log"

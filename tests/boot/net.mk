@@ -6,6 +6,6 @@ $(B)/relay: tests/net/relay.c
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) -O1 -D_GNU_SOURCE -o $@ $<
-suite-boot-net: $(B)/leat $(B)/leat.elf $(B)/srv-check $(B)/relay $(B)/models/done
+suite-boot-net: $(B)/leat $(B)/leat.elf $(B)/leat-boot.img $(B)/srv-check $(B)/relay $(B)/models/done
 	@B=$(B) tests/boot/net.sh
 .PHONY: suite-boot-net
