@@ -1,20 +1,10 @@
 /* fuzz_gguf.c: any bytes as a GGUF file. What opens must keep the promises of gguf.h: every value and every tensor's
  * range may be used without further checks; what does not open says why; nothing stays behind.
  */
+#include "fuzz/fuzz.h"
 #include "gguf/gguf_int.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok, const char *what) {
-    if (ok) return;
-    fprintf(stderr, "fuzz_gguf: not so: %s\n", what);
-    abort();
-}
 
 /* Is this inside the bytes of the header? */
 static bool in_header(const gguf *g, const void *at, size_t n) {
@@ -80,17 +70,10 @@ static void use(const gguf *g) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static int fd = -1;
-    static char path[64];
-    if (fd < 0) {
-        fd = memfd_create("fuzz", 0);
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    }
-    require(fd >= 0 && ftruncate(fd, 0) == 0 && pwrite(fd, data, size, 0) == (ssize_t)size, "a file in memory");
     gguf *g;
     err e = {0};
     gguf_opts opts = {.keep_unknown = size % 2};
-    err_code code = gguf_open_opts(&g, path, &opts, &e);
+    err_code code = gguf_open_opts(&g, fuzz_file(data, size), &opts, &e);
     require((code == ERR_NONE) == (g != NULL), "a handle or an error");
     if (code) require(code == e.code && code != ERR_INTERNAL && e.text[0] != 0, "an error says why");
     else use(g);

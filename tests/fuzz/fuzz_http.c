@@ -1,18 +1,10 @@
 /* fuzz_http.c: any bytes as what a connection brings. However the bytes are cut, the same request is read; what is read
  * lies within the bytes; a body in chunks has the same bytes in one piece as byte by byte.
  */
+#include "fuzz/fuzz.h"
 #include "srv/srv_http.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok, const char *what) {
-    if (ok) return;
-    fprintf(stderr, "fuzz_http: not so: %s\n", what);
-    abort();
-}
 
 static void inside(str part, str all) {
     require(!part.len || (part.ptr >= all.ptr && part.ptr + part.len <= all.ptr + all.len), "a view of the bytes");

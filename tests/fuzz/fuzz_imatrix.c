@@ -1,20 +1,10 @@
 /* fuzz_imatrix.c: any bytes as an importance matrix. What opens gives values that are finite and not negative, or says
  * why not; what does not open says why; nothing stays behind.
  */
+#include "fuzz/fuzz.h"
 #include "imatrix/imatrix.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok, const char *what) {
-    if (ok) return;
-    fprintf(stderr, "fuzz_imatrix: not so: %s\n", what);
-    abort();
-}
 
 static void require_values(const float *v, uint64_t n) {
     for (uint64_t i = 0; i < n; i++) require(f32_is_finite(v[i]) && v[i] >= 0, "a value is finite and not negative");
@@ -42,16 +32,9 @@ static void use_entry(const imatrix *m, const imatrix_entry *x, size_t size) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static int fd = -1;
-    static char path[64];
-    if (fd < 0) {
-        fd = memfd_create("fuzz", 0);
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    }
-    require(fd >= 0 && ftruncate(fd, 0) == 0 && pwrite(fd, data, size, 0) == (ssize_t)size, "a file in memory");
     imatrix *m;
     err e = {0};
-    err_code code = imatrix_open(&m, path, &e);
+    err_code code = imatrix_open(&m, fuzz_file(data, size), &e);
     require((code == ERR_NONE) == (m != NULL), "a handle or an error");
     if (code) {
         require(code == e.code && code != ERR_INTERNAL && e.text[0] != 0, "an error says why");

@@ -1,18 +1,10 @@
 /* fuzz_json.c: any bytes as JSON. What is read can be written, and reads back as the same; what is refused says where;
  * and the same holds for \u escapes, and for each style.
  */
+#include "fuzz/fuzz.h"
 #include "json/json.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok, const char *what) {
-    if (ok) return;
-    fprintf(stderr, "fuzz_json: not so: %s\n", what);
-    abort();
-}
 
 typedef struct out {
     char *at;
@@ -26,7 +18,7 @@ static void put(void *to, const char *bytes, size_t n) {
     o->n += n;
 }
 
-static str write(const json_value *v, const json_style *style, out *o) {
+static str written(const json_value *v, const json_style *style, out *o) {
     json_writer w;
     o->n = 0;
     json_write_start(&w, style, put, o);
@@ -57,15 +49,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (code) {
         require((code == ERR_FORMAT || code == ERR_LIMIT) && e.text[0], "an error says why");
     } else {
-        str text = write(&v, &json_compact, &first);
+        str text = written(&v, &json_compact, &first);
         require(count(&v) <= size, "a value is a byte at least");
         json_style style = json_spaced;
         style.ascii = true, style.lines = true, style.indent = STR(" "), style.between = ",";
         require(!json_parse(&b, text, &again, &e), "what was written is read");
-        require(str_eq(write(&again, &json_compact, &second), text), "and is the same");
-        str lines = write(&v, &style, &styled);
+        require(str_eq(written(&again, &json_compact, &second), text), "and is the same");
+        str lines = written(&v, &style, &styled);
         require(!json_parse(&b, lines, &again, &e), "and in lines of ASCII");
-        require(str_eq(write(&again, &json_compact, &second), text), "and is the same");
+        require(str_eq(written(&again, &json_compact, &second), text), "and is the same");
     }
     free(first.at);
     free(second.at);

@@ -2,22 +2,12 @@
  * search would guess them. What loads has tokens of the vocabulary; what does not says why, and leaves a sequence that
  * can be used. The kernels are not linked, but for what they say of the size of a page (attn_shape.c).
  */
+#include "fuzz/fuzz.h"
 #include "kv/kv.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { N_CTX = 3 * KV_PAGE, N_VOCAB = 100, HEAD = 96 };
-
-static void require(bool ok, const char *what) {
-    if (ok) return;
-    fprintf(stderr, "fuzz_kv: not so: %s\n", what);
-    abort();
-}
 
 static void load(kv_seq *s, const char *path) {
     const kv_identity who = {.model = 0x6c656174, .isa = "scalar", .n_vocab = N_VOCAB};
@@ -40,19 +30,12 @@ static void load(kv_seq *s, const char *path) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static int fd = -1;
-    static char path[64];
-    if (fd < 0) {
-        fd = memfd_create("fuzz", 0);
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    }
     const kv_shape shape = {.n_layer = 1, .n_head_kv = 1, .dim_k = 4, .dim_v = 4, .type_k = QUANT_F16,
                             .type_v = QUANT_F16};
     kv_cache *c;
     kv_seq *s = NULL;
     require(!kv_open(&c, &shape, N_CTX, 1, NULL) && !kv_seq_open(c, &s, NULL), "a cache");
-    require(fd >= 0 && ftruncate(fd, 0) == 0 && pwrite(fd, data, size, 0) == (ssize_t)size, "a file in memory");
-    load(s, path);
+    load(s, fuzz_file(data, size));
     uint64_t note = size > HEAD + 8 ? load_u64(data + 48) : UINT64_MAX;
     if (note <= size - HEAD - 8 && size > HEAD + 8) {
         uint8_t *copy = malloc(size);
@@ -71,9 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             for (at += n; at + 8 < size && page; at += page) hash = hash_bytes(copy + at, (size_t)page, hash);
             store_u64(copy + size - 8, hash);
         }
-        require(pwrite(fd, copy, size, 0) == (ssize_t)size, "a file in memory");
+        load(s, fuzz_file(copy, size));
         free(copy);
-        load(s, path);
     }
     kv_close(c);
     require(mem_bytes(MEM_KV) == 0, "nothing stays behind");

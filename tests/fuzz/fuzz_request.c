@@ -1,16 +1,8 @@
 /* fuzz_request.c: any bytes as the body of a request. What is taken is within its limits, what is refused says why. */
+#include "fuzz/fuzz.h"
 #include "srv/srv_request.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok, const char *what) {
-    if (ok) return;
-    fprintf(stderr, "fuzz_request: not so: %s\n", what);
-    abort();
-}
 
 static void check(const srv_request *o) {
     require(o->n >= 1 && o->n <= SRV_CHOICES_MAX && o->max_tokens >= -1, "counts");

@@ -1,18 +1,10 @@
 /* fuzz_tmpl.c: any bytes as a chat template, rendered with one conversation. It ends within its limits, with a text or
  * an error, and nothing stays behind.
  */
+#include "fuzz/fuzz.h"
 #include "tmpl/tmpl.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok, const char *what) {
-    if (ok) return;
-    fprintf(stderr, "fuzz_tmpl: not so: %s\n", what);
-    abort();
-}
 
 static const char variables[] =
     "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi "

@@ -5,20 +5,10 @@
  * the length of a text that follows, and the rest is a GGUF file whose vocabulary takes it. Whatever opens must keep
  * the promises of tok.h; nothing stays behind.
  */
+#include "fuzz/fuzz.h"
 #include "tok/tok.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok, const char *what) {
-    if (ok) return;
-    fprintf(stderr, "fuzz_tok: not so: %s\n", what);
-    abort();
-}
 
 /* One pre-tokenizer of each family that decodes without tidying; the first two names are other kinds. */
 static const char *const pres[] = {
@@ -139,19 +129,11 @@ static bool is_plain(str text) {
 }
 
 static void use_file(str file, str text) {
-    static int fd = -1;
-    static char path[64];
-    if (fd < 0) {
-        fd = memfd_create("fuzz", 0);
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    }
-    require(fd >= 0 && ftruncate(fd, 0) == 0 && pwrite(fd, file.ptr, file.len, 0) == (ssize_t)file.len,
-            "a file in memory");
     gguf *g;
     tok *t = NULL;
     err e = {0};
     size_t held = mem_bytes(MEM_TOK);
-    if (gguf_open(&g, path, &e)) return;
+    if (gguf_open(&g, fuzz_file(file.ptr, file.len), &e)) return;
     err_code code = tok_open(&t, g, &e);
     gguf_close(g); /* it has no further use for the file */
     require((code == ERR_NONE) == (t != NULL), "a handle or an error");

@@ -2,17 +2,10 @@
  * lies in the volume and they come in order; what does not open says why; nothing stays behind. The input is a packed
  * image.
  */
+#include "fuzz/fuzz.h"
 #include "volume_image.h"
 
-#include <stdio.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok, const char *what) {
-    if (ok) return;
-    fprintf(stderr, "fuzz_volume: not so: %s\n", what);
-    abort();
-}
 
 typedef struct listed {
     char name[512];
