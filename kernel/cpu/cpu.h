@@ -79,7 +79,7 @@ int cpu_count(void); /* cores that run */
 int cpu_self(void);  /* the one that asks */
 
 typedef struct cpu_thread cpu_thread;
-/* core < 0: the one with the fewest threads. NULL without memory. */
+/* core < 0: the one with the fewest threads, but core 0 only where it is alone. NULL without memory. */
 cpu_thread *cpu_thread_start(void (*fn)(void *), void *arg, int core);
 void cpu_thread_join(cpu_thread *t); /* waits for its end and frees it */
 /* As plat_wait and plat_wake. */

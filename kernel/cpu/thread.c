@@ -239,13 +239,11 @@ void cpu_thread_enter(void) {
     switch_to(c, t ? t : &c->first);
 }
 
+/* Core 0 has the devices: it is taken only where there is no other. */
 static int emptiest_core(void) {
-    int best = 0;
-    uint32_t fewest = UINT32_MAX;
-    for (int i = cpu_count() - 1; i >= 0; i--) {
-        uint32_t n = atomic_load(&cpu_cores[i]->threads) + (i == 0);
-        if (n < fewest) best = i, fewest = n;
-    }
+    int best = cpu_count() - 1;
+    for (int i = best - 1; i > 0; i--)
+        if (atomic_load(&cpu_cores[i]->threads) < atomic_load(&cpu_cores[best]->threads)) best = i;
     return best;
 }
 

@@ -28,9 +28,10 @@ const char *plat_error_name(int error); /* "no such file", ... static */
 
 /* Capabilities of this home. */
 enum {
-    PLAT_CAN_MAP = 1 << 0,   /* plat_file_map works          */
-    PLAT_CAN_WRITE = 1 << 1, /* files can be created         */
-    PLAT_CAN_PIN = 1 << 2,   /* threads can be bound to cores */
+    PLAT_CAN_MAP = 1 << 0,      /* plat_file_map works          */
+    PLAT_CAN_WRITE = 1 << 1,    /* files can be created         */
+    PLAT_CAN_PIN = 1 << 2,      /* threads can be bound to cores */
+    PLAT_CALLER_WAITS = 1 << 3, /* the first thread's core serves devices, and is none of plat_core_count */
 };
 uint32_t plat_caps(void);
 

@@ -1,11 +1,12 @@
 /* pool.c: fork-join and barriers over persistent workers.
  *
  * Two words are waited on: `start` counts runs, `phase` counts barriers (the end of a run is one that only worker 0
- * waits for). Who waits spins first, because the parts of a forward pass end within microseconds of each other, and
- * then sleeps, because a core that spins is taken from whoever else has work. Spinning in vain makes the next wait
- * brief, twice in vain the next three, and so on up to BRIEF_MOST: with another busy process on our cores a wait soon
- * costs a sleep and not a core. Arrivals are counted in groups of eight and once more over the groups, so that many
- * cores do not queue for one cache line.
+ * waits for). Where the caller only waits, worker 0 is a thread as well, and tells it by a third: `done`. Who waits
+ * spins first, because the parts of a forward pass end within microseconds of each other, and then sleeps, because a
+ * core that spins is taken from whoever else has work. Spinning in vain makes the next wait brief, twice in vain the
+ * next three, and so on up to BRIEF_MOST: with another busy process on our cores a wait soon costs a sleep and not a
+ * core. Arrivals are counted in groups of eight and once more over the groups, so that many cores do not queue for one
+ * cache line.
  */
 #include "pool/pool.h"
 
@@ -30,14 +31,16 @@ typedef struct patience {
 
 struct pool {
     int n_workers, n_groups, n_started;
-    bool pinned;
+    bool pinned, caller_waits;
     uint64_t spin_ns; /* 0 with more workers than cores: somebody waits for the core that we would spin on */
-    /* Written by worker 0 before `start` moves, read by the others after. */
+    /* Written by the caller before `start` moves, read by the others after. */
     pool_fn *fn;
     void *arg;
     bool closing;
     word start, start_sleepers;
     word phase, phase_sleepers;
+    word done, done_sleepers;
+    patience for_done;
     word groups_arrived;
     word arrived[POOL_WORKERS_MAX / GROUP];
     struct seat {
@@ -98,7 +101,12 @@ static void work(void *arg) {
         wait_past(p, &p->start, &p->start_sleepers, run, &seat->for_start);
         if (p->closing) return;
         p->fn(p->arg, worker, p->n_workers);
-        arrive(p, worker);
+        if (worker) {
+            arrive(p, worker);
+        } else { /* in the caller's place */
+            pool_barrier(p, 0);
+            advance(&p->done, &p->done_sleepers);
+        }
     }
 }
 
@@ -112,8 +120,9 @@ err_code pool_open(pool **out, const pool_opts *o, err *e) {
     p->n_workers = n;
     p->n_groups = (int)div_up((size_t)n, GROUP);
     p->spin_ns = n > cores ? 0 : SPIN_NS;
-    p->pinned = o->pin && n == cores && (plat_caps() & PLAT_CAN_PIN) && plat_pin_self(0) == PLAT_OK;
-    for (p->n_started = 1; p->n_started < n; p->n_started++) {
+    p->caller_waits = plat_caps() & PLAT_CALLER_WAITS;
+    p->pinned = o->pin && n == cores && (plat_caps() & PLAT_CAN_PIN) && (p->caller_waits || !plat_pin_self(0));
+    for (p->n_started = !p->caller_waits; p->n_started < n; p->n_started++) {
         struct seat *seat = &p->seat[p->n_started];
         seat->p = p;
         int error = plat_thread_start(&seat->thread, work, seat, p->pinned ? p->n_started : -1);
@@ -130,21 +139,26 @@ void pool_close(pool *p) {
     if (!p) return;
     p->closing = true;
     advance(&p->start, &p->start_sleepers);
-    for (int i = 1; i < p->n_started; i++) plat_thread_join(p->seat[i].thread);
-    if (p->pinned) plat_pin_self(-1);
+    for (int i = !p->caller_waits; i < p->n_started; i++) plat_thread_join(p->seat[i].thread);
+    if (p->pinned && !p->caller_waits) plat_pin_self(-1);
     mem_block_free(p);
 }
 
 int pool_workers(const pool *p) { return p->n_workers; }
 
 void pool_run(pool *p, pool_fn *fn, void *arg) {
-    if (p->n_workers == 1) {
+    if (p->n_workers == 1 && !p->caller_waits) {
         fn(arg, 0, 1);
         return;
     }
+    uint32_t done = atomic_load_explicit(&p->done.value, memory_order_relaxed);
     p->fn = fn;
     p->arg = arg;
     advance(&p->start, &p->start_sleepers);
+    if (p->caller_waits) {
+        wait_past(p, &p->done, &p->done_sleepers, done, &p->for_done);
+        return;
+    }
     fn(arg, 0, p->n_workers);
     pool_barrier(p, 0); /* for the others an arrival without a wait */
 }

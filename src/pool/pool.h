@@ -1,5 +1,6 @@
 /* pool.h: worker threads. Fork-join over all workers, with barriers inside; spins briefly, then sleeps,
- * so that more workers than cores do not collapse. Worker 0 is the caller.
+ * so that more workers than cores do not collapse. Worker 0 is the caller, but where the platform wants its thread for
+ * devices (PLAT_CALLER_WAITS): there all workers are threads of their own, and the caller waits.
  */
 #ifndef LEAT_POOL_H
 #define LEAT_POOL_H

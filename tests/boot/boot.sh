@@ -12,7 +12,9 @@ uefi=/usr/share/ovmf/OVMF.fd
 $B/leat fingerprint sample/sample.gguf --isa avx2 > "$out/hosted" || echo "leat fingerprint failed"
 same_bits() { tr -d '\r' < "$out/$1.log" | grep -E '^(tokens|logits) ' | cmp - "$out/hosted"; }
 answers() { pvh "$1" 'run="fingerprint --isa avx2" then=exit' && same_bits "$1"; }
-for cores in 1 4; do check "bits-$cores" answers "bits-$cores"; done
+for cores in 1 2 4; do check "bits-$cores" answers "bits-$cores"; done
+all_compute() { pvh "$1" 'io-core=off run="fingerprint --isa avx2" then=exit' && same_bits "$1"; }
+check bits-all-compute all_compute bits-all-compute
 cores=1
 # A processor without AVX, RDRAND and pages of 1 GiB.
 old_processor() {

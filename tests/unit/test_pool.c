@@ -1,7 +1,9 @@
 /* test_pool.c: every worker runs once, barriers hold, and nothing collapses when there are too many workers. */
+#include "plat/fault/fault.h"
 #include "pool/pool.h"
 #include "check.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 
@@ -69,6 +71,49 @@ TEST(pool_runs_everybody) {
     check_pool(POOL_WORKERS_MAX, 3, 3);
     pool_close(NULL);
     CHECK_EQ(mem_bytes_total(), before);
+}
+
+static void note_thread(void *arg, int worker, int n_workers) {
+    (void)n_workers;
+    ((pthread_t *)arg)[worker] = pthread_self();
+}
+
+/* Where the platform keeps the caller for devices, it is none of the workers, and all else is as ever. */
+TEST(pool_whose_caller_waits) {
+    size_t before = mem_bytes_total();
+    pthread_t who[4];
+    fault_arm(&(fault_plan){.caller_waits = true, .fail_at = -1});
+    for (int n = 1; n <= 4; n++) {
+        pool *p = open_pool(n, n % 2);
+        pool_run(p, note_thread, who);
+        for (int i = 0; i < n; i++) CHECK(!pthread_equal(who[i], pthread_self()));
+        pool_close(p);
+    }
+    check_pool(0, 100, 100);
+    check_pool(1, 1000, 100);
+    check_pool(2, 3000, 3000);
+    check_pool(9, 100, 100);
+    check_pool(33, 20, 20);
+    fault_arm(NULL);
+    CHECK_EQ(mem_bytes_total(), before);
+}
+
+/* A worker that does not start: those that did are joined. */
+TEST(pool_whose_threads_fail) {
+    size_t before = mem_bytes_total();
+    err e;
+    for (int waits = 0; waits < 2; waits++)
+        for (int64_t at = 0;; at++) {
+            pool *p;
+            fault_arm(&(fault_plan){.caller_waits = waits, .fail_at = at});
+            err_code code = pool_open(&p, &(pool_opts){.n_workers = 3}, &e);
+            bool hit = fault_hits() > 0;
+            fault_arm(NULL);
+            CHECK_EQ(code, hit ? ERR_MEMORY : ERR_NONE);
+            pool_close(p);
+            CHECK_EQ(mem_bytes_total(), before);
+            if (!hit) break;
+        }
 }
 
 TEST(pool_refuses_silly_counts) {

@@ -1,6 +1,7 @@
 /* machine.c: plat.h over kernel/: memory, cores, time, entropy, and what there is to say about this machine. */
 #include "plat/bare/bare.h"
 
+#include "kernel/boot/boot.h"
 #include "kernel/cpu/cpu.h"
 #include "kernel/kernel.h"
 #include "kernel/memory/memory.h"
@@ -14,7 +15,15 @@ const char *plat_error_name(int error) {
     return error <= 0 && (size_t)-error < COUNT_OF(names) ? names[-error] : "unknown error";
 }
 
-uint32_t plat_caps(void) { return PLAT_CAN_MAP | PLAT_CAN_PIN; }
+/* The first core that computes: core 0 serves network, disks and console, and waits for the others, unless it is the
+ * only one, or io-core=off says that it is to compute, too. */
+static int first_core(void) {
+    char text[8] = "on";
+    boot_option("io-core", 0, text, sizeof text);
+    return cpu_count() > 1 && !cstr_eq(text, "off");
+}
+
+uint32_t plat_caps(void) { return PLAT_CAN_MAP | PLAT_CAN_PIN | (first_core() ? PLAT_CALLER_WAITS : 0); }
 
 /* ---- memory -------------------------------------------------------------------------------------- */
 
@@ -33,12 +42,12 @@ uint64_t plat_major_faults(void) { return 0; }
 
 /* ---- cores --------------------------------------------------------------------------------------- */
 
-int plat_core_count(void) { return cpu_count(); }
+int plat_core_count(void) { return cpu_count() - first_core(); }
 /* The first thread stays on core 0, and the pool's others each get a core of their own. */
 int plat_pin_self(int core) { return core <= 0 ? PLAT_OK : PLAT_INVALID; }
 
 int plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core) {
-    *out = (plat_thread *)cpu_thread_start(fn, arg, core);
+    *out = (plat_thread *)cpu_thread_start(fn, arg, core < 0 ? core : core + first_core());
     return *out ? PLAT_OK : PLAT_NO_MEMORY;
 }
 

@@ -85,8 +85,9 @@ uint32_t __wrap_plat_caps(void);
 uint32_t __wrap_plat_caps(void) {
     pthread_mutex_lock(&lock);
     uint32_t hidden = armed && plan.no_map ? PLAT_CAN_MAP : 0;
+    uint32_t shown = armed && plan.caller_waits ? PLAT_CALLER_WAITS : 0;
     pthread_mutex_unlock(&lock);
-    return __real_plat_caps() & ~hidden;
+    return (__real_plat_caps() & ~hidden) | shown;
 }
 
 uint64_t __real_plat_mem_total(void);

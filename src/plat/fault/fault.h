@@ -17,6 +17,7 @@ typedef struct fault_plan {
     double stream_short;  /* chance that it moves fewer bytes, or none just now       */
     int64_t fail_at;      /* >= 0: exactly the call with this number (from 0) fails; -1 off */
     bool no_map;          /* hide PLAT_CAN_MAP                                        */
+    bool caller_waits;    /* show PLAT_CALLER_WAITS                                   */
     uint64_t memory_total; /* what plat_mem_total says; 0: the truth                   */
     double memory_pressure; /* what plat_mem_pressure says, where memory_total is set  */
 } fault_plan;
