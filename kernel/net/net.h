@@ -20,8 +20,6 @@ const char *net_address_text(char *buf, size_t cap, uint32_t address); /* return
 /* The first card that there is a driver for, as the option ip= says (dhcp; none: no network), polled by core 0
  * from now on. */
 void net_start(void);
-/* The commands net, ip [CONFIG], ping ADDRESS, ss. False: another one. */
-bool net_command(int n, char **words);
 
 err_code net_open(nic *n, const net_config *c, err *e); /* once; does not wait for an address */
 /* Takes the frames that came, at most 256 of them, and does what is due. Cheap when there is nothing; nothing

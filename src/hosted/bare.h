@@ -4,12 +4,24 @@
 
 #include "tools/tools.h"
 
-/* bare_machine.c */
-extern const tools_command bare_status, bare_uptime, bare_mem, bare_memmap, bare_cpuid, bare_net, bare_ip, bare_ping,
-    bare_ss, bare_dmesg, bare_config, bare_watchdog, bare_clear, bare_reboot, bare_shutdown, bare_fault;
+/* Most of them take one word, or none. */
+typedef struct bare_word {
+    const char *word; /* NULL: none */
+} bare_word;
 
-/* bare_models.c */
-extern const tools_command bare_load, bare_switch, bare_unload, bare_perf, bare_validate, bare_deterministic;
+#define BARE_COMMAND(name_, summary_) {.name = #name_, .summary = summary_, .usage = "", .run = name_##_run}
+#define BARE_COMMAND_WORD(name_, word_, summary_, help_)                                                               \
+    {.name = #name_, .summary = summary_, .usage = "[" word_ "]", .n_options = 1, .values_bytes = sizeof(bare_word),   \
+     .options = (const tools_option[]){TOOLS_ROW(TOOLS_KIND_STR, bare_word, word, const char *, 0, "word", word_,      \
+                                                 help_, .bare = true)},                                                \
+     .run = name_##_run}
+#define BARE_COMMAND_OPTIONS(name_, usage_, T, options_, defaults_, summary_)                                          \
+    {.name = #name_, .summary = summary_, .usage = usage_, .n_options = COUNT_OF(options_), .options = options_,       \
+     .values_bytes = sizeof(T), .defaults = defaults_, .run = name_##_run}
+
+/* Of bare_machine.c, bare_models.c, bare_disks.c, bare_net.c; after the last one a row of zeros. */
+extern const tools_command bare_machine_commands[], bare_model_commands[], bare_disk_commands[], bare_net_commands[];
+
 /* The model that commands take when none is named; "" without one. */
 const char *bare_model_now(void);
 /* At start: the first model there is, if there is one. */

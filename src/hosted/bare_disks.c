@@ -1,12 +1,9 @@
-/* disk_commands.c: what the machine has of devices, disks and files, as commands of the prompt: lspci, lsblk, models,
- * verify, blkperf.
- */
+/* bare_disks.c: what the machine has of devices, disks and files, as commands of the prompt. Next: bare_net.c. */
+#include "hosted/bare.h"
+#include "kernel/pci/pci.h"
 #include "plat/bare/bare.h"
 
-#include "kernel/pci/pci.h"
-#include "tools/tools.h"
-
-static int run_lspci(tools *t, const void *values) {
+static int lspci_run(tools *t, const void *values) {
     (void)values;
     const pci_device *d;
     for (size_t i = 0; (d = pci_at(i)); i++) {
@@ -20,7 +17,7 @@ static int run_lspci(tools *t, const void *values) {
     return TOOLS_OK;
 }
 
-static int run_lsblk(tools *t, const void *values) {
+static int lsblk_run(tools *t, const void *values) {
     (void)values;
     const disk *d;
     const bare_volume *v;
@@ -42,33 +39,7 @@ static int run_lsblk(tools *t, const void *values) {
     return TOOLS_OK;
 }
 
-typedef struct listing {
-    tools *t;
-    const bare_volume *v;
-    size_t n;
-} listing;
-
-static void show_model(void *ctx, str name, uint64_t bytes, bool folder) {
-    listing *l = ctx;
-    char text[24];
-    if (folder || !str_ends(name, STR(".gguf"))) return;
-    l->n++;
-    tools_out(l->t, "%10s  /%s/%.*s\n", fmt_bytes(text, sizeof text, bytes), l->v->name, (int)name.len, name.ptr);
-}
-
-static int run_models(tools *t, const void *values) {
-    (void)values;
-    listing l = {.t = t};
-    for (size_t i = 0; (l.v = bare_volume_at(i)); i++) bare_volume_list(i, show_model, &l);
-    if (!l.n) tools_out(t, "no models in the first folder of any volume\n");
-    return TOOLS_OK;
-}
-
 /* ---- verify --------------------------------------------------------------------------------------- */
-
-typedef struct verify_values {
-    const char *file;
-} verify_values;
 
 static bool verify_one(tools *t, const char *path) {
     bare_sum sum;
@@ -99,10 +70,10 @@ static void take_nth(void *ctx, str name, uint64_t bytes, bool folder) {
     if (!folder && p->seen++ == p->nth) fmt(p->path, sizeof p->path, "/%s/%.*s", p->v->name, (int)name.len, name.ptr);
 }
 
-static int run_verify(tools *t, const void *values) {
-    const verify_values *o = values;
+static int verify_run(tools *t, const void *values) {
+    const bare_word *o = values;
     bool ok = true;
-    if (o->file) return verify_one(t, o->file) ? TOOLS_OK : TOOLS_FAILED;
+    if (o->word) return verify_one(t, o->word) ? TOOLS_OK : TOOLS_FAILED;
     pass p = {.t = t};
     for (size_t i = 0; (p.v = bare_volume_at(i)); i++) {
         if (p.v->trouble) tools_out(t, "/%s: %s\n", p.v->name, p.v->trouble);
@@ -117,11 +88,6 @@ static int run_verify(tools *t, const void *values) {
     }
     return ok ? TOOLS_OK : TOOLS_FAILED;
 }
-
-static const tools_option verify_options[] = {
-    TOOLS_ROW(TOOLS_KIND_STR, verify_values, file, const char *, 'f', "file", "FILE",
-              "a file (default: all files of all manifests)", .bare = true),
-};
 
 /* ---- blkperf -------------------------------------------------------------------------------------- */
 
@@ -158,7 +124,7 @@ static int64_t read_through(const blkperf_values *o, plat_file *f, plat_queue *q
     return PLAT_OK;
 }
 
-static int run_blkperf(tools *t, const void *values) {
+static int blkperf_run(tools *t, const void *values) {
     const blkperf_values *o = values;
     plat_file *f = NULL;
     plat_queue *q = NULL;
@@ -188,29 +154,12 @@ static const tools_option blkperf_options[] = {
     TOOLS_SIZE(blkperf_values, piece, 'b', "piece", "BYTES", "of each read (default: {})"),
 };
 
-static const tools_command lspci = {
-    .name = "lspci", .summary = "List the devices of the PCI buses", .usage = "", .run = run_lspci};
-static const tools_command lsblk = {
-    .name = "lsblk", .summary = "List disks and volumes", .usage = "", .run = run_lsblk};
-static const tools_command models = {
-    .name = "models", .summary = "List the models on all volumes", .usage = "", .run = run_models};
-static const tools_command verify = {
-    .name = "verify",
-    .summary = "Read files and show their SHA-256, beside the manifest's",
-    .usage = "[FILE]",
-    .options = verify_options,
-    .n_options = COUNT_OF(verify_options),
-    .values_bytes = sizeof(verify_values),
-    .run = run_verify,
+const tools_command bare_disk_commands[] = {
+    BARE_COMMAND(lspci, "List the devices of the PCI buses"),
+    BARE_COMMAND(lsblk, "List disks and volumes"),
+    BARE_COMMAND_WORD(verify, "FILE", "Read files and show their SHA-256, beside the manifest's",
+                      "a file (default: all files of all manifests)"),
+    BARE_COMMAND_OPTIONS(blkperf, "FILE [options]", blkperf_values, blkperf_options, blkperf_defaults,
+                         "Measure how fast a disk is read"),
+    {0},
 };
-static const tools_command blkperf = {
-    .name = "blkperf",
-    .summary = "Measure how fast a disk is read",
-    .usage = "FILE [options]",
-    .options = blkperf_options,
-    .n_options = COUNT_OF(blkperf_options),
-    .values_bytes = sizeof(blkperf_values),
-    .defaults = blkperf_defaults,
-    .run = run_blkperf,
-};
-const tools_command *const bare_disk_commands[BARE_DISK_COMMANDS] = {&lspci, &lsblk, &models, &verify, &blkperf};

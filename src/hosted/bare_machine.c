@@ -5,33 +5,10 @@
 #include "kernel/cpu/cpu.h"
 #include "kernel/kernel.h"
 #include "kernel/memory/memory.h"
-#include "kernel/net/net.h"
 #include "plat/bare/bare.h"
 
-/* Most of these commands take one word, or none. */
-typedef struct word_values {
-    const char *word;
-} word_values;
-
-#define WORD(value_, help_)                                                                                            \
-    {                                                                                                                  \
-        .kind = TOOLS_KIND_STR, .bare = true, .name = "word", .value = value_, .help = help_,                          \
-        .at = offsetof(word_values, word)                                                                              \
-    }
-#define COMMAND(name_, summary_)                                                                                       \
-    const tools_command bare_##name_ = {.name = #name_, .summary = summary_, .usage = "", .run = name_##_run}
-#define COMMAND_WORD(name_, usage_, summary_, help_)                                                                   \
-    static const tools_option name_##_options[] = {WORD(usage_, help_)};                                               \
-    const tools_command bare_##name_ = {.name = #name_,                                                                \
-                                        .summary = summary_,                                                           \
-                                        .usage = "[" usage_ "]",                                                       \
-                                        .options = name_##_options,                                                    \
-                                        .n_options = 1,                                                                \
-                                        .values_bytes = sizeof(word_values),                                           \
-                                        .run = name_##_run}
-
 static const char *word_of(const void *values) {
-    const word_values *o = values;
+    const bare_word *o = values;
     return o->word ? o->word : "";
 }
 
@@ -120,32 +97,6 @@ static int cpuid_run(tools *t, const void *values) {
     return TOOLS_OK;
 }
 
-/* What kernel/net asks for: its name, and a word. */
-static int net_run(const char *name, const void *values) {
-    char command[8], word[128];
-    char *words[] = {command, word};
-    fmt(command, sizeof command, "%s", name);
-    fmt(word, sizeof word, "%s", word_of(values));
-    net_command(*word ? 2 : 1, words);
-    return TOOLS_OK;
-}
-static int network_run(tools *t, const void *values) {
-    tools_out_flush(t);
-    return net_run("net", values);
-}
-static int ip_run(tools *t, const void *values) {
-    tools_out_flush(t);
-    return net_run("ip", values);
-}
-static int ping_run(tools *t, const void *values) {
-    tools_out_flush(t);
-    return net_run("ping", values);
-}
-static int ss_run(tools *t, const void *values) {
-    tools_out_flush(t);
-    return net_run("ss", values);
-}
-
 static int dmesg_run(tools *t, const void *values) {
     char text[512];
     (void)values;
@@ -211,21 +162,20 @@ static int fault_run(tools *t, const void *values) {
     return tools_usage(t, "one of read, write, run, opcode, stack, hang");
 }
 
-COMMAND(status, "Show what this machine is and does");
-COMMAND(uptime, "Tell how long it has been running");
-COMMAND(mem, "Show what memory is used for");
-COMMAND(memmap, "Show the firmware's map of the memory");
-COMMAND(cpuid, "Show what the processor can do");
-COMMAND(ss, "List the connections");
-COMMAND_WORD(ip, "ADDRESS", "Show or set the address", "dhcp, or ADDRESS/BITS,GATEWAY as in the option ip=");
-COMMAND_WORD(ping, "ADDRESS", "Ask whether another machine answers", "its address");
-const tools_command bare_net = {.name = "net", .summary = "Show the network", .usage = "", .run = network_run};
-COMMAND(dmesg, "Show the kernel's log");
-COMMAND(config, "Show the options it was started with");
-COMMAND_WORD(watchdog, "SECONDS|off", "Reboot when nothing moves for so long",
-             "the time, or off; without: what it is now");
-COMMAND(clear, "Clear the screen");
-COMMAND(reboot, "Start the machine again");
-COMMAND(shutdown, "Power the machine off");
-COMMAND_WORD(fault, "HOW", "Break something on purpose, to see what is said",
-             "read, write, run, opcode, stack or hang");
+const tools_command bare_machine_commands[] = {
+    BARE_COMMAND(status, "Show what this machine is and does"),
+    BARE_COMMAND(uptime, "Tell how long it has been running"),
+    BARE_COMMAND(mem, "Show what memory is used for"),
+    BARE_COMMAND(memmap, "Show the firmware's map of the memory"),
+    BARE_COMMAND(cpuid, "Show what the processor can do"),
+    BARE_COMMAND(dmesg, "Show the kernel's log"),
+    BARE_COMMAND(config, "Show the options it was started with"),
+    BARE_COMMAND_WORD(watchdog, "SECONDS|off", "Reboot when nothing moves for so long",
+                      "the time, or off; without: what it is now"),
+    BARE_COMMAND(clear, "Clear the screen"),
+    BARE_COMMAND(reboot, "Start the machine again"),
+    BARE_COMMAND(shutdown, "Power the machine off"),
+    BARE_COMMAND_WORD(fault, "HOW", "Break something on purpose, to see what is said",
+                      "read, write, run, opcode, stack or hang"),
+    {0},
+};

@@ -10,16 +10,28 @@
 #include "plat/bare/bare.h"
 #include "tools/load.h"
 
-#define NAME_BYTES 112
+#define NAME_BYTES 288 /* of the longest name that a file can have, and its volume */
+#define WHICH "as `models` lists it (default: the one in use)"
 
-typedef struct name_values {
+typedef struct perf_values {
     const char *name;
     int32_t n_predict;
-} name_values;
+} perf_values;
 
 static char now[NAME_BYTES];
 
 const char *bare_model_now(void) { return now; }
+
+static void use(const char *name) {
+    if (name != now) fmt(now, sizeof now, "%s", name);
+}
+
+/* The one that a command names, else the one in use; NULL, with a message, without both. */
+static const char *model_of(tools *t, const char *name) {
+    if (name || *now) return name ? name : now;
+    tools_fail(t, "no model; `models` lists what there is");
+    return NULL;
+}
 
 bool bare_is_file(const char *word) {
     plat_file *f;
@@ -32,21 +44,49 @@ static bool is_model(str name) { return str_ends(name, STR(".gguf")); }
 
 /* ---- which there are ----------------------------------------------------------------------------- */
 
-/* The first model: of the loader's modules, then of the disks, in their order. */
-static void each_file(void *ctx, str name, uint64_t bytes, bool folder) {
-    const char *on = ctx;
-    (void)bytes;
-    if (!folder && !*now && is_model(name)) fmt(now, sizeof now, "/%s/%.*s", on, (int)MIN(name.len, 80), name.ptr);
+typedef void see_model(void *ctx, const char *name, uint64_t bytes);
+typedef struct search {
+    see_model *see;
+    void *ctx;
+    const char *volume;
+} search;
+
+static void see_file(void *ctx, str name, uint64_t bytes, bool folder) {
+    const search *s = ctx;
+    char path[NAME_BYTES];
+    if (folder || !is_model(name)) return;
+    fmt(path, sizeof path, "/%s/%.*s", s->volume, (int)name.len, name.ptr);
+    s->see(s->ctx, path, bytes);
 }
 
-void bare_model_first(void) {
-    for (size_t i = 0; i < boot.n_modules && !*now; i++)
-        if (is_model(str_of(boot.modules[i].name))) fmt(now, sizeof now, "%s", boot.modules[i].name);
-    for (size_t i = 0; i < bare_volume_count() && !*now; i++) {
-        char on[sizeof bare_volume_at(i)->name];
-        fmt(on, sizeof on, "%s", bare_volume_at(i)->name);
-        bare_volume_list(i, each_file, on);
+/* Those in memory, then those in the first folders of the disks, in their order. */
+static void each_model(see_model *see, void *ctx) {
+    search s = {.see = see, .ctx = ctx};
+    for (size_t i = 0; i < boot.n_modules; i++)
+        if (is_model(str_of(boot.modules[i].name))) see(ctx, boot.modules[i].name, boot.modules[i].bytes);
+    for (size_t i = 0; i < bare_volume_count(); i++) {
+        s.volume = bare_volume_at(i)->name;
+        bare_volume_list(i, see_file, &s);
     }
+}
+
+static void take_first(void *ctx, const char *name, uint64_t bytes) {
+    (void)ctx, (void)bytes;
+    if (!*now) use(name);
+}
+
+void bare_model_first(void) { each_model(take_first, NULL); }
+
+static void show_model(void *ctx, const char *name, uint64_t bytes) {
+    char text[24];
+    tools_out(ctx, "%10s  %s%s\n", fmt_bytes(text, sizeof text, bytes), name, cstr_eq(name, now) ? "  (in use)" : "");
+}
+
+static int models_run(tools *t, const void *values) {
+    (void)values;
+    each_model(show_model, t);
+    if (!*now) tools_out(t, "no models: none in memory, none in the first folder of any volume\n");
+    return TOOLS_OK;
 }
 
 /* ---- loading ------------------------------------------------------------------------------------- */
@@ -67,12 +107,13 @@ static int read_all(tools *t, plat_file *f, char *to, uint64_t bytes) {
 }
 
 static int load_run(tools *t, const void *values) {
-    const name_values *o = values;
+    const char *name = model_of(t, ((const bare_word *)values)->word);
     plat_file *f = NULL;
-    if (!boot_module_named(str_of(o->name))) {
-        int error = plat_file_open(&f, o->name);
-        if (error) return tools_fail(t, "%s: %s; `models` lists what there is", o->name, plat_error_name(error));
-        if (boot.n_modules >= BOOT_MODULES_MAX || cstr_len(o->name) >= sizeof boot.modules[0].name)
+    if (!name) return TOOLS_FAILED;
+    if (!boot_module_named(str_of(name))) {
+        int error = plat_file_open(&f, name);
+        if (error) return tools_fail(t, "%s: %s; `models` lists what there is", name, plat_error_name(error));
+        if (boot.n_modules >= BOOT_MODULES_MAX || cstr_len(name) >= sizeof boot.modules[0].name)
             error = PLAT_NO_SPACE;
         uint64_t bytes = plat_file_bytes(f);
         char *to = error ? NULL : mem_block(MEM_WEIGHTS, bytes);
@@ -80,27 +121,27 @@ static int load_run(tools *t, const void *values) {
         plat_file_close(f);
         if (error) {
             mem_block_free(to);
-            return tools_fail(t, "%s: %s", o->name, plat_error_name(error));
+            return tools_fail(t, "%s: %s", name, plat_error_name(error));
         }
-        boot_add_module((uintptr_t)to, bytes, str_of(o->name));
+        boot_add_module((uintptr_t)to, bytes, str_of(name));
         boot.modules[boot.n_modules - 1].loaded = true;
     }
-    fmt(now, sizeof now, "%s", o->name);
+    use(name);
     tools_out(t, "%s is in memory, and is what run, chat, bench and others take\n", now);
     return TOOLS_OK;
 }
 
 static int switch_run(tools *t, const void *values) {
-    const name_values *o = values;
-    if (!bare_is_file(o->name)) return tools_fail(t, "%s: no such file; `models` lists what there is", o->name);
-    fmt(now, sizeof now, "%s", o->name);
+    const char *name = ((const bare_word *)values)->word;
+    if (!name) return tools_usage(t, "wanted the name of a model; `models` lists what there is");
+    if (!bare_is_file(name)) return tools_fail(t, "%s: no such file; `models` lists what there is", name);
+    use(name);
     return TOOLS_OK;
 }
 
 static int unload_run(tools *t, const void *values) {
-    const name_values *o = values;
-    const char *name = o->name ? o->name : now;
-    for (size_t i = 0; i < boot.n_modules; i++) {
+    const char *name = model_of(t, ((const bare_word *)values)->word);
+    for (size_t i = 0; name && i < boot.n_modules; i++) {
         boot_module *m = &boot.modules[i];
         if (!cstr_eq(m->name, name)) continue;
         if (!m->loaded) return tools_fail(t, "%s came with the kernel and stays", name);
@@ -110,7 +151,7 @@ static int unload_run(tools *t, const void *values) {
         boot.n_modules--;
         return TOOLS_OK;
     }
-    return tools_fail(t, "%s: not in memory", name);
+    return name ? tools_fail(t, "%s: not in memory", name) : TOOLS_FAILED;
 }
 
 /* ---- how steadily -------------------------------------------------------------------------------- */
@@ -162,30 +203,28 @@ static int measure(tools *t, const char *name, int32_t n_predict) {
 }
 
 static int perf_run(tools *t, const void *values) {
-    const name_values *o = values;
-    const char *name = o->name ? o->name : now;
-    if (!*name) return tools_fail(t, "no model; `models` lists what there is");
-    return measure(t, name, o->n_predict);
+    const perf_values *o = values;
+    const char *name = model_of(t, o->name);
+    return name ? measure(t, name, o->n_predict) : TOOLS_FAILED;
 }
 
-static void perf_defaults(void *values) { ((name_values *)values)->n_predict = 64; }
+static void perf_defaults(void *values) { ((perf_values *)values)->n_predict = 64; }
 
 static int deterministic_run(tools *t, const void *values) {
-    const name_values *o = values;
-    bool on = o->name && cstr_eq(o->name, "on");
-    if (o->name && !on && !cstr_eq(o->name, "off")) return tools_usage(t, "on or off, not '%.40s'", o->name);
-    if (o->name) cpu_set_quiet(on);
+    const char *how = ((const bare_word *)values)->word;
+    bool on = how && cstr_eq(how, "on");
+    if (how && !on && !cstr_eq(how, "off")) return tools_usage(t, "on or off, not '%.40s'", how);
+    if (how) cpu_set_quiet(on);
     tools_out(t, cpu_is_quiet() ? "on: cores that wait spin; no timer, no watchdog, no interrupt to wake them\n"
                                 : "off: cores that wait halt\n");
-    return o->name && *now ? measure(t, now, 64) : TOOLS_OK;
+    return how && *now ? measure(t, now, 64) : TOOLS_OK;
 }
 
 static int validate_run(tools *t, const void *values) {
-    const name_values *o = values;
-    const char *name = o->name ? o->name : now;
+    const char *name = model_of(t, ((const bare_word *)values)->word);
     char reference[NAME_BYTES + 8];
     bare_sum sum = {.known = false};
-    if (!*name) return tools_fail(t, "no model; `models` lists what there is");
+    if (!name) return TOOLS_FAILED;
     const boot_module *m = boot_module_named(str_of(name));
     int error = m ? PLAT_OK : bare_verify(name, &sum);
     if (error) return tools_fail(t, "%s: %s", name, plat_error_name(error));
@@ -201,59 +240,20 @@ static int validate_run(tools *t, const void *values) {
     return tools_main(has_reference ? 6 : 4, words, NULL, 0);
 }
 
-static const tools_option name_required[] = {TOOLS_ROW(TOOLS_KIND_STR, name_values, name, const char *, 0, "name",
-                                                       "NAME", "as `models` lists it", .required = true, .bare = true)};
-static const tools_option name_options[] = {TOOLS_ROW(TOOLS_KIND_STR, name_values, name, const char *, 0, "name",
-                                                      "NAME", "as `models` lists it (default: the one in use)",
-                                                      .bare = true)};
 static const tools_option perf_options[] = {
-    TOOLS_ROW(TOOLS_KIND_STR, name_values, name, const char *, 'm', "model", "NAME",
-              "as `models` lists it (default: the one in use)", .bare = true),
-    TOOLS_INT(name_values, n_predict, 'n', "predict", "N", 1, TIMES_MAX, "tokens ({})"),
+    TOOLS_ROW(TOOLS_KIND_STR, perf_values, name, const char *, 'm', "model", "NAME", WHICH, .bare = true),
+    TOOLS_INT(perf_values, n_predict, 'n', "predict", "N", 1, TIMES_MAX, "tokens ({})"),
 };
-static const tools_option switch_word[] = {TOOLS_ROW(TOOLS_KIND_STR, name_values, name, const char *, 0, "how",
-                                                     "on|off", "without: what it is now", .bare = true)};
 
-const tools_command bare_load = {.name = "load",
-                                 .summary = "Read a model into memory, and use it",
-                                 .usage = "NAME",
-                                 .options = name_required,
-                                 .n_options = 1,
-                                 .values_bytes = sizeof(name_values),
-                                 .run = load_run};
-const tools_command bare_switch = {.name = "switch",
-                                   .summary = "Use another model",
-                                   .usage = "NAME",
-                                   .options = name_required,
-                                   .n_options = 1,
-                                   .values_bytes = sizeof(name_values),
-                                   .run = switch_run};
-const tools_command bare_unload = {.name = "unload",
-                                   .summary = "Take a model out of memory",
-                                   .usage = "[NAME]",
-                                   .options = name_options,
-                                   .n_options = 1,
-                                   .values_bytes = sizeof(name_values),
-                                   .run = unload_run};
-const tools_command bare_validate = {.name = "validate",
-                                     .summary = "Compare a model's bytes, tokens and logits with what was written down",
-                                     .usage = "[NAME]",
-                                     .options = name_options,
-                                     .n_options = 1,
-                                     .values_bytes = sizeof(name_values),
-                                     .run = validate_run};
-const tools_command bare_perf = {.name = "perf",
-                                 .summary = "Measure how long each token takes",
-                                 .usage = "[NAME] [-n N]",
-                                 .options = perf_options,
-                                 .n_options = 2,
-                                 .values_bytes = sizeof(name_values),
-                                 .defaults = perf_defaults,
-                                 .run = perf_run};
-const tools_command bare_deterministic = {.name = "deterministic",
-                                          .summary = "Switch interrupts off, and measure how long each token takes",
-                                          .usage = "[on|off]",
-                                          .options = switch_word,
-                                          .n_options = 1,
-                                          .values_bytes = sizeof(name_values),
-                                          .run = deterministic_run};
+const tools_command bare_model_commands[] = {
+    BARE_COMMAND(models, "List the models in memory and on disks"),
+    BARE_COMMAND_WORD(load, "NAME", "Read a model into memory, and use it", WHICH),
+    BARE_COMMAND_WORD(switch, "NAME", "Use another model", "as `models` lists it"),
+    BARE_COMMAND_WORD(unload, "NAME", "Take a model out of memory", WHICH),
+    BARE_COMMAND_WORD(validate, "NAME", "Compare a model's bytes, tokens and logits with what was written down", WHICH),
+    BARE_COMMAND_OPTIONS(perf, "[NAME] [-n N]", perf_values, perf_options, perf_defaults,
+                         "Measure how long each token takes"),
+    BARE_COMMAND_WORD(deterministic, "on|off", "Switch interrupts off, and measure how long each token takes",
+                      "without: what it is now"),
+    {0},
+};

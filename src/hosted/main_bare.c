@@ -15,14 +15,7 @@
 #include "plat/bare/bare.h"
 
 #define WATCHDOG_SECONDS 120
-
-static const tools_command *const own[] = {
-    &bare_status,        &bare_load,  &bare_switch, &bare_unload,  &bare_perf,   &bare_validate,
-    &bare_deterministic, &bare_mem,   &bare_memmap, &bare_cpuid,   &bare_net,    &bare_ip,
-    &bare_ping,          &bare_ss,    &bare_dmesg,  &bare_config,  &bare_uptime, &bare_watchdog,
-    &bare_clear,         &bare_fault, &bare_reboot, &bare_shutdown};
-static const tools_command *all[COUNT_OF(own) + BARE_DISK_COMMANDS]; /* of the disks, then these */
-static size_t n_all;
+#define COMMANDS_MAX 64
 
 static void start_watchdog(void) {
     char text[16];
@@ -32,11 +25,13 @@ static void start_watchdog(void) {
 }
 
 void kernel_program(void) {
+    static const tools_command *const lists[] = {bare_machine_commands, bare_model_commands, bare_disk_commands,
+                                                 bare_net_commands},
+                               *all[COMMANDS_MAX];
     static bare_home h = {boot_option, all, 0, bare_model_now, bare_is_file};
     char then[16] = "prompt";
-    for (size_t i = 0; i < BARE_DISK_COMMANDS; i++) all[n_all++] = bare_disk_commands[i];
-    for (size_t i = 0; i < COUNT_OF(own); i++) all[n_all++] = own[i];
-    h.n_commands = n_all;
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        for (const tools_command *c = lists[i]; c->name && h.n_commands < COMMANDS_MAX; c++) all[h.n_commands++] = c;
     bare_volumes_start();
     net_start();
     bare_model_first();

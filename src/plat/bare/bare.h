@@ -25,7 +25,7 @@ typedef struct bare_volume {
 void bare_volumes_start(void);
 size_t bare_volume_count(void);
 const bare_volume *bare_volume_at(size_t i);
-/* Calls each for all files in the first folder of the volume: for `models`. */
+/* Calls each for all files in the first folder of the volume: for the prompt. */
 int bare_volume_list(size_t i, volume_each *each, void *ctx);
 /* Where a name leads: its volume and what volume_find says, whose extents are the caller's. PLAT_OK or a plat_error. */
 int bare_find(const char *path, const bare_volume **v, volume_file *out);
@@ -35,11 +35,6 @@ typedef struct bare_sum {
     bool known, matches;
 } bare_sum;
 int bare_verify(const char *path, bare_sum *out);
-
-/* Commands of the prompt: lspci, lsblk, models, verify, blkperf. */
-enum { BARE_DISK_COMMANDS = 5 };
-struct tools_command;
-extern const struct tools_command *const bare_disk_commands[BARE_DISK_COMMANDS];
 
 struct plat_file {
     const char *memory; /* of a module; NULL: the rest counts */
