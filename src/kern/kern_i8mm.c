@@ -6,6 +6,7 @@
 #include "kern/vec_neon.h"
 
 #define VEC_TOKENS 2
+#define VEC_MANY TILER
 #include "kern/kern_chunk.h"
 
 /* Weights are unsigned here, as the panel has them. */

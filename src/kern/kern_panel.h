@@ -13,23 +13,6 @@ KERN_INLINE void panel_start(vi sum[VEC_SUBS], const kern_panel *p, const int32_
     for (size_t s = 0; s < VEC_SUBS; s++) sum[s] = vd_signed(start, minus, f.top);
 }
 
-/* part = or += unit u of a block, times the scales that differ between its two units: of the weights, of the
- * activations, or both. */
-KERN_INLINE void panel_unit(vf part[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, size_t u,
-                            const kern_act8 *const *x, size_t n_tok, format f) {
-    vi sum[VEC_TOKENS][VEC_SUBS];
-    for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], p, &x[t][block].minus[u], f);
-    panel_steps(sum, p, sub, block, 4 * u, 4, x, n_tok, f);
-    for (size_t s = 0; s < VEC_SUBS; s++) {
-        vf scale = vf_load(p->scale[2 * block + u][sub + s]);
-        for (size_t t = 0; t < n_tok; t++) {
-            vf dot = vf_of_vi(sum[t][s]), by = f.group == 16 ? scale : vf_set(x[t][block].scale[u]);
-            if (f.group == 16 && f.acts == 16) dot = vf_mul(dot, vf_set(x[t][block].scale[u]));
-            part[t][s] = u == 0 ? vf_mul(dot, by) : vf_fma(dot, by, part[t][s]);
-        }
-    }
-}
-
 /* acc -= offsets * sums of the activations */
 KERN_INLINE void panel_offsets(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, const kern_act8 *const *x, size_t n_tok,
                                format f) {
@@ -41,26 +24,29 @@ KERN_INLINE void panel_offsets(vf acc[][VEC_SUBS], const kern_panel *p, size_t s
         }
 }
 
-/* acc += 32 columns. What both units have in common is applied to their sum. */
+/* acc += 32 columns: the sums of both units, or of the block where both scales hold for it. What the units have in common
+ * is applied once. */
 KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block,
                              const kern_act8 *const *x, size_t n_tok, format f) {
     vf part[VEC_TOKENS][VEC_SUBS];
-    if (f.group == 32 && f.acts == 32) {
+    const bool whole = f.group == 32 && f.acts == 32, apart = f.group == 16 && f.acts == 16;
+    for (size_t t = 0; t < n_tok; t++)
+        for (size_t s = 0; s < VEC_SUBS; s++) part[t][s] = vf_set(0);
+    for (size_t u = 0; u < (whole ? 1 : 2); u++) {
         vi sum[VEC_TOKENS][VEC_SUBS];
-        for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], p, &x[t][block].minus_both, f);
-        panel_steps(sum, p, sub, block, 0, 8, x, n_tok, f);
-        for (size_t t = 0; t < n_tok; t++)
-            for (size_t s = 0; s < VEC_SUBS; s++) part[t][s] = vf_mul(vf_of_vi(sum[t][s]), vf_set(x[t][block].scale[0]));
-    } else {
-        panel_unit(part, p, sub, block, 0, x, n_tok, f);
-        panel_unit(part, p, sub, block, 1, x, n_tok, f);
-    }
-    for (size_t s = 0; s < VEC_SUBS; s++) {
-        vf scale = vf_load(p->scale[2 * block][sub + s]);
-        for (size_t t = 0; t < n_tok; t++) {
-            if (f.group == 32) acc[t][s] = vf_fma(part[t][s], scale, acc[t][s]);
-            else if (f.acts == 32) acc[t][s] = vf_fma(part[t][s], vf_set(x[t][block].scale[0]), acc[t][s]);
-            else acc[t][s] = vf_add(acc[t][s], part[t][s]);
+        for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], p, whole ? &x[t][block].minus_both : &x[t][block].minus[u], f);
+        panel_steps(sum, p, sub, block, 4 * u, whole ? 8 : 4, x, n_tok, f);
+        for (size_t s = 0; s < VEC_SUBS; s++) {
+            vf weights = vf_load(p->scale[2 * block + (f.group == 16 ? u : 0)][sub + s]);
+            for (size_t t = 0; t < n_tok; t++) {
+                vf dot = vf_of_vi(sum[t][s]), act = vf_set(x[t][block].scale[u]), by = f.acts == 16 ? act : weights;
+                if (whole || apart) {
+                    acc[t][s] = vf_fma(vf_mul(dot, act), weights, acc[t][s]);
+                } else {
+                    part[t][s] = u == 0 ? vf_mul(dot, by) : vf_fma(dot, by, part[t][s]);
+                    if (u == 1) acc[t][s] = vf_fma(part[t][s], f.acts == 16 ? weights : act, acc[t][s]);
+                }
+            }
         }
     }
     if (f.has_min) panel_offsets(acc, p, sub, block, x, n_tok, f);
@@ -84,7 +70,7 @@ KERN_INLINE void panel_tile(const kern_panel *p, size_t sub, size_t from, size_t
         panel_tile(p, sub, from, to, x, out, n_tok, (format){NULL, NULL, NULL, NULL, 0, group, acts, has_min, 0, top});             \
     }
 #define MULTIPLIER(group, acts, has_min, top)                                                                           \
-    TILER(many_##group##_##acts##_##has_min##_##top, VEC_TOKENS, group, acts, has_min, top)                             \
+    VEC_MANY(many_##group##_##acts##_##has_min##_##top, VEC_TOKENS, group, acts, has_min, top)                          \
     TILER(one_##group##_##acts##_##has_min##_##top, 1, group, acts, has_min, top)                                       \
     static void multiply_##group##_##acts##_##has_min##_##top(kern_panel *p, const kern_act8 *const *x, size_t n, \
                                                               size_t n_blocks, float (*sums)[KERN_PANEL_SUBS][16]) {    \

@@ -6,6 +6,7 @@
 #include "kern/vec_avx2.h"
 
 #define VEC_TOKENS 4
+#define VEC_MANY TILER
 #define VEC_STEPS(q_max, n) (n)
 #define VEC_ROLLED(q_max, n) (n)
 

@@ -9,6 +9,7 @@
 #include "kern/vec_neon.h"
 
 #define VEC_TOKENS 3
+#define VEC_MANY TILER
 #define VEC_STEPS(q_max, n) (n)
 #define VEC_ROLLED(q_max, n) (n)
 

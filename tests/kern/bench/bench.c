@@ -230,6 +230,7 @@ static void bench_prompt(const quant_type *t) {
     job_open(&j, t, KERN_PROMPT, n_rows, n_act, 1);
     j.n_slice = 64;
     double one = (double)(64 * n_act) * (double)opt.n_in / best(&j, 1) / 1e9, peak = peak_gmacs[t->block_len == 1];
+    j.at = 0;
     j.n_slice = 64 * (size_t)opt.n_threads;
     double all = (double)(j.n_slice * n_act) * (double)opt.n_in / best(&j, opt.n_threads) / 1e9;
     printf("prompt %-8s %3zu act: %6.1f GMAC/s on 1 thread (%3.0f %% of the peak), %6.1f on %d (%3.0f %%)\n", t->name, n_act,
