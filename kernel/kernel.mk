@@ -77,12 +77,12 @@ $(B)/leat-boot.img: $(B)/leat.elf $(B)/bootx64.efi kernel/iso.sh
 
 # ---- the neighbour: Debian's Linux, with leat as its first process ---------------------------------------
 
-INIT_O := $(call obj,src/hosted/main_init.c)
+INIT_O := $(call obj,src/hosted/main_init.c src/hosted/init_net.c)
 $(INIT_O): $(B)/obj/%.o: %.c Makefile kernel/kernel.mk
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -I. -c $< -o $@
-$(B)/leat-init: $(INIT_O) $(call obj,src/hosted/bare_prompt.c kernel/boot/option.c) $(B)/libleat.a $(B)/libleat_posix.a
+$(B)/leat-init: $(INIT_O) $(call obj,src/hosted/bare_prompt.c kernel/boot/option.c kernel/net/net_config.c) $(B)/libleat.a $(B)/libleat_posix.a
 	$(call say,link    $@)
 	$(Q)$(CC) -static -Wl,--gc-sections -Wl,--no-warnings -pthread -s -o $@ $^
 linux-image: setup $(B)/leat-init

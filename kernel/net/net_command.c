@@ -5,6 +5,7 @@
 #include "kernel/console/console.h"
 #include "kernel/cpu/cpu.h"
 #include "kernel/pci/pci.h"
+#include "kernel/virtio/virtio.h"
 
 static nic *find_card(void) {
     const pci_device *d;
@@ -13,6 +14,7 @@ static nic *find_card(void) {
         n = virtio_net_open(d);
         if (!n) n = e1000_open(d);
     }
+    for (size_t i = 0; !n && virtio_mmio_at(i); i++) n = virtio_net_open_mmio(virtio_mmio_at(i));
     return n;
 }
 

@@ -28,6 +28,7 @@ struct nic {
 /* NULL: another device, or it does not start, which is said in the log. Each driver has one card. */
 struct pci_device;
 nic *virtio_net_open(const struct pci_device *d);
+nic *virtio_net_open_mmio(uint64_t physical); /* what virtio_mmio_at names */
 nic *e1000_open(const struct pci_device *d);
 
 #endif

@@ -1,5 +1,6 @@
-/* virtio_net.c: the network card of virtual machines (virtio 1.x): a queue of empty buffers for what comes, one of
- * frames that go. Before each frame stands a header, all zero: nothing is left to the card.
+/* virtio_net.c: the network card of virtual machines (virtio 1.x; memory-mapped ones also before that): a queue of
+ * empty buffers for what comes, one of frames that go. Before each frame stands a header, all zero: nothing is left to
+ * the card.
  */
 #include "kernel/console/console.h"
 #include "kernel/memory/memory.h"
@@ -7,7 +8,6 @@
 #include "kernel/virtio/virtio.h"
 
 enum {
-    HEADER_BYTES = 12,
     RX_QUEUE = 0,
     TX_QUEUE = 1,
     CONFIG_STATUS = 6, /* after the address: bit 0, there is a link */
@@ -15,11 +15,13 @@ enum {
 };
 #define FEATURE_MAC (1ull << 5)
 #define FEATURE_STATUS (1ull << 16)
+#define FEATURE_ANY_LAYOUT (1ull << 27) /* before version 1: a frame may follow its header in one piece */
 
 static struct {
     nic n;
     virtio device;
     virtio_queue rx, tx;
+    uint32_t header_bytes;
     uint8_t *buffers; /* (2 * NIC_FRAMES, NIC_BUFFER_BYTES): those of rx, then those of tx */
     uint32_t n_rx, n_tx;
     uint8_t tx_free[NIC_FRAMES];
@@ -44,12 +46,12 @@ static bool link_up(nic *n) {
 static const uint8_t *rx_peek(nic *n, size_t *bytes) {
     (void)n;
     while (!card.holds && virtio_take(&card.rx, &card.held, &card.held_bytes)) {
-        card.holds = card.held_bytes > HEADER_BYTES && card.held_bytes <= NIC_BUFFER_BYTES;
+        card.holds = card.held_bytes > card.header_bytes && card.held_bytes <= NIC_BUFFER_BYTES;
         if (!card.holds) give(card.held); /* no frame: the device is wrong */
     }
     if (!card.holds) return NULL;
-    *bytes = card.held_bytes - HEADER_BYTES;
-    return buffer(card.held) + HEADER_BYTES;
+    *bytes = card.held_bytes - card.header_bytes;
+    return buffer(card.held) + card.header_bytes;
 }
 
 static void rx_drop(nic *n) {
@@ -62,29 +64,29 @@ static uint8_t *tx_place(nic *n) {
     uint32_t i, bytes;
     (void)n;
     while (virtio_take(&card.tx, &i, &bytes)) card.tx_free[card.n_tx_free++] = (uint8_t)i;
-    return card.n_tx_free ? buffer(card.n_rx + card.tx_free[card.n_tx_free - 1]) + HEADER_BYTES : NULL;
+    return card.n_tx_free ? buffer(card.n_rx + card.tx_free[card.n_tx_free - 1]) + card.header_bytes : NULL;
 }
 
 static void tx_send(nic *n, size_t bytes) {
     uint32_t i = card.tx_free[--card.n_tx_free];
     uint8_t *frame = buffer(card.n_rx + i);
     (void)n;
-    memset(frame, 0, HEADER_BYTES);
-    virtio_piece piece = {memory_physical(frame), (uint32_t)(HEADER_BYTES + bytes)};
+    memset(frame, 0, card.header_bytes);
+    virtio_piece piece = {memory_physical(frame), card.header_bytes + (uint32_t)bytes};
     virtio_add(&card.tx, &piece, 1, 0, NULL, i);
     virtio_kick(&card.tx);
 }
 
-nic *virtio_net_open(const pci_device *d) {
+/* The device of `card` is open; one is enough. */
+static nic *start(void) {
     virtio *v = &card.device;
-    if (d->vendor != 0x1AF4 || (d->device != 0x1000 && d->device != 0x1041) || card.buffers) return NULL;
-    if (!virtio_open_pci(v, d) || v->kind != VIRTIO_NET) return NULL;
     card.buffers = memory_pages(2 * NIC_FRAMES * NIC_BUFFER_BYTES, 0);
-    if (!card.buffers || !virtio_negotiate(v, FEATURE_MAC | FEATURE_STATUS) ||
+    if (!card.buffers || !virtio_negotiate(v, FEATURE_MAC | FEATURE_STATUS | FEATURE_ANY_LAYOUT) ||
         !virtio_queue_open(v, &card.rx, RX_QUEUE) || !virtio_queue_open(v, &card.tx, TX_QUEUE)) {
         console_log("virtio-net: does not start");
         return NULL;
     }
+    card.header_bytes = v->legacy ? 10 : 12;
     card.n = (nic){"virtio-net", {2, 'l', 'e', 'a', 't', 1}, link_up, rx_peek, rx_drop, tx_place, tx_send};
     for (uint32_t i = 0; i < 6 && v->features & FEATURE_MAC; i++) card.n.mac[i] = (uint8_t)virtio_config(v, i, 1);
     card.n_rx = MIN((uint32_t)NIC_FRAMES, card.rx.depth);
@@ -94,4 +96,14 @@ nic *virtio_net_open(const pci_device *d) {
     for (uint32_t i = 0; i < card.n_rx; i++) give(i);
     virtio_kick(&card.rx);
     return &card.n;
+}
+
+nic *virtio_net_open(const pci_device *d) {
+    virtio *v = &card.device;
+    if (d->vendor != 0x1AF4 || (d->device != 0x1000 && d->device != 0x1041) || card.buffers) return NULL;
+    return virtio_open_pci(v, d) && v->kind == VIRTIO_NET ? start() : NULL;
+}
+
+nic *virtio_net_open_mmio(uint64_t physical) {
+    return !card.buffers && virtio_open_mmio(&card.device, physical, VIRTIO_NET) ? start() : NULL;
 }

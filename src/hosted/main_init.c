@@ -1,17 +1,15 @@
 /* main_init.c: `leat` as the first process of a Linux that has nothing else: for machines whose devices kernel/ has no
  * driver for (make linux-image). The same configuration as without an operating system, from the kernel's command line
- * and /leat.conf: run="COMMAND...", then=prompt|shutdown|reboot, ip=ADDRESS/BITS,GATEWAY.
+ * and /leat.conf: run="COMMAND...", then=prompt|shutdown|reboot, ip=HOW. Next: init_net.c.
  */
 #include "hosted/bare_prompt.h"
+#include "hosted/init_net.h"
 #include "kernel/boot/boot.h"
 #include "plat/posix/posix.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
-#include <net/route.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -69,35 +67,38 @@ static void load_drivers(void) {
     if (f) fclose(f);
 }
 
-/* The first network card: ip=ADDRESS/BITS,GATEWAY. */
-static void set_address(void) {
-    char text[64], *slash, *comma;
-    if (!option("ip", 0, text, sizeof text) || !(slash = strchr(text, '/'))) return;
-    *slash = 0;
-    comma = strchr(slash + 1, ',');
-    if (comma) *comma = 0;
-    int bits = atoi(slash + 1), s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq r = {0};
-    struct sockaddr_in a = {.sin_family = AF_INET};
-    snprintf(r.ifr_name, sizeof r.ifr_name, "eth0");
-    inet_pton(AF_INET, text, &a.sin_addr);
-    memcpy(&r.ifr_addr, &a, sizeof a);
-    if (ioctl(s, SIOCSIFADDR, &r)) say("address", text);
-    a.sin_addr.s_addr = htonl(bits > 0 && bits <= 32 ? (uint32_t)(0xffffffffu << (32 - bits)) : 0);
-    memcpy(&r.ifr_addr, &a, sizeof a);
-    ioctl(s, SIOCSIFNETMASK, &r);
-    r.ifr_flags = IFF_UP | IFF_RUNNING;
-    if (ioctl(s, SIOCSIFFLAGS, &r)) say("network card", r.ifr_name);
-    if (comma) {
-        struct rtentry route = {.rt_flags = RTF_UP | RTF_GATEWAY};
-        struct sockaddr_in any = {.sin_family = AF_INET};
-        inet_pton(AF_INET, comma + 1, &a.sin_addr);
-        memcpy(&route.rt_gateway, &a, sizeof a);
-        memcpy(&route.rt_dst, &any, sizeof any);
-        memcpy(&route.rt_genmask, &any, sizeof any);
-        if (ioctl(s, SIOCADDRT, &route)) say("gateway", comma + 1);
+/* As without an operating system: DHCP unless told otherwise. */
+static void start_network(void) {
+    char text[64] = "dhcp";
+    net_config c;
+    err e;
+    option("ip", 0, text, sizeof text);
+    if (!strcmp(text, "none")) return;
+    if (net_config_parse(str_of(text), &c, &e) != ERR_NONE) {
+        fprintf(stderr, "leat: %s; dhcp is asked\n", e.text);
+        c = (net_config){.dhcp = true};
     }
-    close(s);
+    init_net_start(&c);
+}
+
+/* The last one that the kernel was told of, itself and not by the name /dev/console: only of a terminal that is ours
+ * Ctrl-C comes as a signal.
+ */
+static void open_console(void) {
+    char name[128] = "", path[160] = "/dev/console", *last;
+    FILE *f = fopen("/sys/class/tty/console/active", "re");
+    if (f && fgets(name, sizeof name, f)) {
+        name[strcspn(name, "\n")] = 0;
+        last = strrchr(name, ' ');
+        snprintf(path, sizeof path, "/dev/%s", last ? last + 1 : name);
+    }
+    if (f) fclose(f);
+    int console = open(path, O_RDWR);
+    if (console < 0) console = open("/dev/console", O_RDWR);
+    for (int fd = 0; fd < 3 && console >= 0; fd++) dup2(console, fd);
+    if (console > 2) close(console);
+    setsid();
+    ioctl(0, TIOCSCTTY, 0);
 }
 
 static _Noreturn void end(int how) {
@@ -125,12 +126,11 @@ int main(void) {
     mount("proc", "/proc", "proc", 0, NULL);
     mount("sys", "/sys", "sysfs", 0, NULL);
     mount("dev", "/dev", "devtmpfs", 0, NULL);
-    int console = open("/dev/console", O_RDWR);
-    for (int fd = 0; fd < 3 && console >= 0; fd++) dup2(console, fd);
+    open_console();
     read_options("/proc/cmdline");
     read_options("/leat.conf");
     load_drivers();
-    set_address();
+    start_network();
     plat_posix_start();
     find_model("/models");
     printf("READY\n");

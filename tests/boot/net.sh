@@ -12,13 +12,19 @@ rm -rf "$out" && mkdir -p "$out"
 # card NAME MODEL OPTIONS TEXT...: it comes up, the gateway answers, and these are lines of the log.
 card() {
     ends_well "$1" -kernel "$B/leat.elf" -append "on-panic=exit $3 run=ip run=\"ping 10.0.2.2\" run=net run=ss then=exit" \
-        -netdev user,id=n -device "$2,netdev=n" && grep -q '^10.0.2.2: [0-9.]* ms' "$out/$1.log" || return 1
+        -netdev user,id=n -device "$2,netdev=n" -global virtio-mmio.force-legacy=$legacy && grep -q '^10.0.2.2: [0-9.]* ms' "$out/$1.log" || return 1
     local name=$1 text
     for text in "${@:4}"; do says "$name" "$text" || return 1; done
 }
+legacy=true
 for model in virtio-net-pci e1000 e1000e; do
     check "card-$model" card "card-$model" $model '' 'address 10.0.2.15, mask 255.255.255.0, gateway 10.0.2.2, from DHCP'
 done
+machine=microvm
+for legacy in true false; do
+    check card-microvm-$legacy card card-microvm-$legacy virtio-net-device '' 'address 10.0.2.15, mask 255.255.255.0, gateway 10.0.2.2, from DHCP'
+done
+machine=q35
 check fixed card fixed e1000e ip=10.0.2.77/24,10.0.2.2 'address 10.0.2.77, mask 255.255.255.0, gateway 10.0.2.2, fixed'
 none() { pvh "$1" "run=net run=\"ping 10.0.2.2\" then=exit" && says "$1" 'no network card'; }
 check no-card none no-card

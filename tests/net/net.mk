@@ -12,7 +12,7 @@ $(B)/obj/net/tests/net/net_check.o: tests/net/net_check.c
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -I. -Itests -c $< -o $@
-$(B)/obj/net/server.o: $(B)/obj/net/kernel/net/net.o $(B)/obj/net/src/plat/bare/stream.o $(LWIP_O)
+$(B)/obj/net/server.o: $(addprefix $(B)/obj/net/,kernel/net/net.o kernel/net/net_config.o src/plat/bare/stream.o) $(LWIP_O)
 	$(Q)$(LD) -r -o $@ $^ && objcopy -w --keep-global-symbol='plat_*' --keep-global-symbol='net_*' \
 		--redefine-sym plat_time_ns=wire_time_ns --redefine-sym plat_entropy=wire_entropy --redefine-sym plat_sleep_ns=wire_sleep_ns $@
 $(B)/obj/net/peer.o: $(B)/obj/net/tests/net/peer.o $(LWIP_O)
@@ -20,7 +20,7 @@ $(B)/obj/net/peer.o: $(B)/obj/net/tests/net/peer.o $(LWIP_O)
 $(B)/net-check: $(addprefix $(B)/obj/net/,tests/net/net_check.o server.o peer.o) $(B)/libleat.a $(B)/libleat_posix.a
 	$(call say,link    $@)
 	$(Q)$(CC) $(LINK) -pthread -o $@ $^
--include $(addprefix $(B)/obj/net/,kernel/net/net.d src/plat/bare/stream.d tests/net/peer.d tests/net/net_check.d)
+-include $(addprefix $(B)/obj/net/,kernel/net/net.d kernel/net/net_config.d src/plat/bare/stream.d tests/net/peer.d tests/net/net_check.d)
 
 suite-net: $(B)/net-check
 	@$(B)/net-check

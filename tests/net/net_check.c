@@ -457,6 +457,49 @@ static void test_memory(void) {
     printf("  380 connections hold %zu KiB\n", held >> 10);
 }
 
+/* Neither side reads, and both windows close: then there is hardly a word until somebody does. */
+static void test_closed_windows(void) {
+    plat_stream *s[10];
+    plat_ready r[10];
+    uint8_t bytes[4096];
+    size_t sent[10] = {0}, came[10] = {0};
+    start();
+    for (size_t i = 0; i < 10; i++) {
+        peer_connect(i, SERVER_ADDRESS, 80, 60000);
+        peer_conns[i].reads = false;
+        for (int k = 0; k < 500 && plat_accept(listener, &s[i]) != PLAT_OK; k++) deliver(), net_poll();
+        CHECK(s[i]);
+        r[i] = (plat_ready){.stream = s[i], .want = PLAT_READY_SEND};
+    }
+    for (int ms = 0; ms < 20000; ms++) {
+        for (size_t i = 0; i < 10; i++) {
+            for (size_t k = 0; k < sizeof bytes; k++) bytes[k] = peer_byte(i, sent[i] + k);
+            int64_t n = plat_send(s[i], bytes, sizeof bytes);
+            sent[i] += n > 0 ? (size_t)n : 0;
+        }
+        deliver(), plat_poll(r, 10, 0);
+    }
+    uint64_t before = n_sent;
+    for (uint64_t until = now_ns + 600000 * MS; now_ns < until;) deliver(), plat_poll(r, 10, 0);
+    printf("  10 connections closed on both sides: %llu frames in ten minutes\n", (unsigned long long)(n_sent - before));
+    CHECK(n_sent - before < 5000);
+    for (size_t i = 0; i < 10; i++) peer_read_on(i);
+    for (uint64_t until = now_ns + 600000 * MS; now_ns < until;) {
+        size_t left = 0;
+        for (size_t i = 0; i < 10; i++) {
+            for (int64_t n; (n = plat_recv(s[i], bytes, sizeof bytes)) > 0;)
+                for (int64_t k = 0; k < n; k++) CHECK(bytes[k] == peer_byte(i, came[i]++));
+            left += came[i] < 60000 || peer_conns[i].came < sent[i];
+        }
+        if (!left) break;
+        deliver(), plat_poll(r, 10, 0);
+    }
+    for (size_t i = 0; i < 10; i++) {
+        CHECK(came[i] == 60000 && peer_conns[i].came == sent[i] && !peer_conns[i].wrong);
+        plat_stream_close(s[i]);
+    }
+}
+
 /* The other machine is gone, and says nothing. */
 static void test_silence(void) {
     start();
@@ -516,8 +559,8 @@ static const struct {
     void (*run)(void);
 } tests[] = {{"echo", test_echo},       {"bad_wire", test_bad_wire},   {"states", test_states},
              {"resets", test_resets},   {"many", test_many},           {"half_open", test_half_open},
-             {"garbage", test_garbage}, {"memory", test_memory},       {"silence", test_silence},
-             {"addresses", test_addresses}};
+             {"garbage", test_garbage}, {"memory", test_memory},       {"closed", test_closed_windows},
+             {"silence", test_silence}, {"addresses", test_addresses}};
 
 static void on_assert(const char *text) {
     printf("assertion: %s\n", text);

@@ -3,7 +3,8 @@
  *     srv-check LEAT MODEL DIR                 the tests; one line at the end: N passed, N failed
  *     srv-check LEAT MODEL DIR PORT TEST...    some, with a server at that port that has the model: small, text, http,
  *                                              lazy, many=N requests (context 512, name `sample`), hanging (131072);
- *                                              isa=ISA: of the server; tokens=N: of the answers of many
+ *                                              isa=ISA: of the server; tokens=N: of the answers of many. PORT 0: each
+ *                                              has a server of its own, as keys and queue always have
  *
  * Answers at temperature 0 are compared with `leat run`'s.
  */
@@ -64,6 +65,7 @@ static const char *const prompts[N_PROMPTS] = {"What is 2+2?", "What is 17+25?",
                                                "Once upon a time", "What is 9-4?"};
 static char *wanted[N_PROMPTS]; /* by leat run */
 static const char *n_many = "24"; /* tokens of them */
+static int n_requests = 1000;
 static const char *isa;           /* the server's, where it runs on another machine */
 
 static char *run_text(const char *prompt) {
@@ -476,7 +478,7 @@ static bool same_ascii(const char *a, const char *b) {
     }
 }
 
-static void test_many(const server *s, int n_requests) {
+static void test_many(const server *s) {
     int fds[N_OPEN], which[N_OPEN], errors = 0, answers = 0, aborts = 0;
     size_t rss = 0;
     double refused = metric(s, "leat_answers_5xx_total");
@@ -531,16 +533,43 @@ static void test_hanging_up_twice(const server *s) {
     free(body);
 }
 
-/* Of a server that runs elsewhere, and goes on running. */
-static bool test_there(const server *s, const char *what) {
-    if (!strcmp(what, "small")) test_small_ones(s);
-    else if (!strcmp(what, "text")) test_completions(s), test_chat(s), test_two_conversations(s);
-    else if (!strcmp(what, "http")) test_http(s), test_half_closed(s);
-    else if (!strcmp(what, "lazy")) test_lazy_clients(s);
-    else if (!strncmp(what, "many=", 5)) test_many(s, atoi(what + 5));
-    else if (!strcmp(what, "hanging")) test_hanging_up_twice(s);
-    else return !strncmp(what, "isa=", 4) || !strncmp(what, "tokens=", 7);
-    return true;
+static void test_text(const server *s) { test_completions(s), test_chat(s), test_two_conversations(s); }
+static void test_connections(const server *s) { test_http(s), test_half_closed(s); }
+
+static void with_server(const char *context, void (*test)(const server *)) {
+    server s;
+    server_start(&s, leat, (const char *const[]){model, "-c", context, "-t", "1", NULL}, true);
+    test(&s);
+    check(server_end(&s) == 0, "it ends with 0");
+}
+
+/* With a server that runs elsewhere, and goes on running, or one of its own (there: NULL). */
+static bool test_named(const server *there, const char *what) {
+    static const struct {
+        const char *name, *context;
+        void (*test)(const server *);
+    } tests[] = {{"small", "512", test_small_ones},     {"text", "512", test_text},
+                 {"http", "512", test_connections},     {"lazy", "512", test_lazy_clients},
+                 {"many", "512", test_many},        {"hanging", "131072", test_hanging_up_twice}};
+    size_t n = strcspn(what, "=");
+    if (!strcmp(what, "keys")) return test_keys(), true;
+    if (!strcmp(what, "queue")) return test_queue_and_end(), true;
+    if (!strncmp(what, "many=", 5)) n_requests = atoi(what + 5);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+        if (strlen(tests[i].name) != n || strncmp(tests[i].name, what, n) != 0) continue;
+        if (there) tests[i].test(there);
+        else with_server(tests[i].context, tests[i].test);
+        return true;
+    }
+    return !strncmp(what, "isa=", 4) || !strncmp(what, "tokens=", 7);
+}
+
+static void test_all(const server *s) {
+    test_small_ones(s);
+    test_text(s);
+    test_connections(s);
+    test_lazy_clients(s);
+    test_many(s);
 }
 
 int main(int argc, char **argv) {
@@ -554,21 +583,10 @@ int main(int argc, char **argv) {
     for (int i = 0; i < N_PROMPTS; i++) wanted[i] = run_text(prompts[i]);
     server s = {.port = argc > 4 ? (uint16_t)atoi(argv[4]) : 0};
     for (int i = 5; i < argc; i++)
-        if (!test_there(&s, argv[i])) return 2;
+        if (!test_named(s.port ? &s : NULL, argv[i])) return 2;
     if (argc == 4) {
-        server_start(&s, leat, (const char *const[]){model, "-c", "512", "-t", "1", NULL}, true);
-        test_small_ones(&s);
-        test_completions(&s);
-        test_chat(&s);
-        test_two_conversations(&s);
-        test_http(&s);
-        test_half_closed(&s);
-        test_lazy_clients(&s);
-        test_many(&s, 1000);
-        check(server_end(&s) == 0, "it ends with 0");
-        server_start(&s, leat, (const char *const[]){model, "-c", "131072", "-t", "1", NULL}, true);
-        test_hanging_up_twice(&s);
-        check(server_end(&s) == 0, "it ends with 0");
+        with_server("512", test_all);
+        with_server("131072", test_hanging_up_twice);
         test_keys();
         test_queue_and_end();
     }

@@ -29,6 +29,7 @@ struct plat_stream {
     uint32_t full_at; /* heap_mark when lwIP's heap had no room for what was to be sent, or 0 */
     uint8_t *ring; /* kept for the next one */
     uint32_t from, n;
+    uint32_t lent; /* what came beyond the window: see on_recv */
     plat_stream *listener, *next; /* while it waits to be accepted */
     plat_stream *first, *last;    /* of a listener: those that wait */
 };
@@ -92,7 +93,6 @@ static err_t on_recv(void *user, struct tcp_pcb *pcb, struct pbuf *p, err_t erro
         return ERR_OK;
     }
     if (p->tot_len > RING_BYTES - s->n) return ERR_MEM; /* more than the window: it is offered again */
-    (void)pcb;
     for (uint32_t done = 0; done < p->tot_len;) {
         uint32_t to = (s->from + s->n) % RING_BYTES, part = MIN(p->tot_len - done, RING_BYTES - to);
         pbuf_copy_partial(p, s->ring + to, (u16_t)part, (u16_t)done);
@@ -100,6 +100,12 @@ static err_t on_recv(void *user, struct tcp_pcb *pcb, struct pbuf *p, err_t erro
         done += part;
     }
     pbuf_free(p);
+    /* To lwIP a window of nothing puts every packet out of place, and it answers those: two of it would never end. The
+     * ring has room beyond the window, so that a byte stays open, of which the peer is not told. */
+    if (!pcb->rcv_wnd && s->n < RING_BYTES) {
+        s->lent++;
+        tcp_recved(pcb, 1);
+    }
     return ERR_OK;
 }
 
@@ -186,7 +192,9 @@ int64_t plat_recv(plat_stream *s, void *to, size_t bytes) {
     memcpy((uint8_t *)to + part, s->ring, n - part);
     s->from = (s->from + n) % RING_BYTES;
     s->n -= n;
-    if (s->pcb) tcp_recved(s->pcb, (u16_t)n);
+    part = MIN(n, s->lent);
+    s->lent -= part;
+    if (s->pcb && n > part) tcp_recved(s->pcb, (u16_t)(n - part));
     return n;
 }
 
