@@ -1,5 +1,5 @@
-/* net_config.c: addresses as text: of the option ip= and the commands ip and ping. It knows no card and no lwIP, so that
- * the neighbour of the image (src/hosted/main_init.c) and `leat image` read them the same way.
+/* net_config.c: addresses as text: of the option ip= and the commands ip and ping. It knows no card and no lwIP, so
+ * that the neighbour of the image (src/hosted/main_init.c) and `leat image` read them the same way.
  */
 #include "kernel/net/net.h"
 

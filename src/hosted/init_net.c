@@ -39,6 +39,8 @@ typedef struct lease {
     uint32_t seconds;
 } lease;
 
+static const uint8_t cookie[4] = {99, 130, 83, 99};
+
 static void say(const char *what) { fprintf(stderr, "leat: %s: %s: %s\n", CARD, what, strerror(errno)); }
 
 static int card_socket(void) {
@@ -84,10 +86,11 @@ static size_t put(uint8_t *to, uint8_t option, const void *value, uint8_t bytes)
 
 static void send_message(int s, uint32_t id, const uint8_t mac[6], const lease *asked) {
     static const uint8_t wanted[] = {OPTION_MASK, OPTION_GATEWAY, OPTION_SECONDS};
-    message m = {.op = 1, .hardware = 1, .address_bytes = 6, .id = id, .flags = htons(0x8000), .cookie = {99, 130, 83, 99}};
+    message m = {.op = 1, .hardware = 1, .address_bytes = 6, .id = id, .flags = htons(0x8000)};
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(67), .sin_addr = {INADDR_BROADCAST}};
     uint8_t kind = asked->address ? REQUEST : DISCOVER, *at = m.options;
     memcpy(m.mac, mac, 6);
+    memcpy(m.cookie, cookie, sizeof cookie);
     at += put(at, OPTION_KIND, &kind, 1);
     if (asked->address) at += put(at, OPTION_ADDRESS, &asked->address, 4);
     if (asked->address) at += put(at, OPTION_SERVER, &asked->server, 4);
@@ -101,7 +104,7 @@ static uint8_t read_message(const message *m, size_t n, uint32_t id, const uint8
     size_t end = n < offsetof(message, options) ? 0 : n - offsetof(message, options);
     uint8_t kind = 0;
     uint32_t number;
-    if (!end || m->op != 2 || m->id != id || memcmp(m->mac, mac, 6) != 0 || memcmp(m->cookie, "\x63\x82\x53\x63", 4) != 0)
+    if (!end || m->op != 2 || m->id != id || memcmp(m->mac, mac, 6) != 0 || memcmp(m->cookie, cookie, 4) != 0)
         return 0;
     *l = (lease){.address = m->yours, .mask = htonl(0xffffff00), .seconds = SECONDS_MAX};
     for (size_t at = 0; at < end && m->options[at] != OPTION_END;) {

@@ -481,7 +481,8 @@ static void test_closed_windows(void) {
     }
     uint64_t before = n_sent;
     for (uint64_t until = now_ns + 600000 * MS; now_ns < until;) deliver(), plat_poll(r, 10, 0);
-    printf("  10 connections closed on both sides: %llu frames in ten minutes\n", (unsigned long long)(n_sent - before));
+    printf("  10 connections, closed on both sides: %llu frames in ten minutes\n",
+           (unsigned long long)(n_sent - before));
     CHECK(n_sent - before < 5000);
     for (size_t i = 0; i < 10; i++) peer_read_on(i);
     for (uint64_t until = now_ns + 600000 * MS; now_ns < until;) {
