@@ -39,7 +39,8 @@ for f in "$@"; do mcopy -i "$dir/efi.img" "$f" "::/leat/$(basename "$f")"; done
 grub-mkimage -O i386-pc-eltorito -p /boot -c "$out.grub" -o "$dir/boot/core.img" \
     biosdisk iso9660 part_gpt part_msdos fat loopback search_fs_file multiboot2 vbe boot
 find "$dir" -exec touch -d @$SOURCE_DATE_EPOCH {} +
+# As a disk it has a GPT, where efi.img is the system partition.
 xorriso -as mkisofs -quiet -V LEAT -b boot/core.img -no-emul-boot -boot-load-size 4 -boot-info-table --grub2-boot-info \
-    --grub2-mbr /usr/lib/grub/i386-pc/boot_hybrid.img -eltorito-alt-boot -e efi.img -no-emul-boot -isohybrid-gpt-basdat \
-    -o "$out" "$dir"
-rm -rf "$dir"
+    --grub2-mbr /usr/lib/grub/i386-pc/boot_hybrid.img -eltorito-alt-boot -e efi.img -no-emul-boot -efi-boot-part \
+    --efi-boot-image -o "$out" "$dir" 2> "$out.log" || { cat "$out.log" >&2; exit 1; }
+rm -rf "$dir" "$out.log"

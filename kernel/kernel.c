@@ -74,9 +74,10 @@ void kernel_main(void) {
     char total[24], free[24];
     fmt_bytes(total, sizeof total, memory_bytes_total());
     fmt_bytes(free, sizeof free, memory_bytes_free());
-    console_log("leat by %s: %s of RAM, %s of them free; %d core%s; time by %s at %llu MHz; console: %s", boot.loader,
-                total, free, cpu_count(), cpu_count() == 1 ? "" : "s", cpu_tsc_source(),
-                (unsigned long long)(cpu_tsc_hz() / 1000000), console_kind());
+    console_log("leat by %s, %.3f s after power-on: %s of RAM, %s of them free; %d core%s; time by %s at %llu MHz; "
+                "console: %s", boot.loader, (double)cpu_before_ns() * 1e-9, total, free, cpu_count(),
+                cpu_count() == 1 ? "" : "s", cpu_tsc_source(), (unsigned long long)(cpu_tsc_hz() / 1000000),
+                console_kind());
     cpu_on_idle(console_poll, 10000000);
     pci_start();
     disk_start();

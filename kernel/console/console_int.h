@@ -18,6 +18,14 @@ bool keyboard_start(void); /* false where there is none */
 size_t keyboard_read(char to[8]);
 
 #define FONT_GLYPHS 96
+enum { CELL_WIDTH = 8, CELL_HEIGHT = 16 };
 extern const uint8_t font_glyphs[FONT_GLYPHS][8];
+/* The pixels of a row of a cell, the left one highest. Five columns become seven and a gap: the outer strokes are two
+ * wide, and one that stands alone; rows are doubled. */
+static inline uint32_t font_row(uint8_t glyph, int y) {
+    uint32_t bits = font_glyphs[glyph][y / 2], left = bits >> 4 & 1, middle = bits >> 1 & 7, right = bits & 1;
+    uint32_t alone = (bits & 0xf) == 4 ? 0x08 : (bits & 0x1c) == 8 ? 0x10 : 0;
+    return left * 0xc0 | middle << 3 | alone | right * 0x06;
+}
 
 #endif

@@ -5,7 +5,7 @@
 #include "kernel/console/console_int.h"
 #include "kernel/memory/memory.h"
 
-enum { CELL_WIDTH = 8, CELL_HEIGHT = 16, COLUMNS_MAX = 512, ROWS_MAX = 256, PARAMETERS_MAX = 4 };
+enum { COLUMNS_MAX = 512, ROWS_MAX = 256, PARAMETERS_MAX = 4 };
 
 typedef struct cell {
     uint8_t glyph, colour;
@@ -29,19 +29,12 @@ int screen_rows(void) { return rows; }
 
 /* ---- drawing ------------------------------------------------------------------------------------- */
 
-/* Five columns to seven pixels and a gap: the outer strokes are two wide, and one that stands alone. */
-static uint32_t widen(uint32_t row_bits) {
-    uint32_t left = row_bits >> 4 & 1, middle = row_bits >> 1 & 7, right = row_bits & 1;
-    uint32_t alone = (row_bits & 7) == 4 ? 0x08 : (row_bits & 0x1c) == 8 ? 0x10 : 0;
-    return left * 0xc0 | middle << 3 | alone | right * 0x06;
-}
-
 static void draw(int r, int c, bool inverse) {
     cell at = shown[r][c];
     uint32_t ink = palette[at.colour], paper = palette[0];
     volatile uint32_t *to = pixels + (size_t)r * CELL_HEIGHT * stride + (size_t)c * CELL_WIDTH;
     for (int y = 0; y < CELL_HEIGHT; y++, to += stride) {
-        uint32_t bits = widen(font_glyphs[at.glyph][y / 2]);
+        uint32_t bits = font_row(at.glyph, y);
         for (int x = 0; x < CELL_WIDTH; x++)
             to[x] = ((bits >> (CELL_WIDTH - 1 - x) & 1) != 0) != inverse ? ink : paper;
     }

@@ -77,6 +77,7 @@ uint64_t cpu_time_ns(void) {
     return (uint64_t)((double)(cpu_tsc() - tsc_start) * ns_a_tick);
 }
 
+uint64_t cpu_before_ns(void) { return (uint64_t)((double)tsc_start * ns_a_tick); }
 uint64_t cpu_tsc_hz(void) { return hz; }
 const char *cpu_tsc_source(void) { return source; }
 

@@ -58,6 +58,7 @@ bool cpu_has_tiles(void);
 /* ---- time ---------------------------------------------------------------------------------------- */
 
 uint64_t cpu_time_ns(void);  /* since the start; monotonic, the same on all cores */
+uint64_t cpu_before_ns(void); /* from the processor's reset until then: what firmware and loader took */
 uint64_t cpu_wall_ns(void);  /* since 1970, by the clock of the board; that clock's zero where there is none */
 void cpu_delay_ns(uint64_t ns); /* spins; for devices that want a moment. Threads sleep with cpu_sleep_ns. */
 uint64_t cpu_tsc_hz(void);

@@ -26,7 +26,8 @@ static int status_run(tools *t, const void *values) {
     fmt_bytes(total, sizeof total, memory_bytes_total());
     fmt_bytes(free, sizeof free, memory_bytes_free());
     tools_out(t, "leat      %s, started by %s, up %s\n", leat_version(), boot.loader, up);
-    tools_out(t, "cores     %d of %s\n", cpu_count(), cpu);
+    tools_out(t, "cores     %d of %s%s\n", cpu_count(), cpu,
+              plat_caps() & PLAT_CALLER_WAITS ? "; core 0 for network, disks and console" : "");
     tools_out(t, "memory    %s, %s of them free\n", total, free);
     tools_out(t, "disks     %zu\n", disk_count());
     tools_out(t, "console   %s\n", console_kind());

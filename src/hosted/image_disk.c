@@ -1,9 +1,10 @@
 /* image_disk.c: the bytes of a bootable disk:
  *
- *     0           boot code and protective MBR, GPT in sectors 1 to 33
- *     32 KiB      an ISO 9660 file system with GRUB's core for BIOS and, as partition 1, a FAT one with our UEFI
- * loader, the kernel and leat.conf: all as the build made it (kernel/iso.sh), but for the text of leat.conf next MiB
- * partition 2, of leat's own type: manifest and files (volume.h), each at a MiB the end     GPT again, 33 sectors
+ *     0           boot code and protective MBR; GPT in sectors 1 to 33
+ *     32 KiB      an ISO 9660 file system with GRUB's core for BIOS and, as partition 1, a FAT one with our UEFI loader, the
+ *                 kernel and leat.conf: all as the build made it (kernel/iso.sh), but for the text of leat.conf
+ *     next MiB    partition 2, of leat's own type: manifest and files (volume.h), each at a MiB
+ *     the end     GPT again, 33 sectors
  *
  * GUIDs are drawn from the manifest, times are left out: the same input gives the same bytes.
  */
@@ -86,10 +87,8 @@ static err_code open_loader(loader *l, const image_plan *p, err *e) {
     bool ok = l->at && plat_file_read(file, 0, l->at, l->bytes) == (int64_t)l->bytes;
     plat_file_close(file);
     if (!ok) return ERR(e, ERR_IO, "%s: cannot be read", p->loader);
-    bool room = l->bytes >= VOLUME_GPT_HEAD;
-    for (size_t i = VOLUME_SECTOR; i < VOLUME_GPT_HEAD && room; i++) room = !l->at[i];
-    if (!room || !find_fat(l))
-        return ERR(e, ERR_FORMAT, "%s: no image of loaders: it has no FAT volume LEAT, or no room for a GPT",
+    if (l->bytes < VOLUME_GPT_HEAD || memcmp(l->at + VOLUME_SECTOR, "EFI PART", 8) != 0 || !find_fat(l))
+        return ERR(e, ERR_FORMAT, "%s: no image of loaders: it has no GPT for ours to replace, or no FAT volume LEAT",
                    p->loader);
     if (!put_conf(l, p->conf))
         return ERR(e, ERR_FORMAT, "%s: its leat.conf is not the one that `make image` left for us", p->loader);

@@ -8,7 +8,10 @@ check-boot: setup
 	@scripts/setup.sh boot
 	@$(MAKE) $(JOBS) -s --no-print-directory all kernel $(B)/bootx64.efi
 	@B=$(B) MAKE="$(MAKE)" tests/suites.sh $(BOOT_SUITES)
-suite-boot: $(B)/leat $(B)/leat.elf $(B)/leat-boot.img $(B)/bootx64.efi
+$(B)/boot-screen: tests/boot/screen.c kernel/console/console_int.h $(B)/obj/kernel/console/font_tables.o
+	$(call say,cc      $<)
+	$(Q)$(CC) $(WARN) -O1 -Isrc -I. -o $@ $< $(B)/obj/kernel/console/font_tables.o
+suite-boot: $(B)/leat $(B)/leat.elf $(B)/leat-boot.img $(B)/bootx64.efi $(B)/boot-screen
 	@B=$(B) tests/boot/boot.sh
 
 .PHONY: check-boot suite-boot

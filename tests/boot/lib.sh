@@ -24,13 +24,13 @@ judge() {
     echo "$((SECONDS - start)) s  $name" >> "$out/times"
 }
 
-# qemu NAME ARGUMENT...: runs it with $memory, $cores and $machine; its serial line in $out/NAME.log. The status is QEMU's.
+# qemu NAME ARGUMENT...: runs it with $input (/dev/null), $memory, $cores and $machine; its serial line in $out/NAME.log. The status is QEMU's.
 qemu() {
     local log=$out/$1.log
     shift
     timeout -k 5 "$seconds" qemu-system-x86_64 -M "$machine" -accel tcg,thread=single -cpu max -m "$memory" -smp "$cores" \
         -display none -serial stdio -monitor none -nic none -device isa-debug-exit,iobase=0xf4,iosize=4 "$@" \
-        < /dev/null > "$log" 2> "$log.err"
+        < "${input-/dev/null}" > "$log" 2> "$log.err"
 }
 
 # ends_well NAME ARGUMENT...: it was READY, and left with 33.
@@ -46,13 +46,20 @@ ends_well() {
 # says NAME TEXT: a line of its log, as it stands.
 says() { grep -qF -- "$2" "$out/$1.log" || { echo "no line with: $2"; return 1; }; }
 
-# Waits until a log has a line with this.
-wait_for_line() { # LOG TEXT
+# Waits until a log has a line with this, or N of them.
+wait_for_line() { # LOG TEXT [N]
     for ((i = 0; i < 1200; i++)); do
-        grep -qF -- "$2" "$1" && return
+        [ "$(grep -acF -- "$2" "$1")" -ge "${3-1}" ] && return
         sleep 0.1
     done
     return 1
+}
+
+free_port() { # one that nobody listens at, and that no guest that starts beside this one is given
+    local port
+    for ((port = 20000 + BASHPID % 10000; ; port += 97)); do
+        (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null || { echo "$port"; return; }
+    done
 }
 
 # pvh NAME OPTIONS [ARGUMENT...]: QEMU's own loader, with the sample model as a module.

@@ -34,12 +34,6 @@ check no-card none no-card
 
 # ---- the server ----------------------------------------------------------------------------------------
 
-free_port() { # one that nobody listens at, and that no guest that starts beside this one is given
-    local port
-    for ((port = 20000 + BASHPID % 10000; ; port += 97)); do
-        (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null || { echo "$port"; return; }
-    done
-}
 # http NAME MODEL TESTS QEMU-ARGUMENT...: a guest that serves the model, and srv-check's tests of it; PORT in the arguments is the
 # forwarded one.
 http() {
