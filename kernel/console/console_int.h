@@ -20,12 +20,11 @@ size_t keyboard_read(char to[8]);
 #define FONT_GLYPHS 96
 enum { CELL_WIDTH = 8, CELL_HEIGHT = 16 };
 extern const uint8_t font_glyphs[FONT_GLYPHS][8];
-/* The pixels of a row of a cell, the left one highest. Five columns become seven and a gap: the outer strokes are two
- * wide, and one that stands alone; rows are doubled. */
+/* The pixels of a row of a cell, the left one highest: rows are doubled, five columns become seven pixels and a gap.
+ * Outer columns are two pixels wide, and so are inner ones where a stroke ends that has room at its right. */
 static inline uint32_t font_row(uint8_t glyph, int y) {
-    uint32_t bits = font_glyphs[glyph][y / 2], left = bits >> 4 & 1, middle = bits >> 1 & 7, right = bits & 1;
-    uint32_t alone = (bits & 0xf) == 4 ? 0x08 : (bits & 0x1c) == 8 ? 0x10 : 0;
-    return left * 0xc0 | middle << 3 | alone | right * 0x06;
+    uint32_t bits = font_glyphs[glyph][y / 2], inner = bits & 0xe, ends = inner & ~(bits << 1) & ~(bits << 2);
+    return (bits >> 4 & 1) * 0xc0 | inner << 2 | ends << 1 | (bits & 1) * 0x06;
 }
 
 #endif
