@@ -5,6 +5,7 @@
 #define VEC_ENCODE_Q8_0 kern_encode_q8_0_avx512
 #define VEC_ENCODERS kern_encoders_avx2 /* half as fast as in vectors of 16, and 50 KB less of program */
 #define VEC_LOADED(ROW) KERN_FORMATS(ROW)
+#define VEC_FOLDED(ROW) KERN_FOLDED(ROW)
 #define VEC_UNPACKED(CODE)
 #define VEC_UNPACKED_TYPES(ROW)
 #define VEC_STORED(KIND) KIND(32, 0) KIND(32, 1) KIND(16, 0)

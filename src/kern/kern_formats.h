@@ -172,6 +172,23 @@ KERN_INLINE chunk load_q2_k(const uint8_t *b) {
     return c;
 }
 
+/* With the scales in the integers, up to 45: four products a unit are a lane's table for its units. */
+KERN_INLINE chunk fold_q2_k(const uint8_t *b) {
+    static const _Alignas(64) uint8_t unit[64] = {
+        FOUR(0, 0, 0, 0), FOUR(1, 1, 1, 1), FOUR(2, 2, 2, 2), FOUR(3, 3, 3, 3), FOUR(4, 4, 4, 4), FOUR(5, 5, 5, 5),
+        FOUR(6, 6, 6, 6), FOUR(7, 7, 7, 7), FOUR(8, 8, 8, 8), FOUR(9, 9, 9, 9), FOUR(10, 10, 10, 10), FOUR(11, 11, 11, 11),
+        FOUR(12, 12, 12, 12), FOUR(13, 13, 13, 13), FOUR(14, 14, 14, 14), FOUR(15, 15, 15, 15)};
+    chunk c;
+    load_pairs(b + 16, c.q);
+    vb s = vb_low(vb_lookup(vb_load_16(b), vb_load(unit)));
+    vb products = vb_add(vb_and(s, vb_set_4(0xff00ff00)), vb_and(vb_add(s, s), vb_set_4(0xffff0000)));
+    for (size_t k = 0; k < 4; k++) c.q[k] = vb_lookup(products, vb_add(c.q[k], vb_set((uint8_t)(4 * k))));
+    uint64_t low = 15 * EACH_BYTE;
+    c.scale = vf_set(quant_half(b + 80));
+    c.min = vf_mul(vf_of_bytes(load_u64(b) >> 4 & low, load_u64(b + 8) >> 4 & low), vf_set(quant_half(b + 82)));
+    return c;
+}
+
 /* The third bits of lane j are bits 2j and 2j + 1 of the same 32 bytes. */
 KERN_INLINE chunk load_q3_k(const uint8_t *b) {
     chunk c;
@@ -185,6 +202,33 @@ KERN_INLINE chunk load_q3_k(const uint8_t *b) {
     top |= top >> 2 << 32;
     vf scales = vf_of_bytes((s & low) | (top << 4 & pair), (s >> 4 & low) | (top & pair));
     c.scale = c.min = vf_mul(vf_sub(scales, vf_set(32)), vf_set(quant_half(b + 108)));
+    return c;
+}
+
+/* With the scales in the integers: 128 + (q - 4) (32 - scale), of which all fit a byte, times -d. A lane's tables are for two
+ * units each. */
+KERN_INLINE chunk fold_q3_k(const uint8_t *b) {
+#define EIGHT(a) FOUR(a, a, a, a), FOUR(a, a, a, a)
+    static const _Alignas(64) uint8_t unit[2][64] = {
+        {EIGHT(0), EIGHT(1), EIGHT(4), EIGHT(5), EIGHT(8), EIGHT(9), EIGHT(12), EIGHT(13)},
+        {EIGHT(2), EIGHT(3), EIGHT(6), EIGHT(7), EIGHT(10), EIGHT(11), EIGHT(14), EIGHT(15)}};
+    static const _Alignas(16) uint8_t bits[3][16] = {{FOUR(0, 255, 0, 255), FOUR(0, 255, 0, 255), FOUR(0, 255, 0, 255), FOUR(0, 255, 0, 255)},
+                                                     {FOUR(0, 0, 255, 255), FOUR(0, 0, 255, 255), FOUR(0, 0, 255, 255), FOUR(0, 0, 255, 255)},
+                                                     {FOUR(0, 0, 0, 0), FOUR(255, 255, 255, 255), FOUR(0, 0, 0, 0), FOUR(255, 255, 255, 255)}};
+#undef EIGHT
+    chunk c = load_q3_k(b);
+    uint64_t s = load_u64(b + 96), low = 15 * EACH_BYTE, pair = 0x30 * EACH_BYTE, top = load_u32(b + 104);
+    top |= top >> 2 << 32;
+    uint64_t scales[2] = {(s & low) | (top << 4 & pair), (s >> 4 & low) | (top & pair)};
+    for (size_t i = 0; i < 2; i++) {
+        vb scale = vb_lookup(vb_load_16((const uint8_t *)scales), vb_load(unit[i]));
+        vb one = vb_add(vb_xor(scale, vb_set(255)), vb_set(33)), two = vb_add(one, one), four = vb_add(two, two); /* 32 - scale */
+        vb t = vb_add(vb_add(vb_and(one, vb_load_16(bits[0])), vb_and(two, vb_load_16(bits[1]))),
+                      vb_add(vb_and(four, vb_load_16(bits[2])), vb_add(vb_xor(four, vb_set(255)), vb_set(129))));
+        c.q[2 * i] = vb_lookup(t, c.q[2 * i]);
+        c.q[2 * i + 1] = vb_lookup(t, vb_add(c.q[2 * i + 1], vb_set(8)));
+    }
+    c.scale = c.min = vf_set(-quant_half(b + 108));
     return c;
 }
 

@@ -50,6 +50,7 @@ _Static_assert(sizeof(kern_act16) == 640 && sizeof(kern_act8) == 64, "whole cach
 #define KERN_PANEL_DEPTH 512                 /* columns of a panel of bytes                       */
 #define KERN_PANEL_FLOAT_DEPTH 256           /* columns of a panel of floats                      */
 #define KERN_PANEL_ACTS 512                  /* activations a pass: their sums must stay in L2    */
+#define KERN_PANEL_GROUP 4                   /* blocks of 32 columns that 128 weights with one scale are */
 #define KERN_PANEL_EXCESS 16                 /* sums that a multiplier may write beyond           */
 
 /* Per-worker scratch. Step s is columns 4s..4s+3: of each row 4 bytes, 16 rows to 64 bytes. Scales and offsets: a unit each. */
@@ -119,6 +120,7 @@ typedef struct kern_ops {
     uint8_t zero_shift[QUANT_ID_MAX]; /* for those that take none */
     void (*decode[QUANT_ID_MAX])(const kern_matmul *m);
     kern_load_rows *load_rows[QUANT_ID_MAX]; /* NULL for float types */
+    kern_load_rows *load_folded[QUANT_ID_MAX]; /* in place of that one for panels, see KERN_FOLDED; NULL for most */
     kern_load_floats *load_floats[QUANT_ID_MAX];
     /* 16 rows of 16 words of 4 bytes, the rows stride apart, turned: column w goes to the 64 bytes at
      * to + w / 4 * far + w % 4 * near. */
@@ -178,18 +180,18 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
  * ones likewise and PAIRED ones like FUSED ones, where a level has no better way.
  *
  * Activations a scale: the peers use 32 for blocks below 256 weights, 256 for the others; half of the first and an eighth of
- * the second give about half of their error or less (docs/LAB.md). Some types are multiplied as a finer kind than they
- * need, since each kind costs code: Q4_1 and Q5_1 have scales for 32, Q2_K could do with 32 activations. */
+ * the second give about half of their error or less (docs/LAB.md). Weights a scale in prefill are 128 where the integers can
+ * hold the finer scales of 256. */
 #define KERN_FORMATS(ROW)                                          \
     ROW(q1_0, Q1_0, 128, 18, 32, 1, 32, 16, 0, 31, STORED)         \
     ROW(q2_0, Q2_0, 64, 18, 32, 1, 32, 16, 0, 31, STORED)          \
     ROW(q4_0, Q4_0, 32, 18, 32, 8, 32, 16, 0, 31, FUSED)           \
-    ROW(q4_1, Q4_1, 32, 20, 32, 0, 16, 16, 1, 31, FUSED)           \
+    ROW(q4_1, Q4_1, 32, 20, 32, 0, 32, 16, 1, 31, FUSED)           \
     ROW(q5_0, Q5_0, 32, 22, 32, 16, 32, 16, 0, 31, FUSED)          \
-    ROW(q5_1, Q5_1, 32, 24, 32, 0, 16, 16, 1, 31, STORED)          \
+    ROW(q5_1, Q5_1, 32, 24, 32, 0, 32, 16, 1, 31, STORED)          \
     ROW(q8_0, Q8_0, 32, 34, 32, 128, 32, 16, 0, 255, FUSED)        \
-    ROW(q2_k, Q2_K, 256, 84, 16, 0, 16, 16, 1, 31, PAIRED)          \
-    ROW(q3_k, Q3_K, 256, 110, 16, 4, 16, 32, 0, 255, FUSED)        \
+    ROW(q2_k, Q2_K, 256, 84, 16, 0, 128, 16, 1, 63, PAIRED)         \
+    ROW(q3_k, Q3_K, 256, 110, 16, 4, 128, 32, 0, 255, FUSED)       \
     ROW(q4_k, Q4_K, 256, 144, 32, 0, 32, 32, 1, 31, FUSED)         \
     ROW(q5_k, Q5_K, 256, 176, 32, 0, 32, 32, 1, 31, FUSED)         \
     ROW(q6_k, Q6_K, 256, 210, 16, 32, 16, 16, 0, 63, FUSED)        \
@@ -202,18 +204,23 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(iq3_s, IQ3_S, 256, 110, 32, 16, 32, 32, 0, 255, SIGNED)     \
     ROW(iq4_nl, IQ4_NL, 32, 18, 32, 128, 32, 16, 0, 255, FUSED)    \
     ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255, FUSED)  \
-    ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 32, 32, 0, 255, STORED)      \
-    ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 32, 32, 0, 255, PAIRED)       \
+    ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 128, 32, 0, 255, STORED)     \
+    ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 128, 32, 0, 255, PAIRED)      \
     ROW(mxfp4, MXFP4, 32, 17, 32, 16, 32, 16, 0, 31, FUSED)        \
     ROW(nvfp4, NVFP4, 64, 36, 16, 16, 16, 16, 0, 63, STORED)
 /* The kinds that the four columns before the last make. */
 #define KERN_KINDS(KIND) \
-    KIND(32, 16, 0, 31) KIND(32, 16, 0, 255) KIND(16, 16, 1, 31) KIND(16, 16, 0, 63) KIND(32, 32, 1, 31) \
-    KIND(32, 32, 0, 255) KIND(16, 32, 0, 255)
+    KIND(32, 16, 0, 31) KIND(32, 16, 0, 255) KIND(32, 16, 1, 31) KIND(16, 16, 0, 63) KIND(32, 32, 1, 31) \
+    KIND(32, 32, 0, 255) KIND(16, 32, 0, 255) KIND(128, 16, 1, 63) KIND(128, 32, 0, 255)
 /* The same without bounds. */
 #define KERN_WIDE_KINDS(KIND) \
-    KIND(32, 16, 0, 255) KIND(16, 16, 1, 255) KIND(16, 16, 0, 255) KIND(32, 32, 1, 255) KIND(32, 32, 0, 255) \
-    KIND(16, 32, 0, 255)
+    KIND(32, 16, 0, 255) KIND(32, 16, 1, 255) KIND(16, 16, 0, 255) KIND(32, 32, 1, 255) KIND(32, 32, 0, 255) \
+    KIND(16, 32, 0, 255) KIND(16, 16, 1, 255)
+/* Types whose integers hold their units' scales, too, when a panel is filled: group 128, and where there are no offsets 128 is
+ * taken off. */
+#define KERN_FOLDED(ROW)          \
+    ROW(q2_k, Q2_K, 84, true)     \
+    ROW(q3_k, Q3_K, 110, false)
 #define KERN_FLOAT_FORMATS(ROW) \
     ROW(f32, F32, 4)            \
     ROW(f16, F16, 2)            \

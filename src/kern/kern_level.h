@@ -18,8 +18,14 @@ VEC_KINDS(MULTIPLIER)
 #define ENTRY_DECODE_UNPACKED(type, id, ...) [QUANT_##id] = decode_unpacked,
 #define ENTRY_ROWS(type, id, ...) [QUANT_##id] = rows_##type,
 #define ENTRY_ROWS_UNPACKED(type, id, ...) [QUANT_##id] = rows_unpacked,
+#define UNPACKED_GROUP_16 16
+#define UNPACKED_GROUP_32 32
+#define UNPACKED_GROUP_128 16 /* scales are not folded */
+#define MULTIPLY_255(group, acts, has_min) multiply_##group##_##acts##_##has_min##_255
+#define MULTIPLY_UNPACKED(group, acts, has_min) MULTIPLY_255(group, acts, has_min)
 #define ENTRY_MULTIPLY_UNPACKED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, fused) \
-    [QUANT_##id] = multiply_##panel_group##_##acts##_##has_min##_255,
+    [QUANT_##id] = MULTIPLY_UNPACKED(UNPACKED_GROUP_##panel_group, acts, has_min),
+#define ENTRY_FOLDED(type, id, ...) [QUANT_##id] = folded_##type,
 #define ENTRY_ZERO(type, id, len, bytes, group, zero, ...) [QUANT_##id] = (zero) ? __builtin_ctz(zero) : 0,
 #define ENTRY_ZERO_UNPACKED(type, id, ...) [QUANT_##id] = 7,
 #define ENTRY_MIN(type, id, len, bytes, group, zero, panel_group, acts, has_min, ...) [QUANT_##id] = has_min,
@@ -42,6 +48,7 @@ const kern_ops KERN_OF(VEC_LEVEL, _ops) = {
     .zero_shift = {ENTRIES(ENTRY_ZERO)},
     .decode = {ENTRIES(ENTRY_DECODE) KERN_FLOAT_FORMATS(ENTRY_DECODE)},
     .load_rows = {ENTRIES(ENTRY_ROWS)},
+    .load_folded = {VEC_FOLDED(ENTRY_FOLDED)},
     .load_floats = {KERN_FLOAT_FORMATS(ENTRY_ROWS)},
     .turn = turn,
     .attn = attn_tile,

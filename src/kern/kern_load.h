@@ -37,6 +37,13 @@ KERN_INLINE void load_rows(kern_rows *to, const uint8_t *b, size_t row_bytes, si
                               size_t n_in, const quant_type *t) {                                          \
         load_rows(to, b, row_bytes, n_rows, n_in, FORMAT_UNPACKED(t));                                     \
     }
+#define FOLDED(type, id, bytes, has_min)                                                                      \
+    static void folded_##type(kern_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, \
+                              const quant_type *t) {                                                         \
+        (void)t;                                                                                             \
+        load_rows(to, b, row_bytes, n_rows, n_in, (format){fold_##type, NULL, NULL, NULL, bytes, 16, 0, has_min, 0, 0}); \
+    }
+VEC_FOLDED(FOLDED)
 VEC_LOADED(ROWS)
 VEC_UNPACKED(ROWS_UNPACKED)
 

@@ -5,6 +5,7 @@
 #define VEC_ENCODE_Q8_0 NULL
 #define VEC_ENCODERS NULL /* those of quant/ are vectors of four already */
 #define VEC_LOADED(ROW) KERN_FORMATS(ROW)
+#define VEC_FOLDED(ROW) KERN_FOLDED(ROW)
 #define VEC_UNPACKED(CODE)
 #define VEC_UNPACKED_TYPES(ROW)
 #define VEC_STORED(KIND) KIND(32, 0) KIND(32, 1) KIND(16, 0) KIND(16, 1)

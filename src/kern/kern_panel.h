@@ -16,20 +16,20 @@ KERN_INLINE void panel_start(vi sum[VEC_SUBS], const kern_panel *p, const int32_
 /* acc -= offsets * sums of the activations */
 KERN_INLINE void panel_offsets(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, const kern_act8 *const *x, size_t n_tok,
                                format f) {
-    for (size_t u = 0; u < (f.group == 16 ? 2 : 1); u++)
+    for (size_t u = 0; u < (f.group == 32 ? 1 : 2); u++)
         for (size_t s = 0; s < VEC_SUBS; s++) {
             vf min = vf_load(p->min[2 * block + u][sub + s]);
             for (size_t t = 0; t < n_tok; t++)
-                acc[t][s] = vf_fnma(min, vf_set(f.group == 16 ? x[t][block].sum[u] : x[t][block].sum_both), acc[t][s]);
+                acc[t][s] = vf_fnma(min, vf_set(f.group == 32 ? x[t][block].sum_both : x[t][block].sum[u]), acc[t][s]);
         }
 }
 
 /* acc += 32 columns: the sums of both units, or of the block where both scales hold for it. What the units have in common
- * is applied once. */
+ * is applied once; a scale of 128 weights not here. */
 KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block,
                              const kern_act8 *const *x, size_t n_tok, format f) {
     vf part[VEC_TOKENS][VEC_SUBS];
-    const bool whole = f.group == 32 && f.acts == 32, apart = f.group == 16 && f.acts == 16;
+    const bool whole = f.group >= 32 && f.acts == 32, apart = f.group == 16 && f.acts == 16;
     for (size_t t = 0; t < n_tok; t++)
         for (size_t s = 0; s < VEC_SUBS; s++) part[t][s] = vf_set(0);
     for (size_t u = 0; u < (whole ? 1 : 2); u++) {
@@ -40,7 +40,9 @@ KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub
             vf weights = vf_load(p->scale[2 * block + (f.group == 16 ? u : 0)][sub + s]);
             for (size_t t = 0; t < n_tok; t++) {
                 vf dot = vf_of_vi(sum[t][s]), act = vf_set(x[t][block].scale[u]), by = f.acts == 16 ? act : weights;
-                if (whole || apart) {
+                if (f.group == 128) {
+                    acc[t][s] = vf_fma(dot, act, acc[t][s]);
+                } else if (whole || apart) {
                     acc[t][s] = vf_fma(vf_mul(dot, act), weights, acc[t][s]);
                 } else {
                     part[t][s] = u == 0 ? vf_mul(dot, by) : vf_fma(dot, by, part[t][s]);
@@ -49,7 +51,19 @@ KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub
             }
         }
     }
-    if (f.has_min) panel_offsets(acc, p, sub, block, x, n_tok, f);
+}
+
+/* acc += a group of 128 weights, of which the integers have their scales in them but for one. */
+KERN_INLINE void panel_group(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub, size_t from, size_t to, const kern_act8 *const *x,
+                             size_t n_tok, format f) {
+    vf part[VEC_TOKENS][VEC_SUBS];
+    for (size_t t = 0; t < n_tok; t++)
+        for (size_t s = 0; s < VEC_SUBS; s++) part[t][s] = vf_set(0);
+    for (size_t b = from; b < to; b++) panel_block(part, p, sub, b, x, n_tok, f);
+    for (size_t s = 0; s < VEC_SUBS; s++) {
+        vf scale = vf_load(p->scale[2 * from][sub + s]);
+        for (size_t t = 0; t < n_tok; t++) acc[t][s] = vf_fma(part[t][s], scale, acc[t][s]);
+    }
 }
 
 /* out += panel * activations over blocks [from, to) of 32 columns; n_tok is a constant. */
@@ -58,7 +72,12 @@ KERN_INLINE void panel_tile(const kern_panel *p, size_t sub, size_t from, size_t
     vf acc[VEC_TOKENS][VEC_SUBS];
     for (size_t t = 0; t < n_tok; t++)
         for (size_t s = 0; s < VEC_SUBS; s++) acc[t][s] = vf_load(out[t][sub + s]);
-    for (size_t b = from; b < to; b++) panel_block(acc, p, sub, b, x, n_tok, f);
+    const size_t step = f.group == 128 ? KERN_PANEL_GROUP : 1;
+    for (size_t b = from; b < to; b += step) {
+        if (f.group == 128) panel_group(acc, p, sub, b, b + step, x, n_tok, f);
+        else panel_block(acc, p, sub, b, x, n_tok, f);
+        for (size_t i = b; f.has_min && i < b + step; i++) panel_offsets(acc, p, sub, i, x, n_tok, f);
+    }
     for (size_t t = 0; t < n_tok; t++)
         for (size_t s = 0; s < VEC_SUBS; s++) vf_store(out[t][sub + s], acc[t][s]);
 }

@@ -67,6 +67,7 @@ KERN_OUTLINE void tile_dots(tile_scratch *s, const kern_act8 *const x[TILE], siz
         }
 }
 _Static_assert(KERN_PANEL_SUBS == 2, "a tile of weights for each");
+_Static_assert(TILE_BLOCKS % KERN_PANEL_GROUP == 0, "whole groups");
 
 KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, size_t from, size_t n,
                              const kern_act8 *const *x, size_t n_tok, format f) {
@@ -105,7 +106,7 @@ _Static_assert(TILE % VEC_TOKENS == 0 && VEC_TOKENS <= KERN_PANEL_EXCESS, "sums 
     TILER(tiler_##group##_##acts##_##has_min##_##top, VEC_TOKENS, group, acts, has_min, top)                            \
     static void multiply_##group##_##acts##_##has_min##_##top(kern_panel *p, const kern_act8 *const *x, size_t n,       \
                                                               size_t n_blocks, float (*sums)[KERN_PANEL_SUBS][16]) {    \
-        multiply_tiles(p, x, n, n_blocks, sums, tiler_##group##_##acts##_##has_min##_##top, group == 32 && acts == 32); \
+        multiply_tiles(p, x, n, n_blocks, sums, tiler_##group##_##acts##_##has_min##_##top, group >= 32 && acts == 32); \
     }
 KERN_KINDS(TILES)
 

@@ -10,13 +10,14 @@
 /* n_in columns from the start of the rows at b, of which n_rows exist. */
 static void fill(const kern *k, kern_panel *p, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, const quant_type *t) {
     size_t near = sizeof p->q[0], per_unit = sizeof p->scale[0], chunk_bytes = (size_t)t->block_bytes * (KERN_CHUNK / t->block_len);
+    kern_load_rows *load = k->ops->load_folded[t->id] ? k->ops->load_folded[t->id] : k->ops->load_rows[t->id];
     kern_rows rows;
     for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub++, b += 16 * row_bytes) {
         size_t here = n_rows > 16 * sub ? MIN(n_rows - 16 * sub, 16) : 0;
         if (here < 16) memset(&rows, 0, sizeof rows);
         for (size_t at = 0; at < n_in; at += KERN_CHUNK) {
             size_t step = at / 4, unit = at / KERN_UNIT;
-            k->ops->load_rows[t->id](&rows, b + at / KERN_CHUNK * chunk_bytes, row_bytes, here, MIN(n_in - at, KERN_CHUNK), t);
+            load(&rows, b + at / KERN_CHUNK * chunk_bytes, row_bytes, here, MIN(n_in - at, KERN_CHUNK), t);
             for (size_t v = 0; v < 4; v++)
                 k->ops->turn(rows.q[0] + 64 * v, KERN_CHUNK, p->q[step + 4 * v][sub], 16 * near, near);
             k->ops->turn(rows.scale, sizeof rows.scale[0], p->scale[unit][sub], 4 * per_unit, per_unit);
@@ -61,7 +62,7 @@ static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, s
     const void *acts[KERN_PANEL_ACTS];
     bool floats = !k->ops->load_rows[t->id];
     size_t depth_max = floats ? KERN_PANEL_FLOAT_DEPTH : KERN_PANEL_DEPTH;
-    p->zero_shift = k->ops->zero_shift[t->id];
+    p->zero_shift = k->ops->load_folded[t->id] ? 7 : k->ops->zero_shift[t->id];
     memset(p->sums, 0, n * sizeof p->sums[0]);
     for (size_t at = 0; at < m->n_in; at += depth_max) {
         size_t depth = MIN(m->n_in - at, depth_max), act_at = floats ? at * sizeof(float) : at / KERN_ACT8_LEN * sizeof(kern_act8);
