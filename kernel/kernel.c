@@ -49,14 +49,7 @@ void kernel_reboot(void) {
     console_log("reboot");
     cpu_stop_others();
     cpu_acpi_reset();
-    cpu_out8(0xcf9, 6);  /* the chip set's reset register */
-    cpu_out8(0x64, 0xfe); /* the keyboard controller's line */
-    struct __attribute__((packed)) {
-        uint16_t size;
-        uint64_t at;
-    } none = {0, 0};
-    __asm__ volatile("lidt %0; int3" : : "m"(none)); /* an exception that nobody takes */
-    for (;;) __asm__ volatile("cli; hlt");
+    cpu_reset();
 }
 
 static void on_assert(const char *text) { cpu_panic("%s", text); }

@@ -42,10 +42,11 @@ $(B)/leat.elf: $(KERNEL_O) $(B)/libleat.a kernel/kernel.ld kernel/symbols.awk
 
 EFI_FLAGS := -target x86_64-unknown-windows -std=c11 -Wall -Wextra -Werror -ffreestanding -nostdlibinc -mno-red-zone -mno-sse \
 	-fno-stack-protector -Os -Isrc/base/shim -Isrc -I.
-$(B)/bootx64.efi: kernel/boot/efi.c kernel/boot/boot.h
+$(B)/bootx64.efi: kernel/boot/efi.c src/plat/bare/bytes.c kernel/boot/boot.h
 	$(call say,efi     $@)
-	$(Q)$(CLANG) $(EFI_FLAGS) -c $< -o $@.o
-	$(Q)lld-link -subsystem:efi_application -entry:efi_main -nodefaultlib -timestamp:0 -out:$@ $@.o
+	$(Q)$(CLANG) $(EFI_FLAGS) -c $< -o $@.1.o
+	$(Q)$(CLANG) $(EFI_FLAGS) -c src/plat/bare/bytes.c -o $@.2.o
+	$(Q)lld-link -subsystem:efi_application -entry:efi_main -nodefaultlib -timestamp:0 -out:$@ $@.1.o $@.2.o
 
 # build/leat.iso: burnt on a CD or written to a disk or a stick, for BIOS (GRUB's core) and UEFI (our loader). Both
 # read the same files: those of the FAT volume efi.img.

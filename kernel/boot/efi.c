@@ -107,19 +107,6 @@ static const guid image_id = {0x5b1b31a1, 0x9562, 0x11d2, {0x8e, 0x3f, 0, 0xa0, 
 static system_table *efi;
 static boot_info info;
 
-#undef memcpy
-#undef memset
-void *memcpy(void *restrict to, const void *restrict from, size_t n) {
-    void *at = to;
-    __asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(n) : : "memory");
-    return to;
-}
-void *memset(void *at, int byte, size_t n) {
-    void *to = at;
-    __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(byte) : "memory");
-    return at;
-}
-
 static void say(const char *text) {
     uint16_t c[2] = {0, 0};
     for (; *text; text++) {
@@ -135,12 +122,6 @@ static status fail(const char *what, const char *name) {
     say(name);
     say("\r\n");
     return (uint64_t)1 << 63 | 1;
-}
-
-static bool same(const void *a, const void *b, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (((const char *)a)[i] != ((const char *)b)[i]) return false;
-    return true;
 }
 
 /* Memory below 4 GiB, where the kernel's first tables reach. 0: none. */
@@ -183,7 +164,7 @@ static bool load_modules(file *root, const char *text, uint64_t bytes) {
     for (uint64_t at = 0; at < bytes;) {
         uint64_t end = at;
         while (end < bytes && text[end] != ' ' && text[end] != '\n' && text[end] != '\r') end++;
-        if (end - at > 7 && same(text + at, "module=", 7)) {
+        if (end - at > 7 && !memcmp(text + at, "module=", 7)) {
             uint64_t start, n;
             char name[104] = "";
             memcpy(name, text + at + 7, end - at - 7 < 103 ? end - at - 7 : 103);
@@ -202,7 +183,7 @@ static const elf_part *part_of(const char *elf, int i) {
 /* Copies the kernel to memory of its own, on 2 MiB; relocating it is its own affair. False where it is none, or no
  * memory. */
 static bool place_kernel(const char *elf, uint64_t bytes) {
-    if (bytes < 64 || !same(elf, "\177ELF\2\1", 6) || *(const uint16_t *)(elf + 54) != sizeof(elf_part)) return false;
+    if (bytes < 64 || memcmp(elf, "\177ELF\2\1", 6) || *(const uint16_t *)(elf + 54) != sizeof(elf_part)) return false;
     uint64_t parts_at = *(const uint64_t *)(elf + 32), low = UINT64_MAX, high = 0;
     int n_parts = *(const uint16_t *)(elf + 56);
     if (parts_at > bytes || (uint64_t)n_parts * sizeof(elf_part) > bytes - parts_at) return false;
@@ -281,8 +262,8 @@ status efi_main(void *image, system_table *table) {
     if (!place_kernel((const char *)elf, elf_bytes)) return fail("no kernel: ", "leat.elf");
     describe_screen();
     for (uint64_t i = 0; i < efi->n_tables; i++) {
-        if (same(&efi->tables[i].which, &acpi_2_id, sizeof acpi_2_id)) info.rsdp = (uint64_t)efi->tables[i].at;
-        if (same(&efi->tables[i].which, &acpi_1_id, sizeof acpi_1_id) && !info.rsdp)
+        bool is_2 = !memcmp(&efi->tables[i].which, &acpi_2_id, sizeof acpi_2_id);
+        if (is_2 || (!info.rsdp && !memcmp(&efi->tables[i].which, &acpi_1_id, sizeof acpi_1_id)))
             info.rsdp = (uint64_t)efi->tables[i].at;
     }
     memcpy(info.loader, "UEFI", 5);

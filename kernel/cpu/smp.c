@@ -25,7 +25,7 @@ static _Noreturn void enter(cpu_core *c) {
 
 static bool start_one(uint32_t apic_id) {
     int index = cpu_count();
-    cpu_core *c = memory_pages(sizeof *c, 0);
+    cpu_core *c = memory_pages(sizeof *c);
     uint64_t page = memory_low_page();
     char *stack = memory_stack(STACK_BYTES);
     if (!c || !page || !stack || index >= CPU_CORES_MAX) {

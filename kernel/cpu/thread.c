@@ -13,12 +13,9 @@
 
 static cpu_thread *waiters;
 static cpu_lock waiters_lock;
-static struct {
-    void (*fn)(void);
-    uint64_t interval_ns;
-} polls[POLLS_MAX];
+static void (*polls[POLLS_MAX])(void);
 static size_t n_polls;
-static uint64_t poll_interval_ns = 50000000; /* the shortest of them */
+static uint64_t poll_interval_ns = 50000000; /* the shortest that one of them wants */
 static uint64_t asked_ns;
 static _Atomic bool quiet;
 
@@ -77,7 +74,7 @@ static void switch_to(cpu_core *c, cpu_thread *t) {
 static void ask_devices(void) {
     asked_ns = cpu_time_ns();
     cpu_watchdog_feed();
-    for (size_t i = 0; i < n_polls; i++) polls[i].fn();
+    for (size_t i = 0; i < n_polls; i++) polls[i]();
 }
 
 void cpu_set_quiet(bool on) {
@@ -98,8 +95,7 @@ void cpu_ask_devices(void) {
 
 void cpu_on_idle(void (*poll)(void), uint64_t interval_ns) {
     if (n_polls >= POLLS_MAX) cpu_panic("more than %d devices want to be asked", POLLS_MAX);
-    polls[n_polls].fn = poll;
-    polls[n_polls++].interval_ns = interval_ns;
+    polls[n_polls++] = poll;
     poll_interval_ns = MIN(poll_interval_ns, interval_ns);
 }
 
@@ -248,7 +244,7 @@ static int emptiest_core(void) {
 }
 
 cpu_thread *cpu_thread_start(void (*fn)(void *), void *arg, int core) {
-    cpu_thread *t = memory_pages(sizeof *t, 0);
+    cpu_thread *t = memory_pages(sizeof *t);
     if (!t) return NULL;
     t->stack_top = memory_stack(STACK_BYTES);
     if (!t->stack_top) {

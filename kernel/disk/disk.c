@@ -26,8 +26,8 @@ disk *disk_new(const char *kind) {
 }
 
 static disk_queue *new_queue(uint32_t depth) {
-    disk_queue *q = memory_pages(sizeof *q, 0);
-    uint8_t *tables = memory_pages((size_t)depth * DISK_TABLE_BYTES, 0);
+    disk_queue *q = memory_pages(sizeof *q);
+    uint8_t *tables = memory_pages((size_t)depth * DISK_TABLE_BYTES);
     if (!q || !tables) return NULL;
     q->depth = (uint16_t)depth;
     for (uint32_t i = 0; i < depth; i++) {
@@ -43,7 +43,7 @@ bool disk_add(disk *d) {
     d->pieces_max = MIN(d->pieces_max, (uint32_t)DISK_PIECES_MAX);
     bool ok = (d->block_bytes == 512 || d->block_bytes == 4096) && d->n_blocks && d->depth && d->n_queues &&
               d->n_blocks <= UINT64_MAX / d->block_bytes && d->bytes_max >= 4096 && d->pieces_max;
-    d->window = ok ? memory_pages(WINDOW_BYTES, 0) : NULL;
+    d->window = ok ? memory_pages(WINDOW_BYTES) : NULL;
     for (uint32_t i = 0; i < d->n_queues && ok && d->window; i++) ok = (d->queue[i] = new_queue(d->depth)) != NULL;
     char bytes[24];
     console_log("%s: %s of %u bytes a block, %s; %u queues of %u%s", d->name,

@@ -10,27 +10,10 @@
 #include "kernel/pci/pci.h"
 #include "plat/plat.h"
 
-enum {
-    CAP = 0x00,
-    CC = 0x14,
-    CSTS = 0x1C,
-    AQA = 0x24,
-    ASQ = 0x28,
-    ACQ = 0x30,
-    BELLS = 0x1000,                /* registers */
-    CC_ON = 1 | 6 << 16 | 4 << 20, /* pages of 4 KiB, commands of 64 bytes, completions of 16 */
-    OP_READ = 2,
-    ADMIN_NEW_SQ = 1,
-    ADMIN_NEW_CQ = 5,
-    ADMIN_IDENTIFY = 6,
-    ADMIN_SET_FEATURES = 9,
-    WHAT_NAMESPACE = 0,
-    WHAT_CONTROLLER = 1,
-    WHAT_LIST = 2,
-    FEATURE_QUEUES = 7,
-    ADMIN_DEPTH = 16,
-    PAGE = 4096,
-};
+enum { CAP = 0x00, CC = 0x14, CSTS = 0x1C, AQA = 0x24, ASQ = 0x28, ACQ = 0x30, BELLS = 0x1000 }; /* registers */
+enum { CC_ON = 1 | 6 << 16 | 4 << 20 }; /* pages of 4 KiB, commands of 64 bytes, completions of 16 */
+enum { OP_READ = 2, ADMIN_NEW_SQ = 1, ADMIN_NEW_CQ = 5, ADMIN_IDENTIFY = 6, ADMIN_SET_FEATURES = 9 };
+enum { WHAT_NAMESPACE, WHAT_CONTROLLER, WHAT_LIST, FEATURE_QUEUES = 7, ADMIN_DEPTH = 16, PAGE = 4096 };
 _Static_assert((DISK_BYTES_MAX / PAGE + 1) * 8 <= DISK_TABLE_BYTES, "the table holds the list of a command's pages");
 
 typedef struct nvme_queue {
@@ -56,8 +39,8 @@ static void put64(const nvme *n, uint32_t at, uint64_t v) {
 
 static bool open_queue(const nvme *n, nvme_queue *q, uint32_t number, uint16_t depth) {
     *q = (nvme_queue){.depth = depth, .phase = 1};
-    q->commands = memory_pages((size_t)depth * 64, 0);
-    q->completions = memory_pages((size_t)depth * 16, 0);
+    q->commands = memory_pages((size_t)depth * 64);
+    q->completions = memory_pages((size_t)depth * 16);
     q->tail_bell = (volatile uint32_t *)(n->registers + BELLS + (size_t)2 * number * n->bell_bytes);
     q->head_bell = (volatile uint32_t *)(n->registers + BELLS + ((size_t)2 * number + 1) * n->bell_bytes);
     return q->commands && q->completions;
@@ -208,8 +191,8 @@ void disk_find_nvme(void) {
     for (size_t i = 0; i < pci_count(); i++) {
         const pci_device *p = pci_at(i);
         if (p->class != 1 || p->subclass != 8 || p->interface != 2) continue;
-        nvme *n = memory_pages(sizeof *n, 0);
-        disk *d = n && (n->page = memory_pages(PAGE, 0)) ? disk_new("nvme") : NULL;
+        nvme *n = memory_pages(sizeof *n);
+        disk *d = n && (n->page = memory_pages(PAGE)) ? disk_new("nvme") : NULL;
         if (!d) return;
         pci_enable(p);
         n->registers = pci_map(p, 0, 0, BELLS + 2 * (DISK_QUEUES_MAX + 1) * 64);

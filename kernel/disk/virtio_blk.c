@@ -10,16 +10,9 @@
 #define FEATURE_BLOCK_BYTES (1ull << 6)
 #define FEATURE_QUEUES (1ull << 12)
 
-enum {
-    CONFIG_SECTORS = 0,
-    CONFIG_PIECES = 12,
-    CONFIG_BLOCK_BYTES = 20,
-    CONFIG_QUEUES = 34, /* of the configuration */
-    HEADER_AT = (DISK_PIECES_MAX + 2) * 16,
-    HEADER_BYTES = 16,
-    STATUS_AT = HEADER_AT + HEADER_BYTES,
-    PENDING = 0xFF,
-};
+enum { CONFIG_SECTORS = 0, CONFIG_PIECES = 12, CONFIG_BLOCK_BYTES = 20, CONFIG_QUEUES = 34 };
+enum { HEADER_AT = (DISK_PIECES_MAX + 2) * 16, HEADER_BYTES = 16, STATUS_AT = HEADER_AT + HEADER_BYTES };
+enum { PENDING = 0xFF }; /* a status that no device gives */
 _Static_assert((int)STATUS_AT < (int)DISK_TABLE_BYTES && sizeof(virtio_descriptor) == 16,
                "the table has room for all of a request");
 
@@ -95,11 +88,11 @@ void disk_find_virtio(void) {
     for (size_t i = 0; i < pci_count(); i++) {
         const pci_device *d = pci_at(i);
         if (d->vendor != 0x1AF4 || (d->device != 0x1001 && d->device != 0x1042)) continue;
-        if (!b && !(b = memory_pages(sizeof *b, 0))) return;
+        if (!b && !(b = memory_pages(sizeof *b))) return;
         if (virtio_open_pci(&b->v, d) && add(b)) b = NULL;
     }
     for (size_t i = 0; virtio_mmio_at(i); i++) {
-        if (!b && !(b = memory_pages(sizeof *b, 0))) return;
+        if (!b && !(b = memory_pages(sizeof *b))) return;
         if (virtio_open_mmio(&b->v, virtio_mmio_at(i), VIRTIO_BLOCK) && add(b)) b = NULL;
     }
     if (b) memory_pages_free(b, sizeof *b);

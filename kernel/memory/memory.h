@@ -15,9 +15,9 @@
 
 void memory_start(void); /* from `boot`; the page tables of the loader end here */
 
-/* Physically contiguous, zeroed, mapped one to one: for rings, stacks, tables. align: a power of two up to 2 MiB, 0
- * for a page. NULL without memory. Free with the same bytes. */
-void *memory_pages(size_t bytes, size_t align);
+/* Physically contiguous, zeroed, mapped one to one: for rings, stacks, tables. NULL without memory. Free with the same
+ * bytes. */
+void *memory_pages(size_t bytes);
 void memory_pages_free(void *pages, size_t bytes);
 /* A device asks for physical addresses: of anything, committed pages included; 0 where nothing is mapped. Contiguous
  * up to the next multiple of MEMORY_PAGE only. */

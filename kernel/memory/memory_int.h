@@ -16,15 +16,12 @@ enum {
 void physical_start(void);
 uint64_t physical_page(void);
 uint64_t physical_large(void);
-uint64_t physical_run(size_t pages, size_t align); /* contiguous */
 void physical_free(uint64_t at, size_t pages);
-uint64_t physical_end(void); /* past the last RAM */
 
 /* tables.c */
 void tables_start(void);
 bool tables_map(uint64_t at, uint64_t physical, uint64_t bytes, uint64_t flags); /* false without memory for tables */
 /* Unmaps what of it is mapped; give: the pages become free. Large pages that are cut are split. */
 void tables_unmap(uint64_t at, uint64_t bytes, bool give);
-uint64_t tables_look(uint64_t at); /* physical address, or 0 */
 
 #endif

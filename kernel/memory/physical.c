@@ -134,10 +134,8 @@ uint64_t physical_page(void) {
     return found * MEMORY_PAGE;
 }
 
-uint64_t physical_large(void) { return physical_run(BLOCK_PAGES, BLOCK_PAGES); }
-
-/* Page 0 is never free, so that 0 can mean none. */
-uint64_t physical_run(size_t pages, size_t align) {
+/* Pages in one piece that begin at a multiple of `align` pages. Page 0 is never free, so that 0 can mean none. */
+static uint64_t find_run(size_t pages, size_t align) {
     cpu_lock_take(&lock);
     uint64_t found = 0, all = (uint64_t)n_blocks * BLOCK_PAGES, page = align;
     if (pages >= BLOCK_PAGES) page = MAX(page, whole_from * BLOCK_PAGES);
@@ -159,6 +157,8 @@ uint64_t physical_run(size_t pages, size_t align) {
     return found * MEMORY_PAGE;
 }
 
+uint64_t physical_large(void) { return find_run(BLOCK_PAGES, BLOCK_PAGES); }
+
 void physical_free(uint64_t at, size_t pages) {
     cpu_lock_take(&lock);
     for (size_t i = 0; i < pages; i++) {
@@ -170,14 +170,12 @@ void physical_free(uint64_t at, size_t pages) {
     cpu_lock_leave(&lock);
 }
 
-uint64_t physical_end(void) { return (uint64_t)n_blocks * MEMORY_LARGE; }
-
 uint64_t memory_bytes_total(void) { return total_bytes; }
 uint64_t memory_bytes_free(void) { return free_pages * MEMORY_PAGE; }
 uint64_t memory_low_page(void) { return low_page; }
 
-void *memory_pages(size_t bytes, size_t align) {
-    uint64_t at = physical_run(div_up(bytes, MEMORY_PAGE), MAX(align, MEMORY_PAGE) / MEMORY_PAGE);
+void *memory_pages(size_t bytes) {
+    uint64_t at = find_run(div_up(bytes, MEMORY_PAGE), 1);
     return at ? memset((void *)(uintptr_t)at, 0, align_up(bytes, MEMORY_PAGE)) : NULL;
 }
 

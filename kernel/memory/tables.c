@@ -97,8 +97,8 @@ void tables_unmap(uint64_t at, uint64_t bytes, bool give) {
     cpu_flush_tlbs();
 }
 
-uint64_t tables_look(uint64_t at) {
-    uint64_t *table = root;
+uint64_t memory_physical(const void *p) {
+    uint64_t *table = root, at = (uintptr_t)p;
     for (int level = 3; level >= 0; level--) {
         uint64_t entry = *entry_of(table, level, at), span = span_of(level);
         if (!(entry & PRESENT)) return 0;
@@ -109,7 +109,6 @@ uint64_t tables_look(uint64_t at) {
 }
 
 uint64_t memory_root(void) { return (uintptr_t)root; }
-uint64_t memory_physical(const void *p) { return tables_look((uintptr_t)p); }
 
 void memory_unmap_page(void *at) { tables_unmap((uintptr_t)at, MEMORY_PAGE, false); }
 
@@ -128,7 +127,7 @@ volatile void *memory_map_screen(uint64_t physical, size_t bytes) {
 const void *memory_map_tables(uint64_t physical, size_t bytes) {
     uint64_t from = physical & ~(uint64_t)(MEMORY_PAGE - 1), to = align_up(physical + bytes, MEMORY_PAGE);
     for (uint64_t at = from; at < to; at += MEMORY_PAGE)
-        if (!tables_look(at) && !tables_map(at, at, MEMORY_PAGE, 0)) return NULL;
+        if (!memory_physical((void *)(uintptr_t)at) && !tables_map(at, at, MEMORY_PAGE, 0)) return NULL;
     return (const void *)(uintptr_t)physical;
 }
 

@@ -124,8 +124,8 @@ nic *e1000_open(const pci_device *d) {
     if (k == COUNT_OF(kinds) || card.registers) return NULL;
     pci_enable(d);
     card.registers = pci_map(d, 0, 0, REGISTER_BYTES);
-    uint8_t *rings = card.registers ? memory_pages(2 * NIC_FRAMES * sizeof(descriptor), 0) : NULL;
-    card.buffers = rings ? memory_pages(2 * NIC_FRAMES * NIC_BUFFER_BYTES, 0) : NULL;
+    uint8_t *rings = card.registers ? memory_pages(2 * NIC_FRAMES * sizeof(descriptor)) : NULL;
+    card.buffers = rings ? memory_pages(2 * NIC_FRAMES * NIC_BUFFER_BYTES) : NULL;
     if (!card.buffers) {
         console_log("%s: no registers, or no memory for its rings", kinds[k].kind);
         return NULL;

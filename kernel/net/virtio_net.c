@@ -80,7 +80,7 @@ static void tx_send(nic *n, size_t bytes) {
 /* The device of `card` is open; one is enough. */
 static nic *start(void) {
     virtio *v = &card.device;
-    card.buffers = memory_pages(2 * NIC_FRAMES * NIC_BUFFER_BYTES, 0);
+    card.buffers = memory_pages(2 * NIC_FRAMES * NIC_BUFFER_BYTES);
     if (!card.buffers || !virtio_negotiate(v, FEATURE_MAC | FEATURE_STATUS | FEATURE_ANY_LAYOUT) ||
         !virtio_queue_open(v, &card.rx, RX_QUEUE) || !virtio_queue_open(v, &card.tx, TX_QUEUE)) {
         console_log("virtio-net: does not start");

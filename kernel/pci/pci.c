@@ -6,22 +6,10 @@
 #include "kernel/cpu/cpu.h"
 #include "kernel/memory/memory.h"
 
-enum {
-    COMMAND = 0x04,
-    CLASS = 0x08,
-    HEADER = 0x0C,
-    BAR0 = 0x10,
-    BUSES = 0x18,
-    CAPABILITIES = 0x34,
-    COMMAND_PORTS = 1 << 0,
-    COMMAND_MEMORY = 1 << 1,
-    COMMAND_MASTER = 1 << 2,
-    COMMAND_NO_INTERRUPT = 1 << 10,
-    STATUS_CAPABILITIES = 1 << 20, /* of the word at COMMAND */
-    PORT_ADDRESS = 0xCF8,
-    PORT_DATA = 0xCFC,
-    BUS_DEPTH_MAX = 16,
-};
+enum { COMMAND = 0x04, CLASS = 0x08, HEADER = 0x0C, BAR0 = 0x10, BUSES = 0x18, CAPABILITIES = 0x34 };
+enum { COMMAND_PORTS = 1, COMMAND_MEMORY = 2, COMMAND_MASTER = 4, COMMAND_NO_INTERRUPT = 1 << 10,
+       STATUS_CAPABILITIES = 1 << 20 }; /* of the word at COMMAND */
+enum { PORT_ADDRESS = 0xCF8, PORT_DATA = 0xCFC, BUS_DEPTH_MAX = 16 };
 
 static struct {
     volatile uint8_t *ecam; /* NULL: ports */
@@ -50,7 +38,7 @@ static uint32_t access(const pci_device *d, uint32_t offset, const uint32_t *val
 }
 
 uint32_t pci_read(const pci_device *d, uint32_t offset) { return access(d, offset & 0xFFC, NULL); }
-void pci_write(const pci_device *d, uint32_t offset, uint32_t value) { access(d, offset & 0xFFC, &value); }
+static void write(const pci_device *d, uint32_t offset, uint32_t value) { access(d, offset & 0xFFC, &value); }
 uint8_t pci_read8(const pci_device *d, uint32_t offset) { return (uint8_t)(pci_read(d, offset) >> offset % 4 * 8); }
 
 uint8_t pci_capability(const pci_device *d, uint8_t number, uint8_t after) {
@@ -65,7 +53,7 @@ uint8_t pci_capability(const pci_device *d, uint8_t number, uint8_t after) {
 
 void pci_enable(const pci_device *d) {
     uint32_t command = pci_read(d, COMMAND) & 0xFFFF; /* writing ones to the upper half would clear errors */
-    pci_write(d, COMMAND, command | COMMAND_PORTS | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTERRUPT);
+    write(d, COMMAND, command | COMMAND_PORTS | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTERRUPT);
 }
 
 volatile void *pci_map(const pci_device *d, unsigned bar, uint64_t offset, uint64_t bytes) {
@@ -76,18 +64,18 @@ volatile void *pci_map(const pci_device *d, unsigned bar, uint64_t offset, uint6
 /* A BAR tells its size when ones are written to it. The device must not decode meanwhile. */
 static void read_bars(pci_device *d, unsigned n) {
     uint32_t command = pci_read(d, COMMAND) & 0xFFFF;
-    pci_write(d, COMMAND, command & ~(uint32_t)(COMMAND_PORTS | COMMAND_MEMORY));
+    write(d, COMMAND, command & ~(uint32_t)(COMMAND_PORTS | COMMAND_MEMORY));
     for (unsigned i = 0; i < n; i++) {
         uint32_t at = BAR0 + 4 * i, low = pci_read(d, at);
         bool port = low & 1, wide = !port && (low >> 1 & 3) == 2 && i + 1 < n;
         uint32_t flags = port ? 3 : 15, high = wide ? pci_read(d, at + 4) : 0;
-        pci_write(d, at, UINT32_MAX);
+        write(d, at, UINT32_MAX);
         uint64_t mask = pci_read(d, at) & ~flags;
-        pci_write(d, at, low);
+        write(d, at, low);
         if (wide) {
-            pci_write(d, at + 4, UINT32_MAX);
+            write(d, at + 4, UINT32_MAX);
             mask |= (uint64_t)pci_read(d, at + 4) << 32;
-            pci_write(d, at + 4, high);
+            write(d, at + 4, high);
         } else if (mask) {
             mask |= UINT64_MAX << (port && !(mask >> 16) ? 16 : 32);
         }
@@ -95,7 +83,7 @@ static void read_bars(pci_device *d, unsigned n) {
         if (mask && base) d->bar[i] = (pci_bar){base, ~mask + 1, port};
         i += wide;
     }
-    pci_write(d, COMMAND, command);
+    write(d, COMMAND, command);
 }
 
 static void walk(uint8_t bus, int depth);

@@ -29,7 +29,6 @@ const pci_device *pci_at(size_t i); /* in the order of the bus; NULL after the l
 
 /* Configuration space; offset a multiple of 4. */
 uint32_t pci_read(const pci_device *d, uint32_t offset);
-void pci_write(const pci_device *d, uint32_t offset, uint32_t value);
 uint8_t pci_read8(const pci_device *d, uint32_t offset);
 /* The offset of the first capability with that number behind `after` (0: the first of all), or 0. */
 uint8_t pci_capability(const pci_device *d, uint8_t number, uint8_t after);

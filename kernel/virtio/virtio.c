@@ -10,65 +10,49 @@
 enum { ACKNOWLEDGE = 1, DRIVER = 2, DRIVER_OK = 4, FEATURES_OK = 8 }; /* of the status */
 enum { CHAIN_NEXT = 1, CHAIN_WRITE = 2, CHAIN_INDIRECT = 4, NO_INTERRUPT = 1 };
 
-/* Registers of a PCI device's common structure, and of a memory-mapped device. */
-enum {
-    PCI_OFFER_SELECT = 0,
-    PCI_OFFER = 4,
-    PCI_WANT_SELECT = 8,
-    PCI_WANT = 12,
-    PCI_QUEUES = 18,
-    PCI_STATUS = 20,
-    PCI_SELECT = 22,
-    PCI_SIZE = 24,
-    PCI_ENABLE = 28,
-    PCI_NOTIFY = 30,
-    PCI_RINGS = 32,
-    PCI_COMMON_BYTES = 56,
-    MMIO_MAGIC = 0x00,
-    MMIO_VERSION = 0x04,
-    MMIO_KIND = 0x08,
-    MMIO_OFFER = 0x10,
-    MMIO_OFFER_SELECT = 0x14,
-    MMIO_WANT = 0x20,
-    MMIO_WANT_SELECT = 0x24,
-    MMIO_PAGE = 0x28,
-    MMIO_SELECT = 0x30,
-    MMIO_SIZE_MAX = 0x34,
-    MMIO_SIZE = 0x38,
-    MMIO_ALIGN = 0x3C,
-    MMIO_FRAME = 0x40,
-    MMIO_ENABLE = 0x44,
-    MMIO_NOTIFY = 0x50,
-    MMIO_STATUS = 0x70,
-    MMIO_RINGS = 0x80,
-    MMIO_CONFIG = 0x100,
-    MMIO_BYTES = 0x200,
-    PAGE = 4096,
-};
+/* Registers that only one of the transports has. */
+enum { MAGIC = 0x00, VERSION = 0x04, KIND = 0x08, LEGACY_PAGE = 0x28, LEGACY_ALIGN = 0x3C, LEGACY_FRAME = 0x40,
+       BELL = 0x50, MMIO_RINGS = 0x80, MMIO_CONFIG = 0x100, MMIO_BYTES = 0x200 };
+enum { PCI_BELL = 30, PCI_RINGS = 32, PCI_COMMON_BYTES = 56, PAGE = 4096 };
 
+/* Those that all have: of 32 bits where they are memory-mapped, else in the common structure. */
+typedef enum place { OFFER_SELECT, OFFER, WANT_SELECT, WANT, STATUS, QUEUE, DEPTH_MAX, DEPTH, ENABLE } place;
+static const struct {
+    uint8_t mmio, pci, pci_bytes;
+} places[] = {[OFFER_SELECT] = {0x14, 0, 4}, [OFFER] = {0x10, 4, 4},   [WANT_SELECT] = {0x24, 8, 4},
+              [WANT] = {0x20, 12, 4},        [STATUS] = {0x70, 20, 1}, [QUEUE] = {0x30, 22, 2},
+              [DEPTH_MAX] = {0x34, 24, 2},   [DEPTH] = {0x38, 24, 2},  [ENABLE] = {0x44, 28, 2}};
+
+static uint32_t get16(volatile uint8_t *at) { return *(volatile uint16_t *)at; }
 static uint32_t get32(volatile uint8_t *at) { return *(volatile uint32_t *)at; }
 static void put32(volatile uint8_t *at, uint32_t v) { *(volatile uint32_t *)at = v; }
-static uint16_t get16(volatile uint8_t *at) { return *(volatile uint16_t *)at; }
-static void put16(volatile uint8_t *at, uint16_t v) { *(volatile uint16_t *)at = v; }
 
-static uint8_t status(const virtio *v) {
-    return v->mmio ? (uint8_t)get32(v->mmio + MMIO_STATUS) : v->common[PCI_STATUS];
+static uint32_t get_bytes(volatile uint8_t *at, uint32_t bytes) {
+    return bytes == 1 ? *at : bytes == 2 ? get16(at) : get32(at);
 }
-static void set_status(const virtio *v, uint8_t value) {
-    if (v->mmio) put32(v->mmio + MMIO_STATUS, value);
-    else v->common[PCI_STATUS] = value;
+
+static uint32_t get(const virtio *v, place p) {
+    return v->mmio ? get32(v->mmio + places[p].mmio) : get_bytes(v->common + places[p].pci, places[p].pci_bytes);
+}
+
+static void put(const virtio *v, place p, uint32_t value) {
+    volatile uint8_t *at = v->mmio ? v->mmio + places[p].mmio : v->common + places[p].pci;
+    uint32_t bytes = v->mmio ? 4 : places[p].pci_bytes;
+    if (bytes == 1) *at = (uint8_t)value;
+    else if (bytes == 2) *(volatile uint16_t *)at = (uint16_t)value;
+    else put32(at, value);
 }
 
 void virtio_reset(virtio *v) {
-    set_status(v, 0);
+    put(v, STATUS, 0);
     uint64_t until = cpu_time_ns() + 100000000;
-    while (status(v) && cpu_time_ns() < until) cpu_pause();
+    while (get(v, STATUS) && cpu_time_ns() < until) cpu_pause();
 }
 
 static void begin(virtio *v) {
     virtio_reset(v);
-    set_status(v, ACKNOWLEDGE);
-    set_status(v, ACKNOWLEDGE | DRIVER);
+    put(v, STATUS, ACKNOWLEDGE);
+    put(v, STATUS, ACKNOWLEDGE | DRIVER);
 }
 
 /* A structure of registers that a capability places in a BAR: 3 says which, 4 the BAR, 8 and 12 offset and length. */
@@ -104,15 +88,15 @@ bool virtio_open_pci(virtio *v, const pci_device *d) {
 
 bool virtio_open_mmio(virtio *v, uint64_t physical, uint32_t kind) {
     *v = (virtio){.mmio = memory_map_io(physical, MMIO_BYTES)};
-    if (!v->mmio || get32(v->mmio + MMIO_MAGIC) != 0x74726976) return false;
-    uint32_t version = get32(v->mmio + MMIO_VERSION);
-    v->kind = get32(v->mmio + MMIO_KIND);
+    if (!v->mmio || get32(v->mmio + MAGIC) != 0x74726976) return false;
+    uint32_t version = get32(v->mmio + VERSION);
+    v->kind = get32(v->mmio + KIND);
     if (v->kind != kind || version < 1 || version > 2) return false;
     v->legacy = version == 1;
     v->config = v->mmio + MMIO_CONFIG;
     v->config_bytes = MMIO_BYTES - MMIO_CONFIG;
     begin(v);
-    if (v->legacy) put32(v->mmio + MMIO_PAGE, PAGE);
+    if (v->legacy) put32(v->mmio + LEGACY_PAGE, PAGE);
     return true;
 }
 
@@ -139,17 +123,17 @@ bool virtio_negotiate(virtio *v, uint64_t wanted) {
     wanted = v->legacy ? wanted & UINT32_MAX : wanted | VIRTIO_VERSION_1;
     uint64_t offered = 0;
     for (uint32_t half = 0; half < 2; half++) {
-        put32(v->mmio ? v->mmio + MMIO_OFFER_SELECT : v->common + PCI_OFFER_SELECT, half);
-        offered |= (uint64_t)get32(v->mmio ? v->mmio + MMIO_OFFER : v->common + PCI_OFFER) << 32 * half;
+        put(v, OFFER_SELECT, half);
+        offered |= (uint64_t)get(v, OFFER) << 32 * half;
     }
     v->features = wanted & offered;
     for (uint32_t half = 0; half < 2; half++) {
-        put32(v->mmio ? v->mmio + MMIO_WANT_SELECT : v->common + PCI_WANT_SELECT, half);
-        put32(v->mmio ? v->mmio + MMIO_WANT : v->common + PCI_WANT, (uint32_t)(v->features >> 32 * half));
+        put(v, WANT_SELECT, half);
+        put(v, WANT, (uint32_t)(v->features >> 32 * half));
     }
     if (v->legacy) return true;
-    set_status(v, ACKNOWLEDGE | DRIVER | FEATURES_OK);
-    if ((v->features & VIRTIO_VERSION_1) && (status(v) & FEATURES_OK)) return true;
+    put(v, STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK);
+    if ((v->features & VIRTIO_VERSION_1) && (get(v, STATUS) & FEATURES_OK)) return true;
     console_log("virtio: device of kind %u offers features %llx, refuses %llx", v->kind, (unsigned long long)offered,
                 (unsigned long long)v->features);
     return false;
@@ -157,15 +141,14 @@ bool virtio_negotiate(virtio *v, uint64_t wanted) {
 
 uint32_t virtio_config(const virtio *v, uint32_t offset, uint32_t bytes) {
     if (!v->config || bytes > v->config_bytes || offset > v->config_bytes - bytes) return 0;
-    volatile uint8_t *at = v->config + offset;
-    return bytes == 1 ? *at : bytes == 2 ? get16(at) : get32(at);
+    return get_bytes(v->config + offset, bytes);
 }
 
 uint64_t virtio_config64(const virtio *v, uint32_t offset) {
     return (uint64_t)virtio_config(v, offset + 4, 4) << 32 | virtio_config(v, offset, 4);
 }
 
-void virtio_ready(virtio *v) { set_status(v, status(v) | DRIVER_OK); }
+void virtio_ready(virtio *v) { put(v, STATUS, get(v, STATUS) | DRIVER_OK); }
 
 /* ---- queues ------------------------------------------------------------------------------------------ */
 
@@ -174,34 +157,28 @@ static void place_rings(const virtio *v, const virtio_queue *q, uint32_t depth) 
     uint64_t base = memory_physical(q->descriptor);
     uint64_t at[3] = {base, memory_physical((const void *)(uintptr_t)q->available),
                       memory_physical((const void *)(uintptr_t)q->used)};
+    put(v, DEPTH, depth);
     if (v->legacy) {
-        put32(v->mmio + MMIO_SIZE, depth);
-        put32(v->mmio + MMIO_ALIGN, PAGE);
-        put32(v->mmio + MMIO_FRAME, (uint32_t)(base / PAGE));
+        put32(v->mmio + LEGACY_ALIGN, PAGE);
+        put32(v->mmio + LEGACY_FRAME, (uint32_t)(base / PAGE));
         return;
     }
-    if (v->mmio) put32(v->mmio + MMIO_SIZE, depth);
-    else put16(v->common + PCI_SIZE, (uint16_t)depth);
     for (int i = 0; i < 3; i++) {
         volatile uint8_t *to = v->mmio ? v->mmio + MMIO_RINGS + 16 * i : v->common + PCI_RINGS + 8 * i;
         put32(to, (uint32_t)at[i]);
         put32(to + 4, (uint32_t)(at[i] >> 32));
     }
-    if (v->mmio) put32(v->mmio + MMIO_ENABLE, 1);
-    else put16(v->common + PCI_ENABLE, 1);
+    put(v, ENABLE, 1);
 }
 
 bool virtio_queue_open(virtio *v, virtio_queue *q, uint16_t index) {
-    if (v->mmio) put32(v->mmio + MMIO_SELECT, index);
-    else put16(v->common + PCI_SELECT, index);
-    uint32_t depth = v->mmio ? get32(v->mmio + MMIO_SIZE_MAX) : get16(v->common + PCI_SIZE);
-    depth = MIN(depth, (uint32_t)VIRTIO_DEPTH_MAX);
+    put(v, QUEUE, index);
+    uint32_t depth = MIN(get(v, DEPTH_MAX), (uint32_t)VIRTIO_DEPTH_MAX);
     while (depth & (depth - 1)) depth &= depth - 1; /* a power of two */
     if (!depth) return false;
-    /* The layout that legacy devices ask for, good for all: descriptors, available ring, on a new page the used ring.
-     */
+    /* The layout that legacy devices ask for, good for all: descriptors, available ring; on a new page the used one. */
     size_t used_at = align_up(16 * depth + 6 + 2 * depth, PAGE);
-    uint8_t *rings = memory_pages(used_at + 6 + 8 * depth, 0);
+    uint8_t *rings = memory_pages(used_at + 6 + 8 * depth);
     if (!rings) return false;
     *q = (virtio_queue){.v = v, .index = index, .depth = (uint16_t)depth, .n_free = (uint16_t)depth};
     q->descriptor = (virtio_descriptor *)rings;
@@ -209,9 +186,9 @@ bool virtio_queue_open(virtio *v, virtio_queue *q, uint16_t index) {
     q->used = rings + used_at;
     q->available[0] = NO_INTERRUPT;
     for (uint32_t i = 0; i < depth; i++) q->descriptor[i].next = (uint16_t)(i + 1);
-    q->bell = v->mmio ? v->mmio + MMIO_NOTIFY : NULL;
+    q->bell = v->mmio ? v->mmio + BELL : NULL;
     if (!v->mmio) {
-        uint64_t at = (uint64_t)get16(v->common + PCI_NOTIFY) * v->notify_step;
+        uint64_t at = (uint64_t)get16(v->common + PCI_BELL) * v->notify_step;
         if (at + 2 > v->notify_bytes) return false;
         q->bell = v->notify + at;
     }

@@ -1,8 +1,9 @@
 /* image_disk.c: the bytes of a bootable disk:
  *
  *     0           boot code and protective MBR; GPT in sectors 1 to 33
- *     32 KiB      an ISO 9660 file system with GRUB's core for BIOS and, as partition 1, a FAT one with our UEFI loader, the
- *                 kernel and leat.conf: all as the build made it (kernel/iso.sh), but for the text of leat.conf
+ *     32 KiB      an ISO 9660 file system with GRUB's core for BIOS and, as partition 1, a FAT one with our UEFI
+ *                 loader, the kernel and leat.conf: all as the build made it (kernel/iso.sh), but for the text of
+ *                 leat.conf
  *     next MiB    partition 2, of leat's own type: manifest and files (volume.h), each at a MiB
  *     the end     GPT again, 33 sectors
  *

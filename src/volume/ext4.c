@@ -14,36 +14,16 @@
  */
 #include "volume/volume_int.h"
 
-enum {
-    SUPERBLOCK_AT = 1024,
-    SUPERBLOCK_BYTES = 1024,
-    MAGIC = 0xEF53,
-    EXTENT_MAGIC = 0xF30A,
-    ROOT_INODE = 2,
-    INODE_MAX = 4096,
-    DEPTH_MAX = 5,
-    ROOT_BYTES = 60,
-    FOLDERS_MAX = 32,
-    EXTENTS_MAX = 1 << 18,
-    FOLDER_BYTES_MAX = 64 << 20,
-    HAS_TYPES = 0x2,
-    WANTS_RECOVERY = 0x4,
-    HAS_EXTENTS = 0x40,
-    HAS_64BIT = 0x80,
-    WAITS_FOR_MOUNT = 0x100,
-    HAS_FLEX = 0x200,
-    HAS_EA_INODES = 0x400,
-    HAS_SEED = 0x2000,
-    HAS_LARGE_FOLDERS = 0x4000,
-    KNOWN =
-        HAS_TYPES | HAS_EXTENTS | HAS_64BIT | WAITS_FOR_MOUNT | HAS_FLEX | HAS_EA_INODES | HAS_SEED | HAS_LARGE_FOLDERS,
-    RO_CHECKSUMS = 0x400,
-    INODE_HAS_EXTENTS = 0x80000,
-    INODE_REFUSED = 0x10000800, /* inline data, encrypted */
-    KIND = 0xF000,
-    KIND_FOLDER = 0x4000,
-    KIND_FILE = 0x8000,
-};
+enum { SUPERBLOCK_AT = 1024, SUPERBLOCK_BYTES = 1024, MAGIC = 0xEF53, EXTENT_MAGIC = 0xF30A };
+enum { ROOT_INODE = 2, ROOT_BYTES = 60 };
+enum { INODE_MAX = 4096, DEPTH_MAX = 5, FOLDERS_MAX = 32, EXTENTS_MAX = 1 << 18, FOLDER_BYTES_MAX = 64 << 20 };
+/* Features; of an inode, flags and kinds. */
+enum { HAS_TYPES = 0x2, WANTS_RECOVERY = 0x4, HAS_EXTENTS = 0x40, HAS_64BIT = 0x80, WAITS_FOR_MOUNT = 0x100,
+       HAS_FLEX = 0x200, HAS_EA_INODES = 0x400, HAS_SEED = 0x2000, HAS_LARGE_FOLDERS = 0x4000, RO_CHECKSUMS = 0x400,
+       KNOWN = HAS_TYPES | HAS_EXTENTS | HAS_64BIT | WAITS_FOR_MOUNT | HAS_FLEX | HAS_EA_INODES | HAS_SEED |
+               HAS_LARGE_FOLDERS };
+enum { INODE_HAS_EXTENTS = 0x80000, INODE_REFUSED = 0x10000800 }; /* inline data, encrypted */
+enum { KIND = 0xF000, KIND_FOLDER = 0x4000, KIND_FILE = 0x8000 };
 
 struct ext4 {
     const volume_source *source;
@@ -60,14 +40,7 @@ typedef struct inode {
     uint8_t root[ROOT_BYTES];
 } inode;
 
-static uint32_t crc32c(uint32_t crc, const void *bytes, size_t n) {
-    const uint8_t *at = bytes;
-    for (size_t i = 0; i < n; i++) {
-        crc ^= at[i];
-        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0x82F63B78u : 0);
-    }
-    return crc;
-}
+static uint32_t crc32c(uint32_t crc, const void *bytes, size_t n) { return volume_crc(CRC_32C, crc, bytes, n); }
 
 bool volume_ext4_is(const uint8_t *superblock) { return load_u16(superblock + 0x38) == MAGIC; }
 

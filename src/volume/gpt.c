@@ -20,15 +20,7 @@ const uint8_t volume_type_leat[16] = {0xE3, 0xA5, 0xC7, 0xF0, 'e', 'l', 't', 'a'
 const uint8_t volume_type_efi[16] = {0x28, 0x73, 0x2A, 0xC1, 0x1F, 0xF8, 0xD2, 0x11,
                                      0xBA, 0x4B, 0x00, 0xA0, 0xC9, 0x3E, 0xC9, 0x3B};
 
-uint32_t volume_crc32(uint32_t crc, const void *bytes, size_t n) {
-    const uint8_t *at = bytes;
-    crc = ~crc;
-    for (size_t i = 0; i < n; i++) {
-        crc ^= at[i];
-        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
-    }
-    return ~crc;
-}
+static uint32_t crc32(uint32_t crc, const void *bytes, size_t n) { return ~volume_crc(CRC_32, ~crc, bytes, n); }
 
 typedef struct table {
     uint64_t first_usable, last_usable, entries_at;
@@ -46,9 +38,9 @@ static err_code read_header(const volume_source *s, uint64_t block, table *t, bo
     if (bytes < HEADER_BYTES || bytes > sizeof h)
         return ERR(e, ERR_FORMAT, "the partition table's header has %u bytes, wanted 92 to 512", bytes);
     store_u32(h + 16, 0);
-    if (volume_crc32(0, h, bytes) != crc)
+    if (crc32(0, h, bytes) != crc)
         return ERR(e, ERR_FORMAT, "the partition table at block %llu has checksum %08x, wanted %08x",
-                   (unsigned long long)block, crc, volume_crc32(0, h, bytes));
+                   (unsigned long long)block, crc, crc32(0, h, bytes));
     *t = (table){load_u64(h + 40), load_u64(h + 48), load_u64(h + 72),
                  load_u32(h + 80), load_u32(h + 84), load_u32(h + 88)};
     if (load_u32(h + 8) != 0x10000 || load_u64(h + 24) != block)
@@ -105,7 +97,7 @@ static err_code read_table(const volume_source *s, uint64_t block, volume_part *
             uint64_t at = t.entries_at * s->block_bytes + i * ENTRY_BYTES;
             code = volume_read(s, at, entry, sizeof entry, "an entry of the partition table", e);
             if (code) break;
-            if (pass == 0) crc = volume_crc32(crc, entry, sizeof entry);
+            if (pass == 0) crc = crc32(crc, entry, sizeof entry);
             else if (crc != t.crc)
                 code = ERR(e, ERR_FORMAT, "the partitions have checksum %08x, wanted %08x", crc, t.crc);
             else if (i % (t.entry_bytes / ENTRY_BYTES) == 0)
@@ -147,7 +139,7 @@ static void write_header(uint8_t *h, uint64_t own, uint64_t other, uint64_t entr
     store_u32(h + 80, ENTRIES_WRITTEN);
     store_u32(h + 84, ENTRY_BYTES);
     store_u32(h + 88, entries_crc);
-    store_u32(h + 16, volume_crc32(0, h, HEADER_BYTES));
+    store_u32(h + 16, crc32(0, h, HEADER_BYTES));
 }
 
 void volume_gpt_write(const volume_part *parts, size_t n, uint64_t bytes, const uint8_t disk_id[16], uint8_t *head,
@@ -172,7 +164,7 @@ void volume_gpt_write(const volume_part *parts, size_t n, uint64_t bytes, const 
         store_u64(entry + 40, (parts[i].offset + parts[i].bytes) / VOLUME_SECTOR - 1);
         for (size_t c = 0; c < 36 && parts[i].name[c]; c++) entry[56 + 2 * c] = (uint8_t)parts[i].name[c];
     }
-    uint32_t crc = volume_crc32(0, entries, ENTRIES_WRITTEN * ENTRY_BYTES);
+    uint32_t crc = crc32(0, entries, ENTRIES_WRITTEN * ENTRY_BYTES);
     memcpy(tail, entries, ENTRIES_WRITTEN * ENTRY_BYTES);
     write_header(head + VOLUME_SECTOR, 1, blocks - 1, 2, blocks, disk_id, crc);
     write_header(tail + 32 * VOLUME_SECTOR, blocks - 1, 1, blocks - 33, blocks, disk_id, crc);

@@ -10,6 +10,15 @@ err_code volume_read(const volume_source *s, uint64_t offset, void *to, size_t b
     return ERR(e, ERR_IO, "%s at %llu: %s", what, (unsigned long long)offset, plat_error_name(error));
 }
 
+uint32_t volume_crc(uint32_t polynomial, uint32_t crc, const void *bytes, size_t n) {
+    const uint8_t *at = bytes;
+    for (size_t i = 0; i < n; i++) {
+        crc ^= at[i];
+        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? polynomial : 0);
+    }
+    return crc;
+}
+
 err_code volume_open(volume **out, const volume_source *s, err *e) {
     *out = NULL;
     uint8_t head[sizeof MANIFEST_MAGIC - 1] = {0}, superblock[1024] = {0};

@@ -36,7 +36,6 @@ extern const uint8_t volume_type_leat[16], volume_type_efi[16];
  * *from_backup where only the first one is. */
 err_code volume_parts(const volume_source *s, volume_part parts[VOLUME_PARTS_MAX], size_t *n, bool *from_backup,
                       err *e);
-uint32_t volume_crc32(uint32_t crc, const void *bytes, size_t n); /* of zip and GPT; begins with 0 */
 
 /* The sectors of a GPT for a disk of `bytes`, whose partitions' offsets and lengths are whole blocks of 512 bytes: head
  * gets the first 34 sectors (with a protective MBR), tail the last 33. disk_id: its GUID. */

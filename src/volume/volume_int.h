@@ -16,6 +16,11 @@ struct volume {
 /* Reads inside the source, or says what could not be read. */
 err_code volume_read(const volume_source *s, uint64_t offset, void *to, size_t bytes, const char *what, err *e);
 
+/* Goes on with a checksum, lowest bits first: CRC-32 of GPT, CRC-32C of ext4. */
+#define CRC_32 0xEDB88320u
+#define CRC_32C 0x82F63B78u
+uint32_t volume_crc(uint32_t polynomial, uint32_t crc, const void *bytes, size_t n);
+
 bool volume_ext4_is(const uint8_t *superblock);
 err_code volume_ext4_open(ext4 **out, const volume_source *s, err *e);
 void volume_ext4_close(ext4 *x);

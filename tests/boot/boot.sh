@@ -81,7 +81,10 @@ for firmware in 'grub-bios multiboot2' "uefi UEFI -bios $uefi"; do
     check "$1-virtio" by "$1-virtio" "${@:2}" "${disk[@]}" virtio-blk-pci,drive=d
 done
 # Firmware that knows no CDs on disks looks for a system partition.
-partition() { PATH=$PATH:/usr/sbin:/sbin sgdisk -v -p "$out/leat.iso" > "$out/$1.log" && says "$1" 'No problems found' && says "$1" ' EF00 '; }
+partition() {
+    PATH=$PATH:/usr/sbin:/sbin sgdisk -v -p "$out/leat.iso" > "$out/$1.log" && says "$1" 'No problems found' &&
+        says "$1" ' EF00 '
+}
 check partition partition partition
 
 # GRUB under UEFI, from a FAT volume that has it in place of our loader.
@@ -208,13 +211,14 @@ typed() {
     input=$out/typed qemu "$1" -no-reboot -kernel "$B/leat.elf" -initrd sample/sample.gguf -append on-panic=exit &
     guest=$!
     exec 3> "$out/typed"
+    # Each line is typed when the prompt is there for it.
     wait_for_line "$log" 'lists the commands' && printf 'statsu\r' >&3 &&
         wait_for_line "$log" "did you mean 'status'" && printf 'utime\e[D\e[D\e[D\e[Dp\x05x\x7f\r' >&3 &&
         wait_for_line "$log" '0:00:' && printf '\e[A\r' >&3 &&
         wait_for_line "$log" '0:00:' 2 && printf 'chat --temp 0 -n 8 --isa avx2\r' >&3 &&
         wait_for_line "$log" '/help lists the commands' && printf 'Once upon a time\r' >&3 &&
-        wait_for_line "$log" "$(head -1 "$out/talk")" && wait_for_line "$log" 'tok/s' &&
-        wait_for_line "$log" $'\e[?2004h' 6 && printf '/exit\r' >&3 && wait_for_line "$log" $'\e[?2004h' 7 && printf 'shutdown\r' >&3 && wait_for_line "$log" 'power off' && status=0
+        wait_for_line "$log" "$(head -1 "$out/talk")" && wait_for_line "$log" $'\e[?2004h' 6 && printf '/exit\r' >&3 &&
+        wait_for_line "$log" $'\e[?2004h' 7 && printf 'shutdown\r' >&3 && wait_for_line "$log" 'power off' && status=0
     exec 3>&-
     wait $guest || status=1
     return $status

@@ -10,5 +10,5 @@ $(call obj,tests/boot/model.c): $(B)/obj/%.o: %.c
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -Itests -c $< -o $@
 suite-boot-disks: $(B)/leat $(B)/leat.elf $(B)/leat-boot.img $(B)/boot-model
-	@tests/boot/disks.sh $(B)
+	@B=$(B) tests/boot/disks.sh
 .PHONY: suite-boot-disks

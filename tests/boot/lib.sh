@@ -24,7 +24,8 @@ judge() {
     echo "$((SECONDS - start)) s  $name" >> "$out/times"
 }
 
-# qemu NAME ARGUMENT...: runs it with $input (/dev/null), $memory, $cores and $machine; its serial line in $out/NAME.log. The status is QEMU's.
+# qemu NAME ARGUMENT...: runs it with $memory, $cores and $machine; its serial line comes from $input (/dev/null) and goes to
+# $out/NAME.log. The status is QEMU's.
 qemu() {
     local log=$out/$1.log
     shift
