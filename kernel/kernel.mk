@@ -63,7 +63,7 @@ $(B)/leat.iso: $(B)/leat.elf $(B)/bootx64.efi kernel/iso.sh $(ISO_MODEL)
 boot: setup
 	@scripts/setup.sh boot
 	@$(MAKE) $(JOBS) -s --no-print-directory kernel
-	@qemu-system-x86_64 -M q35 -accel tcg -cpu max -m 1G -smp 2 -kernel $(B)/leat.elf -initrd sample/sample.gguf \
+	@qemu-system-x86_64 -M q35 -accel tcg -cpu max -m 1G -smp 3 -kernel $(B)/leat.elf -initrd sample/sample.gguf \
 		-nographic -no-reboot -netdev user,id=n,hostfwd=tcp:127.0.0.1:8080-:8080 -device virtio-net-pci,netdev=n \
 		-append "$$BOOT_OPTIONS"
 .PHONY: iso boot

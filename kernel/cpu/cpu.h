@@ -115,7 +115,7 @@ void cpu_stop_others(void);
 /* Cores that wait spin instead of halting: no timer, no interrupt to wake them. The watchdog does not tick. */
 void cpu_set_quiet(bool on);
 bool cpu_is_quiet(void);
-/* Reboots when core 0 has not asked its devices for that long; 0: off. */
+/* Reboots when core 0 has not asked its devices for that long, or has waited for others for ten times that; 0: off. */
 void cpu_watchdog(uint32_t seconds);
 uint32_t cpu_watchdog_seconds(void);
 /* Whether that is why the machine started; told once. */

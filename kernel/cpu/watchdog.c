@@ -1,6 +1,6 @@
-/* watchdog.c: reboots a machine whose core 0 asks no devices any more, and remembers it in the clock chip's memory,
- * which a reset keeps, for the next start to say. Every core ticks once a second and looks, so that no single one can
- * hang unseen. Compiled for general registers only: the tick is an interrupt.
+/* watchdog.c: reboots a machine whose core 0 asks no devices any more, or waits for ever, and remembers it in the clock
+ * chip's memory, which a reset keeps, for the next start to say. Every core ticks once a second and looks, so that no
+ * single one can hang unseen. Compiled for general registers only: the tick is an interrupt.
  */
 #include "kernel/cpu/cpu_int.h"
 

@@ -87,7 +87,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     s->yield = o->yield;
     s->routed = o->routed;
     s->user = o->user;
-    pool_opts workers = {.n_workers = o->n_threads, .pin = !o->no_pin};
+    pool_opts workers = {.n_workers = o->n_threads, .pin = !o->no_pin, .yield = o->yield, .user = o->user};
     if (!(s->tokens = mem_block(MEM_ENGINE, s->n_ctx * (sizeof *s->tokens + sizeof *s->roles)))) {
         code = ERR(e, ERR_MEMORY, "no memory for a context of %zu tokens", s->n_ctx);
         goto fail;

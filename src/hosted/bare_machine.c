@@ -149,6 +149,10 @@ static int recurse(int depth) {
     return depth ? recurse(depth - 1) + here[0] : here[0];
 }
 
+static void hang(void *arg) {
+    for (;; cpu_pause()) (void)arg;
+}
+
 /* Breaks something on purpose, to see what is said. */
 static int fault_run(tools *t, const void *values) {
     const char *word = word_of(values);
@@ -158,9 +162,9 @@ static int fault_run(tools *t, const void *values) {
     if (cstr_eq(word, "run")) ((void (*)(void))(uintptr_t)&boot)();
     if (cstr_eq(word, "opcode")) __asm__ volatile("ud2");
     if (cstr_eq(word, "stack")) recurse(1 << 20);
-    if (cstr_eq(word, "hang"))
-        for (;;) cpu_pause();
-    return tools_usage(t, "one of read, write, run, opcode, stack, hang");
+    if (cstr_eq(word, "hang")) hang(NULL);
+    if (cstr_eq(word, "core")) cpu_thread_join(cpu_thread_start(hang, NULL, -1)); /* another one, if there is one */
+    return tools_usage(t, "one of read, write, run, opcode, stack, hang, core");
 }
 
 const tools_command bare_machine_commands[] = {
@@ -177,6 +181,6 @@ const tools_command bare_machine_commands[] = {
     BARE_COMMAND(reboot, "Start the machine again"),
     BARE_COMMAND(shutdown, "Power the machine off"),
     BARE_COMMAND_WORD(fault, "HOW", "Break something on purpose, to see what is said",
-                      "read, write, run, opcode, stack or hang"),
+                      "read, write, run, opcode, stack, hang or core"),
     {0},
 };

@@ -17,6 +17,7 @@
 #define SPIN_NS 50000   /* about the price of a sleep and a wake */
 #define SPINS_A_LOOK 64 /* looks at the word between two looks at the clock; a brief wait is one such round */
 #define BRIEF_MOST 63
+#define YIELD_NS 1000000
 
 /* Each word on a cache line of its own: a write to its neighbour would disturb all who spin. */
 typedef struct word {
@@ -40,7 +41,8 @@ struct pool {
     word start, start_sleepers;
     word phase, phase_sleepers;
     word done, done_sleepers;
-    patience for_done;
+    bool (*yield)(void *user);
+    void *user;
     word groups_arrived;
     word arrived[POOL_WORKERS_MAX / GROUP];
     struct seat {
@@ -77,6 +79,17 @@ static void wait_past(const pool *p, word *w, word *sleepers, uint32_t old, pati
 static void advance(word *w, word *sleepers) {
     atomic_fetch_add(&w->value, 1);
     if (atomic_load(&sleepers->value)) plat_wake(&w->value, UINT32_MAX);
+}
+
+/* A caller that only waits. Nobody else wants its core. */
+static void wait_done(pool *p, uint32_t old) {
+    if (spin(&p->done, old, p->spin_ns)) return;
+    atomic_fetch_add(&p->done_sleepers.value, 1);
+    while (atomic_load(&p->done.value) == old) {
+        plat_wait(&p->done.value, old, p->yield ? YIELD_NS : UINT64_MAX);
+        if (p->yield) p->yield(p->user);
+    }
+    atomic_fetch_sub(&p->done_sleepers.value, 1);
 }
 
 /* Counts a worker in; the last one of all moves the phase. */
@@ -118,6 +131,8 @@ err_code pool_open(pool **out, const pool_opts *o, err *e) {
     pool *p = mem_block(MEM_ENGINE, sizeof *p);
     if (!p) return ERR(e, ERR_MEMORY, "%zu bytes for the pool of workers", sizeof *p);
     p->n_workers = n;
+    p->yield = o->yield;
+    p->user = o->user;
     p->n_groups = (int)div_up((size_t)n, GROUP);
     p->spin_ns = n > cores ? 0 : SPIN_NS;
     p->caller_waits = plat_caps() & PLAT_CALLER_WAITS;
@@ -156,7 +171,7 @@ void pool_run(pool *p, pool_fn *fn, void *arg) {
     p->arg = arg;
     advance(&p->start, &p->start_sleepers);
     if (p->caller_waits) {
-        wait_past(p, &p->done, &p->done_sleepers, done, &p->for_done);
+        wait_done(p, done);
         return;
     }
     fn(arg, 0, p->n_workers);

@@ -15,6 +15,8 @@ typedef struct pool pool;
 typedef struct pool_opts {
     int n_workers; /* 0: one per core of the affinity mask */
     bool pin;      /* bind workers to cores; honoured only when n_workers equals the cores of the mask */
+    bool (*yield)(void *user); /* a caller that only waits calls it every millisecond; its answer is ignored; NULL: none */
+    void *user;
 } pool_opts;
 
 typedef void pool_fn(void *arg, int worker, int n_workers);

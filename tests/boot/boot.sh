@@ -173,16 +173,22 @@ check panic-halt halts panic-halt
 
 # No -no-reboot from here on: a machine that faulted three times would start again and again, and never end.
 hangs() {
-    qemu "$1" -kernel "$B/leat.elf" -append 'run="fault hang" watchdog=2 then=exit'
+    qemu "$1" -kernel "$B/leat.elf" -append "run=\"fault $2\" watchdog=$3 then=exit"
     [ $? = 33 ] && says "$1" 'the watchdog rebooted this machine'
 }
 cores=2
-check watchdog hangs watchdog
+check watchdog hangs watchdog hang 2
+check watchdog-core hangs watchdog-core core 1 # that another core does not come back is noticed after ten times as long
 off() {
     qemu "$1" -kernel "$B/leat.elf" -append 'then=shutdown'
     [ $? = 0 ] && says "$1" 'power off' && ! says "$1" 'does not power off' > /dev/null
 }
 check power-off off power-off
+again() { # -no-reboot ends it where it would start again
+    qemu "$1" -no-reboot -kernel "$B/leat.elf" -append 'run=reboot then=exit'
+    [ $? = 0 ] && says "$1" '] reboot'
+}
+check reboot again reboot
 
 # ---- the console ---------------------------------------------------------------------------------------
 

@@ -78,7 +78,25 @@ static void note_thread(void *arg, int worker, int n_workers) {
     ((pthread_t *)arg)[worker] = pthread_self();
 }
 
-/* Where the platform keeps the caller for devices, it is none of the workers, and all else is as ever. */
+typedef struct hooked {
+    _Atomic int calls;
+    pthread_t caller;
+} hooked;
+
+static bool count_call(void *user) {
+    hooked *h = user;
+    if (pthread_equal(h->caller, pthread_self())) atomic_fetch_add(&h->calls, 1);
+    return true; /* which stops nobody */
+}
+
+static void wait_for_calls(void *arg, int worker, int n_workers) {
+    hooked *h = arg;
+    (void)worker, (void)n_workers;
+    while (atomic_load(&h->calls) < 3) plat_yield();
+}
+
+/* Where the platform keeps the caller for devices, it is none of the workers, looks after them meanwhile, and all else is
+ * as ever. */
 TEST(pool_whose_caller_waits) {
     size_t before = mem_bytes_total();
     pthread_t who[4];
@@ -89,6 +107,13 @@ TEST(pool_whose_caller_waits) {
         for (int i = 0; i < n; i++) CHECK(!pthread_equal(who[i], pthread_self()));
         pool_close(p);
     }
+    hooked h = {.caller = pthread_self()};
+    pool *p;
+    err e;
+    CHECK_EQ(pool_open(&p, &(pool_opts){.n_workers = 2, .yield = count_call, .user = &h}, &e), ERR_NONE);
+    pool_run(p, wait_for_calls, &h);
+    pool_close(p);
+    CHECK(h.calls >= 3);
     check_pool(0, 100, 100);
     check_pool(1, 1000, 100);
     check_pool(2, 3000, 3000);
