@@ -15,7 +15,8 @@ typedef struct pool pool;
 typedef struct pool_opts {
     int n_workers; /* 0: one per core of the affinity mask */
     bool pin;      /* bind workers to cores; honoured only when n_workers equals the cores of the mask */
-    bool (*yield)(void *user); /* a caller that only waits calls it every millisecond; its answer is ignored; NULL: none */
+    /* A caller that only waits calls it every millisecond, whatever it answers; may be NULL. */
+    bool (*yield)(void *user);
     void *user;
 } pool_opts;
 

@@ -95,8 +95,8 @@ static void wait_for_calls(void *arg, int worker, int n_workers) {
     while (atomic_load(&h->calls) < 3) plat_yield();
 }
 
-/* Where the platform keeps the caller for devices, it is none of the workers, looks after them meanwhile, and all else is
- * as ever. */
+/* Where the platform keeps the caller for devices, it is none of the workers, and looks after them meanwhile; all else
+ * is as ever. */
 TEST(pool_whose_caller_waits) {
     size_t before = mem_bytes_total();
     pthread_t who[4];
