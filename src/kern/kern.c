@@ -62,8 +62,8 @@ kern_act kern_act_of(const kern *k, quant_id type, kern_role role) {
 size_t kern_act_bytes(const kern *k, kern_act format, size_t n_in) {
     (void)k;
     size_t n_chunks = div_up(n_in, KERN_CHUNK), bytes = align_up(n_in, 64) * sizeof(float);
-    if (format == KERN_ACT_I16 || format == KERN_ACT_I16_LANES || format == KERN_ACT_I16_PAIRS)
-        bytes = n_chunks * sizeof(kern_act16);
+    if (format >= KERN_ACT_I16 && format <= KERN_ACT_I16_PAIRS) bytes = n_chunks * sizeof(kern_act16);
+    if (format == KERN_ACT_I16_FIVES) bytes = n_chunks * sizeof(kern_act16_fives);
     if (format == KERN_ACT_I8_16 || format == KERN_ACT_I8_32)
         bytes = n_chunks * (KERN_CHUNK / KERN_ACT8_LEN) * sizeof(kern_act8);
     return bytes | 64;

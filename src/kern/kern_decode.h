@@ -148,6 +148,7 @@ KERN_INLINE void decode_stored(const kern_matmul *m, int group, bool has_min, in
 #define DECODE_CODED DECODE_STORED
 #define DECODE_SIGNED VEC_DECODE_SIGNED
 #define DECODE_PAIRED VEC_DECODE_PAIRED
+#define DECODE_DIGITS VEC_DECODE_DIGITS
 #define DECODE(type, id, len, size, group, zero, panel_group, acts, has_min, top, way) \
     DECODE_##way(type, stored_##group##_##has_min, FORMAT_LOADED(type, id, len, size, group, zero, panel_group, acts, has_min, top, way))
 VEC_STORED(STORED)

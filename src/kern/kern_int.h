@@ -19,7 +19,7 @@
 #define KERN_CHUNK_BYTES_MAX 272 /* Q8_0; the float types have no chunks */
 
 /* 256 activations in 16 bits, for decode: x = scale * q with |q| <= 32639, so that q = 256 * high + low with two
- * signed bytes. The order and the split of the bytes are the level's own, and those of KERN_ACT_I16_LANES and _PAIRS are others. */
+ * signed bytes. The order and the split of the bytes are the level's own, and those of the formats after KERN_ACT_I16 are others. */
 typedef struct kern_act16 {
     _Alignas(64) uint8_t x[2 * KERN_CHUNK];
     float sums[KERN_UNITS]; /* of q, a unit each: exact */
@@ -27,6 +27,14 @@ typedef struct kern_act16 {
     float unused[15];
 } kern_act16;
 #define KERN_ACT16_MAX 32639
+
+/* The same in the order of KERN_ACT_I16_FIVES: five vectors for 64 bytes of base-3 digits. */
+typedef struct kern_act16_fives {
+    _Alignas(64) uint8_t x[5 * 128];
+    float sums[KERN_UNITS];
+    float scale;
+    float unused[15];
+} kern_act16_fives;
 
 /* 32 activations in 8 bits, for prefill: one cache line. x = scale * q for each unit of 16, |q| <= 127, natural order.
  * In KERN_ACT_I8_32 both units have the same scale. */
@@ -176,8 +184,9 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
  * and what is taken off the unsigned integers, 0 or a power of two; how prefill multiplies them: weights a scale, activations
  * a scale, whether there are offsets, and a bound of the integers (31, 63 or 255). A level without loaders (scalar) has
  * integers plus 128 up to 255. Last, the way of decode and of the loader: FUSED types are multiplied as they are loaded, what
- * costs code for each; STORED ones by way of memory; CODED ones so too, and look their codebooks up in a step before; SIGNED
- * ones likewise and PAIRED ones like FUSED ones, where a level has no better way.
+ * costs code for each; STORED ones by way of memory. CODED ones so too, with codebooks
+ * that are looked up in a step before. Where a level has no better way, SIGNED ones are like CODED, DIGITS ones like STORED and
+ * PAIRED ones like FUSED ones.
  *
  * Activations a scale: the peers use 32 for blocks below 256 weights, 256 for the others; half of the first and an eighth of
  * the second give about half of their error or less (docs/LAB.md). Weights a scale in prefill are 128 where the integers can
@@ -191,7 +200,7 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(q5_1, Q5_1, 32, 24, 32, 0, 32, 16, 1, 31, STORED)          \
     ROW(q8_0, Q8_0, 32, 34, 32, 128, 32, 16, 0, 255, FUSED)        \
     ROW(q2_k, Q2_K, 256, 84, 16, 0, 128, 16, 1, 63, PAIRED)         \
-    ROW(q3_k, Q3_K, 256, 110, 16, 4, 128, 32, 0, 255, FUSED)       \
+    ROW(q3_k, Q3_K, 256, 110, 16, 4, 128, 32, 0, 255, PAIRED)      \
     ROW(q4_k, Q4_K, 256, 144, 32, 0, 32, 32, 1, 31, FUSED)         \
     ROW(q5_k, Q5_K, 256, 176, 32, 0, 32, 32, 1, 31, FUSED)         \
     ROW(q6_k, Q6_K, 256, 210, 16, 32, 16, 16, 0, 63, FUSED)        \
@@ -204,7 +213,7 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(iq3_s, IQ3_S, 256, 110, 32, 16, 32, 32, 0, 255, SIGNED)     \
     ROW(iq4_nl, IQ4_NL, 32, 18, 32, 128, 32, 16, 0, 255, FUSED)    \
     ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255, FUSED)  \
-    ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 128, 32, 0, 255, STORED)     \
+    ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 128, 32, 0, 255, DIGITS)     \
     ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 128, 32, 0, 255, PAIRED)      \
     ROW(mxfp4, MXFP4, 32, 17, 32, 16, 32, 16, 0, 31, FUSED)        \
     ROW(nvfp4, NVFP4, 64, 36, 16, 16, 16, 16, 0, 63, STORED)

@@ -35,12 +35,12 @@ VEC_KINDS(MULTIPLIER)
 #define ACT_CODED KERN_ACT_I16
 #define ACT_SIGNED VEC_ACT_SIGNED
 #define ACT_PAIRED VEC_ACT_PAIRED
+#define ACT_DIGITS VEC_ACT_DIGITS
 #define ENTRY_DECODE_ACT(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way) [QUANT_##id] = ACT_##way,
 #define ENTRIES(entry) VEC_LOADED(entry) VEC_UNPACKED_TYPES(entry##_UNPACKED)
 
 const kern_ops KERN_OF(VEC_LEVEL, _ops) = {
-    .prepare = {[KERN_ACT_F32] = prepare_f32, [KERN_ACT_I16] = prepare_i16, [KERN_ACT_I16_LANES] = VEC_PREPARE_LANES,
-                [KERN_ACT_I16_PAIRS] = VEC_PREPARE_PAIRS,
+    .prepare = {[KERN_ACT_F32] = prepare_f32, [KERN_ACT_I16] = prepare_i16, VEC_PREPARE_MORE
                 [KERN_ACT_I8_16] = prepare_i8_16, [KERN_ACT_I8_32] = prepare_i8_32},
     .prompt_act = {KERN_FORMATS(ENTRY_ACT)}, /* 0, KERN_ACT_F32, for float types */
     .decode_act = {KERN_FORMATS(ENTRY_DECODE_ACT)},

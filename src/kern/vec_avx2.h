@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "kern/kern_int.h"
+#include "kern/kern_plain.h"
 
 #define VEC_LEVEL avx2
 #define VEC_NEEDS KERN_CPU_AVX2
@@ -19,12 +20,6 @@
 #define VEC_ROWS 1
 #define VEC_AHEAD 2048
 #define VEC_LOADS_ENTRIES(n) ((n) > 0)
-#define VEC_ACT_SIGNED KERN_ACT_I16
-#define VEC_PREPARE_LANES NULL
-#define VEC_ACT_PAIRED KERN_ACT_I16
-#define VEC_PREPARE_PAIRS NULL
-#define VEC_DECODE_PAIRED DECODE_FUSED
-#define VEC_DECODE_SIGNED DECODE_STORED
 #define VEC_QUERIES 4
 #define VEC_STRIP 1
 

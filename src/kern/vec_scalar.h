@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "kern/kern_int.h"
+#include "kern/kern_plain.h"
 #include "quant/quant_scalar.h"
 
 #define VEC_LEVEL scalar
@@ -20,10 +21,6 @@
 #define VEC_ACTS 1          /* activations a pass of the decode kernels of F16 and BF16    */
 #define VEC_ROWS 1         /* rows that the decode kernels take together             */
 #define VEC_AHEAD 1024      /* bytes that the decode kernels prefetch ahead                */
-#define VEC_ACT_SIGNED KERN_ACT_I16
-#define VEC_PREPARE_LANES NULL
-#define VEC_ACT_PAIRED KERN_ACT_I16
-#define VEC_PREPARE_PAIRS NULL
 #define VEC_QUERIES 1       /* queries that the attention kernel takes together                 */
 #define VEC_STRIP 2         /* vectors of a query's output that the attention kernel holds */
 #define VEC_STEPS(q_max, n) (n) /* of n dot steps, how many go between vd_start and vd_end      */

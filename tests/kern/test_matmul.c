@@ -23,7 +23,7 @@ static const kern_role roles[] = {KERN_DECODE, KERN_PROMPT};
 static const double eps = 0x1p-24;
 
 static double rounding(kern_act format, const float *row, const float *x, size_t n) {
-    bool wide = format == KERN_ACT_I16 || format == KERN_ACT_I16_LANES || format == KERN_ACT_I16_PAIRS;
+    bool wide = format >= KERN_ACT_I16 && format <= KERN_ACT_I16_FIVES;
     size_t len = wide ? 256 : format == KERN_ACT_I8_16 ? 16 : 32;
     double max = wide ? 32639 : 127, sum = 0;
     for (size_t at = 0; at < n; at += len) {
