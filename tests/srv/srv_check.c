@@ -4,7 +4,7 @@
  *     srv-check LEAT MODEL DIR PORT TEST...    some, with a server at that port that has the model: small, text, http,
  *                                              lazy, many=N requests (context 512, name `sample`), hanging (131072);
  *                                              isa=ISA: of the server; tokens=N: of the answers of many. PORT 0: each
- *                                              has a server of its own, as keys and queue always have
+ *                                              has a server of its own, as keys and queue=N (tokens) always have
  *
  * Answers at temperature 0 are compared with `leat run`'s.
  */
@@ -65,7 +65,7 @@ static const char *const prompts[N_PROMPTS] = {"What is 2+2?", "What is 17+25?",
                                                "Once upon a time", "What is 9-4?"};
 static char *wanted[N_PROMPTS]; /* by leat run */
 static const char *n_many = "24"; /* tokens of them */
-static int n_requests = 1000;
+static int n_requests = 1000, n_slow = 2000; /* of many; tokens of an answer that others wait for */
 static const char *isa;           /* the server's, where it runs on another machine */
 
 static char *run_text(const char *prompt) {
@@ -438,7 +438,7 @@ static bool fill_queue(const server *s, const char *body, int *first, int *secon
 
 /* Of a queue of one; and the end, for which it waits until all is answered. */
 static void test_queue_and_end(void) {
-    static const char *const body = "{\"prompt\":\"a\",\"max_tokens\":2000,\"ignore_eos\":true}";
+    char *body = format("{\"prompt\":\"a\",\"max_tokens\":%d,\"ignore_eos\":true}", n_slow);
     server s;
     server_start(&s, leat, (const char *const[]){model, "--queue", "1", "-c", "4096", "-t", "1", NULL}, true);
     int first, second, idle = dial(&s), tries = 1;
@@ -450,12 +450,12 @@ static void test_queue_and_end(void) {
     char byte;
     check(recv(idle, &byte, 1, 0) == 0 && try_dial(&s) < 0, "who asks for nothing is sent away, nothing is accepted");
     a = read_answer(first);
-    check(a.status == 200 && number_in(a.body, "completion_tokens") == 2000, "answered before the end: %d", a.status);
+    check(a.status == 200 && number_in(a.body, "completion_tokens") == n_slow, "answered before the end: %d", a.status);
     answer_free(&a);
     a = read_answer(second);
-    check(a.status == 200 && number_in(a.body, "completion_tokens") == 2000, "so is what waited: %d", a.status);
+    check(a.status == 200 && number_in(a.body, "completion_tokens") == n_slow, "so is what waited: %d", a.status);
     answer_free(&a);
-    close(first), close(second), close(idle);
+    close(first), close(second), close(idle), free(body);
     check(server_wait(&s) == 0, "it ends with 0");
 }
 
@@ -551,9 +551,10 @@ static bool test_named(const server *there, const char *what) {
     } tests[] = {{"small", "512", test_small_ones},     {"text", "512", test_text},
                  {"http", "512", test_connections},     {"lazy", "512", test_lazy_clients},
                  {"many", "512", test_many},        {"hanging", "131072", test_hanging_up_twice}};
-    size_t n = strcspn(what, "=");
+    const size_t n = strcspn(what, "=");
     if (!strcmp(what, "keys")) return test_keys(), true;
-    if (!strcmp(what, "queue")) return test_queue_and_end(), true;
+    if (!strncmp(what, "queue=", 6)) n_slow = atoi(what + 6);
+    if (n == 5 && !strncmp(what, "queue", n)) return test_queue_and_end(), true;
     if (!strncmp(what, "many=", 5)) n_requests = atoi(what + 5);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         if (strlen(tests[i].name) != n || strncmp(tests[i].name, what, n) != 0) continue;
