@@ -113,20 +113,16 @@ dev_op *dev_record(dev *d, void (*run)(dev *d, dev_op *op, int worker, int n_wor
     return op;
 }
 
-static void walk(void *arg, int worker, int n_workers) {
+static void run_op(void *arg, size_t i, int part, int n_parts) {
     dev *d = arg;
-    _Atomic uint32_t *taken = d->taken + worker * DEV_OPS_MAX;
-    for (size_t i = 0; i < d->n_ops; i++) {
-        if (i) pool_barrier(d->pool, worker);
-        /* Behind the barrier of the op before nobody takes from it, and nobody from the next one yet. */
-        atomic_store_explicit(&taken[(i + 1) % DEV_OPS_MAX], 0, memory_order_relaxed);
-        d->ops[i].run(d, &d->ops[i], worker, n_workers);
-    }
+    /* Before the next op nobody takes from it; from this one the part was made ready with the op before. */
+    atomic_store_explicit(&d->taken[(size_t)part * DEV_OPS_MAX + (i + 1) % DEV_OPS_MAX], 0, memory_order_relaxed);
+    d->ops[i].run(d, &d->ops[i], part, n_parts);
 }
 
 void dev_submit(dev *d) {
     for (int w = 0; w < pool_workers(d->pool); w++)
         atomic_store_explicit(&d->taken[w * DEV_OPS_MAX], 0, memory_order_relaxed);
-    if (d->n_ops) pool_run(d->pool, walk, d);
+    if (d->n_ops) pool_run(d->pool, run_op, d, d->n_ops);
     d->n_ops = 0;
 }

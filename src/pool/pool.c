@@ -1,12 +1,17 @@
-/* pool.c: fork-join and barriers over persistent workers.
+/* pool.c: steps of work over persistent workers.
  *
- * Two words are waited on: `start` counts runs, `phase` counts barriers (the end of a run is one that only worker 0
- * waits for). Where the caller only waits, worker 0 is a thread as well, and tells it by a third: `done`. Who waits
- * spins first, because the parts of a forward pass end within microseconds of each other, and then sleeps, because a
- * core that spins is taken from whoever else has work. Spinning in vain makes the next wait brief, twice in vain the
- * next three, and so on up to BRIEF_MOST: with another busy process on our cores a wait soon costs a sleep and not a
- * core. Arrivals are counted in groups of eight and once more over the groups, so that many cores do not queue for one
- * cache line.
+ * Two words are waited on: `open` counts the steps that there are to do, `phase` those that are done. A part is claimed
+ * by moving its count of claims from the step's number to the next, which only one worker can, and only while the step
+ * is not done: so a worker that comes late finds its part taken, looks where the others are and goes on there. It reads
+ * nothing of the work before it has claimed a part, and a run cannot end while it has one. Where the caller only waits,
+ * worker 0 is a thread as well, and a third word tells the end of a run: `done`.
+ *
+ * Who waits spins first, because the parts of a forward pass end within microseconds of each other. Then it does what
+ * nobody has begun: beside busy programs a worker that was woken gets its core back milliseconds later, and a pass has
+ * thousands of steps. Then it spins on and at last sleeps, because a core that spins is taken from whoever else has
+ * work. Spinning in vain makes the next wait brief, twice in vain the next three, and so on up to BRIEF_MOST: with
+ * another busy process on our cores a wait soon costs a sleep and not a core. Arrivals are counted in groups of eight
+ * and once more over the groups, so that many cores do not queue for one cache line.
  */
 #include "pool/pool.h"
 
@@ -34,11 +39,12 @@ struct pool {
     int n_workers, n_groups, n_started;
     bool pinned, caller_waits;
     uint64_t spin_ns; /* 0 with more workers than cores: somebody waits for the core that we would spin on */
-    /* Written by the caller before `start` moves, read by the others after. */
+    /* Written by the caller before `open` moves, read by who has a part of the run. */
     pool_fn *fn;
     void *arg;
-    bool closing;
-    word start, start_sleepers;
+    uint32_t first, end; /* the run's first step, as all are counted, and the first after it */
+    atomic_bool closing;
+    word open, open_sleepers;
     word phase, phase_sleepers;
     word done, done_sleepers;
     bool (*yield)(void *user);
@@ -48,7 +54,8 @@ struct pool {
     struct seat {
         _Alignas(LINE) pool *p;
         plat_thread *thread;
-        patience for_start, for_phase;
+        patience for_open, for_phase;
+        word claimed; /* steps of which the part of this number was begun: as many as are done, or one more */
     } seat[POOL_WORKERS_MAX];
 };
 
@@ -76,8 +83,8 @@ static void wait_past(const pool *p, word *w, word *sleepers, uint32_t old, pati
     atomic_fetch_sub(&sleepers->value, 1);
 }
 
-static void advance(word *w, word *sleepers) {
-    atomic_fetch_add(&w->value, 1);
+static void advance(word *w, word *sleepers, uint32_t n) {
+    atomic_fetch_add(&w->value, n);
     if (atomic_load(&sleepers->value)) plat_wake(&w->value, UINT32_MAX);
 }
 
@@ -92,34 +99,57 @@ static void wait_done(pool *p, uint32_t old) {
     atomic_fetch_sub(&p->done_sleepers.value, 1);
 }
 
-/* Counts a worker in; the last one of all moves the phase. */
-static void arrive(pool *p, int worker) {
-    int group = worker / GROUP, members = MIN(GROUP, p->n_workers - group * GROUP);
+/* Counts a part as done; the last one of all moves the phase. */
+static void arrive(pool *p, int part) {
+    int group = part / GROUP, members = MIN(GROUP, p->n_workers - group * GROUP);
     word *at = &p->arrived[group];
     if (atomic_fetch_add_explicit(&at->value, 1, memory_order_acq_rel) + 1 != (uint32_t)members) return;
     atomic_store_explicit(&at->value, 0, memory_order_relaxed); /* nobody comes again before the phase moves */
     if (atomic_fetch_add_explicit(&p->groups_arrived.value, 1, memory_order_acq_rel) + 1 != (uint32_t)p->n_groups)
         return;
     atomic_store_explicit(&p->groups_arrived.value, 0, memory_order_relaxed);
-    advance(&p->phase, &p->phase_sleepers);
+    bool last = p->caller_waits && atomic_load_explicit(&p->phase.value, memory_order_relaxed) + 1 == p->end;
+    advance(&p->phase, &p->phase_sleepers, 1); /* from here on the next run may begin, if the caller does not wait */
+    if (last) advance(&p->done, &p->done_sleepers, 1);
 }
 
 /* ---- the pool ------------------------------------------------------------------------------------ */
+
+/* Does a part of the step that the phase was seen at, unless somebody has begun it. */
+static void try_part(pool *p, uint32_t step, int part) {
+    _Atomic uint32_t *claimed = &p->seat[part].claimed.value;
+    uint32_t seen = step;
+    if (atomic_load_explicit(claimed, memory_order_relaxed) != step ||
+        !atomic_compare_exchange_strong_explicit(claimed, &seen, step + 1, memory_order_relaxed, memory_order_relaxed))
+        return;
+    p->fn(p->arg, step - p->first, part, p->n_workers);
+    arrive(p, part);
+}
+
+/* Until the step is done. */
+static void finish_step(pool *p, uint32_t step, int worker) {
+    patience *pt = &p->seat[worker].for_phase;
+    try_part(p, step, worker);
+    if (atomic_load_explicit(&p->phase.value, memory_order_acquire) != step) return;
+    if (spin(&p->phase, step, 0)) {
+        if (pt->brief_left) pt->brief_left--;
+        else pt->brief_last = 0;
+        return;
+    }
+    for (int i = 1; i < p->n_workers; i++) try_part(p, step, (worker + i) % p->n_workers);
+    wait_past(p, &p->phase, &p->phase_sleepers, step, pt);
+}
 
 static void work(void *arg) {
     struct seat *seat = arg;
     pool *p = seat->p;
     int worker = (int)(seat - p->seat);
-    for (uint32_t run = 0;; run++) {
-        wait_past(p, &p->start, &p->start_sleepers, run, &seat->for_start);
-        if (p->closing) return;
-        p->fn(p->arg, worker, p->n_workers);
-        if (worker) {
-            arrive(p, worker);
-        } else { /* in the caller's place */
-            pool_barrier(p, 0);
-            advance(&p->done, &p->done_sleepers);
-        }
+    for (;;) {
+        uint32_t open = atomic_load_explicit(&p->open.value, memory_order_acquire);
+        if (atomic_load_explicit(&p->closing, memory_order_relaxed)) return;
+        uint32_t step = atomic_load_explicit(&p->phase.value, memory_order_acquire);
+        if ((int32_t)(open - step) > 0) finish_step(p, step, worker);
+        else wait_past(p, &p->open, &p->open_sleepers, open, &seat->for_open);
     }
 }
 
@@ -152,8 +182,8 @@ err_code pool_open(pool **out, const pool_opts *o, err *e) {
 
 void pool_close(pool *p) {
     if (!p) return;
-    p->closing = true;
-    advance(&p->start, &p->start_sleepers);
+    atomic_store_explicit(&p->closing, true, memory_order_relaxed);
+    advance(&p->open, &p->open_sleepers, 1);
     for (int i = !p->caller_waits; i < p->n_started; i++) plat_thread_join(p->seat[i].thread);
     if (p->pinned && !p->caller_waits) plat_pin_self(-1);
     mem_block_free(p);
@@ -161,26 +191,23 @@ void pool_close(pool *p) {
 
 int pool_workers(const pool *p) { return p->n_workers; }
 
-void pool_run(pool *p, pool_fn *fn, void *arg) {
+void pool_run(pool *p, pool_fn *fn, void *arg, size_t n_steps) {
     if (p->n_workers == 1 && !p->caller_waits) {
-        fn(arg, 0, 1);
+        for (size_t i = 0; i < n_steps; i++) fn(arg, i, 0, 1);
         return;
     }
+    ASSERT(n_steps <= INT32_MAX);
+    if (!n_steps) return;
     uint32_t done = atomic_load_explicit(&p->done.value, memory_order_relaxed);
     p->fn = fn;
     p->arg = arg;
-    advance(&p->start, &p->start_sleepers);
+    p->first = atomic_load_explicit(&p->phase.value, memory_order_relaxed); /* all that was open is done */
+    p->end = p->first + (uint32_t)n_steps;
+    advance(&p->open, &p->open_sleepers, (uint32_t)n_steps);
     if (p->caller_waits) {
         wait_done(p, done);
         return;
     }
-    fn(arg, 0, p->n_workers);
-    pool_barrier(p, 0); /* for the others an arrival without a wait */
-}
-
-void pool_barrier(pool *p, int worker) {
-    if (p->n_workers == 1) return;
-    uint32_t phase = atomic_load_explicit(&p->phase.value, memory_order_relaxed); /* cannot move before we arrive */
-    arrive(p, worker);
-    wait_past(p, &p->phase, &p->phase_sleepers, phase, &p->seat[worker].for_phase);
+    for (uint32_t step; (step = atomic_load_explicit(&p->phase.value, memory_order_acquire)) != p->end;)
+        finish_step(p, step, 0);
 }

@@ -21,24 +21,26 @@ struct bounds_probe {
 };
 
 /* Pages that were never written are one shared page of zeros, which would be read from cache. */
-static void touch(void *arg, int worker, int n_workers) {
+static void touch(void *arg, size_t step, int part, int n_parts) {
     bounds_probe *p = arg;
+    (void)step;
     size_t from, to;
-    pool_share(p->bytes, 4096, worker, n_workers, &from, &to);
+    pool_share(p->bytes, 4096, part, n_parts, &from, &to);
     for (size_t i = from; i < to; i += 4096) p->buffer[i] = (char)(i >> 12 | 1);
 }
 
-static void read_share(void *arg, int worker, int n_workers) {
+static void read_share(void *arg, size_t step, int part, int n_parts) {
     bounds_probe *p = arg;
+    (void)step;
     size_t from, to;
-    pool_share(p->bytes, 4096, worker, n_workers, &from, &to);
-    p->results[worker] = kern_read(p->k, p->buffer + from, to - from);
+    pool_share(p->bytes, 4096, part, n_parts, &from, &to);
+    p->results[part] = kern_read(p->k, p->buffer + from, to - from);
 }
 
-static void dot_rounds(void *arg, int worker, int n_workers) {
+static void dot_rounds(void *arg, size_t step, int part, int n_parts) {
     bounds_probe *p = arg;
-    (void)n_workers;
-    p->results[worker] = kern_dot_peak(p->k, p->floats, p->rounds[p->floats]);
+    (void)step, (void)n_parts;
+    p->results[part] = kern_dot_peak(p->k, p->floats, p->rounds[p->floats]);
 }
 
 static double measure_read(bounds_probe *p, uint64_t ns_min) {
@@ -46,7 +48,7 @@ static double measure_read(bounds_probe *p, uint64_t ns_min) {
     uint64_t begin = plat_time_ns();
     for (int pass = 0; pass < PASSES_MIN || plat_time_ns() - begin < ns_min; pass++) {
         uint64_t start = plat_time_ns();
-        pool_run(p->workers, read_share, p);
+        pool_run(p->workers, read_share, p, 1);
         uint64_t ns = MAX(plat_time_ns() - start, 1);
         best = MAX(best, (double)p->bytes * 1e9 / (double)ns);
     }
@@ -59,7 +61,7 @@ static double measure_dot(bounds_probe *p, bool floats, uint64_t ns_min) {
     p->floats = floats;
     for (int pass = 0; pass < PASSES_MIN || plat_time_ns() - begin < ns_min; pass++) {
         uint64_t start = plat_time_ns(), macs = 0;
-        pool_run(p->workers, dot_rounds, p);
+        pool_run(p->workers, dot_rounds, p, 1);
         uint64_t ns = MAX(plat_time_ns() - start, 1);
         if (ns < DOT_PASS_NS && p->rounds[floats] < UINT64_MAX / 4) { /* too short to time */
             p->rounds[floats] *= 2;
@@ -91,7 +93,7 @@ err_code bounds_probe_open(bounds_probe **out, const kern *k, int n_threads, uin
         return code;
     }
     plat_huge_pages(p->buffer, p->bytes);
-    pool_run(p->workers, touch, p);
+    pool_run(p->workers, touch, p, 1);
     return ERR_NONE;
 }
 

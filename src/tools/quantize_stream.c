@@ -191,14 +191,14 @@ static const float *floats_of_row(const stream *st, const gguf_tensor *t, const 
 
 static void show(stream *st, uint64_t n_done);
 
-static void encode_rows(void *arg, int worker, int n_workers) {
+static void encode_rows(void *arg, size_t step, int part, int n_parts) {
     stream *st = arg;
     const slot *x = st->now;
     const quantize_item *item = x->s.item;
     const gguf_tensor *t = item->from;
     size_t n = (size_t)t->dims[0], in_row = bytes_of(t->type, n), out_row = bytes_of(item->to, n);
-    float limit = limit_of(item->to->id), *scratch = st->rows + (size_t)worker * st->row_max;
-    (void)n_workers;
+    float limit = limit_of(item->to->id), *scratch = st->rows + (size_t)part * st->row_max;
+    (void)step, (void)n_parts;
     while (!plat_interrupted()) {
         uint64_t first = atomic_fetch_add_explicit(&st->next_row, st->grab, memory_order_relaxed);
         if (first >= x->s.n) return;
@@ -206,10 +206,10 @@ static void encode_rows(void *arg, int worker, int n_workers) {
             const float *row = floats_of_row(st, t, x->in + r * in_row, scratch);
             size_t bad = kern_all_finite(st->k, row, n) ? n : quant_find_not_finite(row, n);
             if (bad == n && limit < F32_INF) bad = find_large(row, n, limit);
-            if (bad < n) note(&st->faults[worker], x->s.first + r, bad, row[bad]);
+            if (bad < n) note(&st->faults[part], x->s.first + r, bad, row[bad]);
             else st->encode(row, item->columns ? x->columns : NULL, x->out + r * out_row, n);
         }
-        if (worker == 0) show(st, MIN(first + st->grab, x->s.n));
+        if (part == 0) show(st, MIN(first + st->grab, x->s.n));
     }
 }
 
@@ -235,7 +235,7 @@ static err_code encode_slice(stream *st, slot *x, err *e) {
         st->encode = kern_encoder(st->k, item->to->id);
         st->grab = MAX(GRAB_WEIGHTS / t->dims[0], 1);
         atomic_store(&st->next_row, 0);
-        pool_run(st->workers, encode_rows, st);
+        pool_run(st->workers, encode_rows, st, 1);
     } else if (t->type->id == QUANT_F32 && !st->plan->mix->copy) {
         const float *x0 = (const float *)(const void *)x->in;
         size_t bad = quant_find_not_finite(x0, (size_t)x->s.n);

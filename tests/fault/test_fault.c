@@ -25,9 +25,9 @@ static bool blocks_and_arenas(void) {
     return ok && a && b && opened;
 }
 
-static void count(void *arg, int worker, int n_workers) {
-    (void)n_workers;
-    ((int *)arg)[worker]++;
+static void count(void *arg, size_t step, int part, int n_parts) {
+    (void)step, (void)n_parts;
+    ((int *)arg)[part]++;
 }
 
 static bool open_and_run(void) {
@@ -38,7 +38,7 @@ static bool open_and_run(void) {
         return false;
     }
     int runs[4] = {0};
-    for (int i = 0; i < 10; i++) pool_run(p, count, runs);
+    for (size_t i = 0; i < 5; i++) pool_run(p, count, runs, i);
     pool_close(p);
     for (int i = 0; i < 4; i++) CHECK_EQ(runs[i], 10);
     return true;

@@ -38,15 +38,17 @@ static void know(const char *path) {
     leat_model_close(m);
 }
 
-/* Other memory, other faults. */
-static void change(leat_model *m, uint64_t ram, rng *r) {
+/* Other memory, other faults. Returns how many faults there were. */
+static uint64_t change(leat_model *m, uint64_t ram, rng *r) {
     static const fault_plan plans[] = {{.fail_at = -1},
                                        {.fail_at = -1, .read_delay = 0.5},
                                        {.fail_at = -1, .read_error = 0.02, .read_short = 0.02, .read_delay = 0.2}};
     fault_plan plan = plans[rng_u64(r) % COUNT_OF(plans)];
+    uint64_t faults = fault_hits();
     plan.seed = rng_u64(r);
     fault_arm(&plan);
     leat_model_resize(m, ram / 16 * (rng_u64(r) % 17));
+    return faults;
 }
 
 static void soak(const tiny_spec *spec, const char *name, uint64_t steps, uint64_t seconds) {
@@ -56,6 +58,7 @@ static void soak(const tiny_spec *spec, const char *name, uint64_t steps, uint64
     leat_error e;
     rng r;
     uint64_t ram = (uint64_t)12 << 20, begin = plat_time_ns(), failures = 0, changes = 0, done = 0;
+    uint64_t faults = 0, tokens = 0;
     size_t held = mem_bytes_total(), at = 0;
     char how[256];
     tiny_write(spec, path);
@@ -74,14 +77,15 @@ static void soak(const tiny_spec *spec, const char *name, uint64_t steps, uint64
     CHECK_EQ(leat_session_open(&s, m, &(leat_session_options){.n_ctx = N_IDS, .n_threads = 2, .n_chunk = 4}, &e), 0);
     for (;; done++) {
         if (seconds ? plat_time_ns() - begin > seconds * 1000000000u : done == steps) break;
-        if (rng_u64(&r) % 8 == 0) change(m, ram, &r), changes++;
+        if (rng_u64(&r) % 8 == 0) faults += change(m, ram, &r), changes++;
         if (at >= N_IDS - 3 || rng_u64(&r) % 16 == 0) {
             at = at > N_PROMPT && rng_u64(&r) % 4 ? N_PROMPT + (size_t)(rng_u64(&r) % (at - N_PROMPT)) : 0;
             CHECK_EQ(leat_rewind(s, (int32_t)at, &e), LEAT_OK);
         }
-        size_t n = step(s, at, MIN(1 + (size_t)(rng_u64(&r) % 3), N_IDS - at), &e);
+        size_t more = 1 + (size_t)(rng_u64(&r) % 3), n = step(s, at, MIN(more, N_IDS - at), &e);
         failures += n == 0;
         at += n;
+        tokens += n;
         if (!n) CHECK_EQ(leat_session_length(s), at);
         else CHECK_MSG(memcmp(want[at - 1], leat_logits(s), sizeof want[0]) == 0, "other bits after %zu tokens", at);
         if (seconds > 60 && done % REPORT_STEPS == 0)
@@ -90,6 +94,10 @@ static void soak(const tiny_spec *spec, const char *name, uint64_t steps, uint64
                    leat_session_memory(s, how, sizeof how));
     }
     fault_arm(NULL);
+    if (seconds > 1)
+        printf("%s: %llu tokens, %llu changes of memory, %llu faults, %llu steps that failed; all bits right\n", name,
+               (unsigned long long)tokens, (unsigned long long)changes, (unsigned long long)faults,
+               (unsigned long long)failures);
     CHECK_MSG(changes && (failures || seconds < 2), "%llu changes, %llu failures", (unsigned long long)changes,
               (unsigned long long)failures);
     leat_session_close(s);

@@ -19,7 +19,7 @@
 
 typedef struct job {
     pool *p;
-    double units; /* of work for all workers together, between two barriers */
+    double units; /* of work for all workers together, in a step */
 } job;
 
 static void work(double units) {
@@ -37,12 +37,9 @@ static double units_a_ns(void) {
     return best;
 }
 
-static void steps(void *arg, int worker, int n_workers) {
-    job *j = arg;
-    for (int i = 0; i < 10; i++) {
-        work(j->units / n_workers);
-        pool_barrier(j->p, worker);
-    }
+static void one_step(void *arg, size_t step, int part, int n_parts) {
+    (void)step, (void)part;
+    work(((job *)arg)->units / n_parts);
 }
 
 /* Runs of ten steps a second. */
@@ -55,7 +52,7 @@ static double throughput(int n_workers, double units, uint64_t ns) {
     }
     uint64_t from = plat_time_ns();
     int n = 0;
-    for (; plat_time_ns() - from < ns; n++) pool_run(j.p, steps, &j);
+    for (; plat_time_ns() - from < ns; n++) pool_run(j.p, one_step, &j, 10);
     double s = (double)(plat_time_ns() - from) / 1e9;
     pool_close(j.p);
     return n / s;

@@ -1,4 +1,4 @@
-/* test_pool.c: every worker runs once, barriers hold, and nothing collapses when there are too many workers. */
+/* test_pool.c: every part is done once, steps wait for each other, too many workers collapse nothing. */
 #include "plat/fault/fault.h"
 #include "pool/pool.h"
 #include "check.h"
@@ -23,22 +23,19 @@ static pool *open_pool(int n, bool pin) {
     return p;
 }
 
-static void count_run(void *arg, int worker, int n_workers) {
+static void count_run(void *arg, size_t step, int part, int n_parts) {
     job *j = arg;
-    j->runs[worker]++;
-    if (n_workers != pool_workers(j->p)) atomic_fetch_add(&j->wrong, 1);
+    j->runs[part]++;
+    if (n_parts != pool_workers(j->p) || step) atomic_fetch_add(&j->wrong, 1);
 }
 
-/* Each round every worker writes its slot, and after the barrier reads everybody's. */
-static void exchange(void *arg, int worker, int n_workers) {
+/* Each step every part writes its slot, and reads what all wrote in the step before. */
+static void exchange(void *arg, size_t step, int part, int n_parts) {
     job *j = arg;
-    for (int round = 1; round <= j->rounds; round++) {
-        int *slot = j->slot[round % 2];
-        slot[worker] = round;
-        pool_barrier(j->p, worker);
-        for (int i = 0; i < n_workers; i++)
-            if (slot[i] != round) atomic_fetch_add(&j->wrong, 1);
-    }
+    const int *before = j->slot[(step + 1) % 2];
+    j->slot[step % 2][part] = (int)step + 1;
+    for (int i = 0; i < n_parts; i++)
+        if (before[i] != (int)step) atomic_fetch_add(&j->wrong, 1);
 }
 
 static void check_pool(int n, int runs, int rounds) {
@@ -48,11 +45,11 @@ static void check_pool(int n, int runs, int rounds) {
     j.rounds = rounds;
     CHECK(n == 0 || pool_workers(j.p) == n);
     n = pool_workers(j.p);
-    for (int i = 0; i < runs; i++) pool_run(j.p, count_run, &j);
+    for (int i = 0; i < runs; i++) pool_run(j.p, count_run, &j, 1);
     for (int i = 0; i < n; i++) CHECK_EQ(j.runs[i], runs);
     for (int i = 0; i < 3; i++) {
         memset(j.slot, 0, sizeof j.slot);
-        pool_run(j.p, exchange, &j);
+        pool_run(j.p, exchange, &j, (size_t)j.rounds);
         if (i == 1) plat_sleep_ns(500000); /* the workers are asleep now */
     }
     CHECK_EQ(j.wrong, 0);
@@ -73,9 +70,9 @@ TEST(pool_runs_everybody) {
     CHECK_EQ(mem_bytes_total(), before);
 }
 
-static void note_thread(void *arg, int worker, int n_workers) {
-    (void)n_workers;
-    ((pthread_t *)arg)[worker] = pthread_self();
+static void note_thread(void *arg, size_t step, int part, int n_parts) {
+    (void)step, (void)n_parts;
+    ((pthread_t *)arg)[part] = pthread_self();
 }
 
 typedef struct hooked {
@@ -89,9 +86,9 @@ static bool count_call(void *user) {
     return true; /* which stops nobody */
 }
 
-static void wait_for_calls(void *arg, int worker, int n_workers) {
+static void wait_for_calls(void *arg, size_t step, int part, int n_parts) {
     hooked *h = arg;
-    (void)worker, (void)n_workers;
+    (void)step, (void)part, (void)n_parts;
     while (atomic_load(&h->calls) < 3) plat_yield();
 }
 
@@ -103,7 +100,7 @@ TEST(pool_whose_caller_waits) {
     fault_arm(&(fault_plan){.caller_waits = true, .fail_at = -1});
     for (int n = 1; n <= 4; n++) {
         pool *p = open_pool(n, n % 2);
-        pool_run(p, note_thread, who);
+        pool_run(p, note_thread, who, 1);
         for (int i = 0; i < n; i++) CHECK(!pthread_equal(who[i], pthread_self()));
         pool_close(p);
     }
@@ -111,7 +108,7 @@ TEST(pool_whose_caller_waits) {
     pool *p;
     err e;
     CHECK_EQ(pool_open(&p, &(pool_opts){.n_workers = 2, .yield = count_call, .user = &h}, &e), ERR_NONE);
-    pool_run(p, wait_for_calls, &h);
+    pool_run(p, wait_for_calls, &h, 1);
     pool_close(p);
     CHECK(h.calls >= 3);
     check_pool(0, 100, 100);
@@ -176,18 +173,20 @@ TEST(pool_shares_cover_everything) {
 }
 
 typedef struct pinned {
+    _Atomic int n_here; /* nobody leaves before all are here: so each worker has a part */
     int n_cpus[POOL_WORKERS_MAX]; /* that each worker may use */
     cpu_set_t masks[8];
 } pinned;
 
-static void note_mask(void *arg, int worker, int n_workers) {
+static void note_mask(void *arg, size_t step, int part, int n_parts) {
     pinned *p = arg;
     cpu_set_t mask;
-    (void)n_workers;
+    (void)step;
     CPU_ZERO(&mask);
     sched_getaffinity(0, sizeof mask, &mask);
-    p->n_cpus[worker] = CPU_COUNT(&mask);
-    if (worker < (int)COUNT_OF(p->masks)) p->masks[worker] = mask;
+    p->n_cpus[part] = CPU_COUNT(&mask);
+    if (part < (int)COUNT_OF(p->masks)) p->masks[part] = mask;
+    for (atomic_fetch_add(&p->n_here, 1); atomic_load(&p->n_here) < n_parts;) plat_yield();
 }
 
 /* Workers are bound where they are as many as the cores of the mask, to different ones inside it; else to none. */
@@ -200,7 +199,8 @@ TEST(pool_pins_inside_the_mask) {
     for (int more = 0; more < 2; more++) {
         for (int pin = 0; pin < 2; pin++) {
             pool *workers = open_pool(cores + more, pin);
-            pool_run(workers, note_mask, &p);
+            p.n_here = 0;
+            pool_run(workers, note_mask, &p, 1);
             pool_close(workers);
             CPU_ZERO(&all);
             for (int i = 0; i < cores + more; i++) CHECK_EQ(p.n_cpus[i], pin && !more ? 1 : cores);
@@ -214,12 +214,6 @@ TEST(pool_pins_inside_the_mask) {
 
 /* ---- speed: generous bounds, because test machines are busy --------------------------------------- */
 
-static void barriers_only(void *arg, int worker, int n_workers) {
-    (void)n_workers;
-    job *j = arg;
-    for (int i = 0; i < j->rounds; i++) pool_barrier(j->p, worker);
-}
-
 static void grind(double ns) { /* about as long on every worker, however the clock is */
     static double a_ns; /* steps a nanosecond; set before the workers start */
     volatile double x = 1;
@@ -232,22 +226,19 @@ static void grind(double ns) { /* about as long on every worker, however the clo
     for (long i = 0, n = (long)(ns * a_ns); i < n; i++) x = x * 1.0000001;
 }
 
-static void work_and_meet(void *arg, int worker, int n_workers) {
-    job *j = arg;
-    for (int i = 0; i < j->rounds; i++) {
-        grind(j->work_ns / n_workers);
-        pool_barrier(j->p, worker);
-    }
+static void work_a_while(void *arg, size_t step, int part, int n_parts) {
+    (void)step, (void)part;
+    grind(((job *)arg)->work_ns / n_parts);
 }
 
-static void nothing(void *arg, int worker, int n_workers) { (void)arg, (void)worker, (void)n_workers; }
+static void nothing(void *arg, size_t step, int part, int n_parts) { (void)arg, (void)step, (void)part, (void)n_parts; }
 
 static double time_of(job *j, int n, int runs, pool_fn *fn) {
     double best = 1e30;
     j->p = open_pool(n, false);
     for (int i = 0; i < 3; i++) {
         uint64_t from = plat_time_ns();
-        for (int k = 0; k < runs; k++) pool_run(j->p, fn, j);
+        for (int k = 0; k < runs; k++) pool_run(j->p, fn, j, (size_t)j->rounds);
         best = MIN(best, (double)(plat_time_ns() - from));
     }
     pool_close(j->p);
@@ -259,16 +250,18 @@ TEST(pool_is_quick) {
     int cores = plat_core_count();
     if (cores < 2) test_skip("one core");
     j.rounds = 5000;
-    double barrier = time_of(&j, 2, 1, barriers_only) / j.rounds, run = time_of(&j, 2, 1000, nothing) / 1000;
+    double barrier = time_of(&j, 2, 1, nothing) / j.rounds;
+    j.rounds = 1;
+    double run = time_of(&j, 2, 1000, nothing) / 1000;
     j.rounds = 100;
-    double many = time_of(&j, 4 * cores, 1, barriers_only) / j.rounds;
+    double many = time_of(&j, 4 * cores, 1, nothing) / j.rounds;
     printf("     pool: a barrier of 2 workers %.0f ns, an empty run %.0f ns, a barrier of %d workers on %d cores %.0f "
            "ns\n",
            barrier, run, 4 * cores, cores, many);
     for (int i = 0; i < 20 && barrier >= 500000; i++) { /* cores that others use as well make it long */
         if (plat_load() >= 0.5) test_skip("the machine is busy");
         j.rounds = 5000;
-        barrier = time_of(&j, 2, 1, barriers_only) / j.rounds;
+        barrier = time_of(&j, 2, 1, nothing) / j.rounds;
     }
     CHECK_MSG(barrier < 500000, "a barrier takes %.0f ns", barrier);
 }
@@ -279,7 +272,7 @@ TEST(pool_does_not_collapse) {
     grind(-1);
     j.rounds = 300;
     j.work_ns = cores * 100000.0; /* a matrix of a small model */
-    double even = time_of(&j, cores, 1, work_and_meet), over = time_of(&j, 4 * cores, 1, work_and_meet);
+    double even = time_of(&j, cores, 1, work_a_while), over = time_of(&j, 4 * cores, 1, work_a_while);
     printf("     pool: %d workers on %d cores do %.0f %% of the work of %d\n", 4 * cores, cores, 100 * even / over,
            cores);
     CHECK_MSG(over < 4 * even, "%d workers take %.1f ms, %d take %.1f ms", 4 * cores, over / 1e6, cores, even / 1e6);
