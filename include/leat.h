@@ -81,6 +81,9 @@ size_t leat_piece(const leat_model *model, int32_t id, bool special, char *buf, 
 /* Text of n ids. Same cap rule as leat_tokenize. */
 leat_code leat_detokenize(const leat_model *model, const int32_t *ids, size_t n, bool special, char *buf, size_t cap,
                           size_t *bytes, leat_error *error);
+/* yield is called on the calling thread, every few milliseconds while a long text is made tokens or a conversation a
+ * prompt; it returns true to cancel (LEAT_CANCELLED). NULL, as at first: nobody is called. */
+void leat_model_yield(leat_model *model, bool (*yield)(void *user), void *user);
 bool leat_ends(const leat_model *model, int32_t id); /* end of sequence or of turn */
 int32_t leat_bos(const leat_model *model);           /* -1 when there is none */
 

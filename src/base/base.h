@@ -53,6 +53,16 @@ const char *err_name(err_code code);
 _Noreturn void assert_failed(const char *cond, const char *file, int line);
 extern void (*assert_hook)(const char *text); /* prints and never returns; set once at start */
 
+/* ---- work that takes long ------------------------------------------------------------------------ */
+
+/* Called now and then, on the calling thread, at least every few milliseconds: a server answers others meanwhile. True:
+ * the work is not wanted any more, and ends with ERR_CANCELLED. */
+typedef struct yield_hook {
+    bool (*call)(void *user); /* NULL: nobody asks */
+    void *user;
+} yield_hook;
+static inline bool yield_now(const yield_hook *y) { return y && y->call && y->call(y->user); }
+
 /* ---- text -------------------------------------------------------------------------------------- */
 
 /* A view of bytes somebody else owns; not terminated. Hostile text is always a str. */

@@ -82,7 +82,7 @@ const char *leat_chat_warning(const leat_chat *c) { return c->rendered.warning; 
 static err_code parse(leat_chat *c, const char *what, leat_text text, json_value *out, err *e) {
     err inner;
     if (!text.at) return ERR_NONE; /* null */
-    err_code code = json_parse(&c->work, (str){text.at, text.bytes}, out, &inner);
+    err_code code = json_parse_yielding(&c->work, (str){text.at, text.bytes}, &c->model->yield, out, &inner);
     return code ? ERR(e, code, "%s: %s", what, inner.text) : ERR_NONE;
 }
 
@@ -92,7 +92,7 @@ static err_code encode(leat_chat *c, str text, int32_t **ids, size_t *n, err *e)
     for (int attempt = 0;; attempt++) {
         *ids = arena_array(&c->work, cap + 1, sizeof **ids);
         if (!*ids) return ERR(e, ERR_MEMORY, "no memory for the tokens of %zu bytes", text.len);
-        err_code code = tok_encode(t, text, TOK_SPECIAL, *ids + 1, cap, n, e);
+        err_code code = tok_encode_yielding(t, text, TOK_SPECIAL, &c->model->yield, *ids + 1, cap, n, e);
         if (code) return code;
         if (*n <= cap || attempt) break;
         cap = *n;
@@ -157,7 +157,7 @@ leat_code leat_chat_render(leat_chat *c, const leat_chat_input *in, const leat_s
     str text;
     int32_t *ids;
     size_t n;
-    engine_conversation all = {.no_prompt = in->no_prompt, .now_s = in->now_s};
+    engine_conversation all = {.no_prompt = in->no_prompt, .now_s = in->now_s, .yield = &c->model->yield};
     if (!all.now_s) all.now_s = plat_wall_ns() / 1000000000;
     arena_reset(&c->work, 0);
     err_code code = parse(c, "messages", in->messages, &all.messages, e);

@@ -96,8 +96,11 @@ leat_code leat_tokenize(const leat_model *m, const char *text, size_t bytes, boo
     err_code code = need_tokenizer(m, err_of(error));
     if (code) return (leat_code)code;
     uint32_t flags = (add_bos ? TOK_BOS : 0u) | (special ? TOK_SPECIAL : 0u);
-    return (leat_code)tok_encode(m->tokens, (str){text, bytes}, flags, ids, cap, count, err_of(error));
+    return (leat_code)tok_encode_yielding(m->tokens, (str){text, bytes}, flags, &m->yield, ids, cap, count,
+                                          err_of(error));
 }
+
+void leat_model_yield(leat_model *m, bool (*yield)(void *user), void *user) { m->yield = (yield_hook){yield, user}; }
 
 size_t leat_piece(const leat_model *m, int32_t id, bool special, char *buf, size_t cap) {
     return m->tokens ? tok_piece(m->tokens, id, special, buf, cap) : 0;

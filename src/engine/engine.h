@@ -19,6 +19,7 @@ typedef struct engine_conversation {
     json_value messages, tools, variables; /* variables: null, or an object */
     bool no_prompt;
     uint64_t now_s;
+    const yield_hook *yield; /* NULL: none */
 } engine_conversation;
 
 /* from: a Jinja template or the name of a built-in one; NULL: the file's own, or else chatml. A template that asks for

@@ -11,6 +11,7 @@ struct leat_model {
     store *weights;
     model *model;
     tok *tokens; /* NULL when the file carries no tokenizer */
+    yield_hook yield; /* of tokenizing and rendering */
     arena memory;
     const char *name, *chat_template;
     uint64_t identity; /* 0: not asked for yet; see api_saved.c */

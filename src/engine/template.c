@@ -116,7 +116,7 @@ err_code engine_template_render(engine_template *t, const engine_conversation *c
     err_code code = collect(m, t->file, c, e);
     if (code) return code;
     json_value variables = {.kind = JSON_OBJECT, .count = m->n, .members = m->at};
-    tmpl_opts opts = {.now_s = c->now_s};
+    tmpl_opts opts = {.now_s = c->now_s, .yield = c->yield};
     code = tmpl_render(t->compiled, &variables, &opts, a, text, e);
     if (code != ERR_UNSUPPORTED || !t->like.len) return code;
     tmpl *like;

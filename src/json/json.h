@@ -54,6 +54,8 @@ struct json_member {
  * rest is in the arena (at most 16 bytes for one of the text). Of members with the same key the last value counts, at
  * the place of the first. Errors name offset, seen and wanted. */
 err_code json_parse(arena *a, str text, json_value *out, err *e);
+/* The same; yield may be NULL. */
+err_code json_parse_yielding(arena *a, str text, const yield_hook *yield, json_value *out, err *e);
 
 static inline str json_str(const json_value *v) { return (str){v->s, v->count}; }
 /* The member of an object, or NULL (also where v is NULL or no object). */

@@ -4,14 +4,25 @@
 #include "json/json.h"
 #include "plat/plat.h"
 
-enum { KEYS_COMPARED_MAX = 8 }; /* larger objects look for equal keys with a hash table */
+enum {
+    YIELD_STEPS = 8192,    /* values read, or keys compared, between two looks at the yield hook */
+    KEYS_COMPARED_MAX = 8, /* larger objects look for equal keys with a hash table */
+};
 
 typedef struct tree {
     arena *out;
     arena stack; /* of json_member, and nothing else but a hash table for a moment */
     size_t n;    /* members on the stack */
     uint64_t seed;
+    const yield_hook *yield;
+    uint32_t steps;
+    bool cancelled;
 } tree;
+
+static bool stopped(tree *t) {
+    if (!t->cancelled && ++t->steps % YIELD_STEPS == 0) t->cancelled = yield_now(t->yield);
+    return t->cancelled;
+}
 
 const char *json_kind_name(json_kind kind) {
     static const char *const names[] = {"null",    "a boolean", "an integer", "an integer",
@@ -42,7 +53,7 @@ static size_t merge_keys(tree *t, json_member *m, size_t n, bool *ok) {
         *ok = table != NULL;
         if (!table) return n;
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !stopped(t); i++) {
         size_t same = kept, at = 0;
         if (table) {
             at = hash_bytes(m[i].key.ptr, m[i].key.len, t->seed) & (slots - 1);
@@ -73,7 +84,7 @@ static bool close_container(tree *t, size_t first, json_value *of) {
         of->members = to, ok = to != NULL;
     } else if (ok && n) {
         json_value *to = arena_array(t->out, n, sizeof *to);
-        for (size_t i = 0; to && i < n; i++) to[i] = m[i].value;
+        for (size_t i = 0; to && i < n && !stopped(t); i++) to[i] = m[i].value;
         of->items = to, ok = to != NULL;
     }
     of->count = (uint32_t)n;
@@ -90,6 +101,7 @@ static err_code build(tree *t, json_reader *r, json_value *out, err *e) {
     json_value value;
     str key = {NULL, 0};
     for (;;) {
+        if (stopped(t)) return ERR(e, ERR_CANCELLED, "JSON at offset %zu: cancelled", r->at);
         err_code code = json_next(r, &event, &value, e);
         if (code || event == JSON_EVENT_END) return code;
         if (event == JSON_EVENT_KEY) {
@@ -118,8 +130,10 @@ static err_code build(tree *t, json_reader *r, json_value *out, err *e) {
     }
 }
 
-err_code json_parse(arena *a, str text, json_value *out, err *e) {
-    tree t = {.out = a};
+err_code json_parse(arena *a, str text, json_value *out, err *e) { return json_parse_yielding(a, text, NULL, out, e); }
+
+err_code json_parse_yielding(arena *a, str text, const yield_hook *yield, json_value *out, err *e) {
+    tree t = {.out = a, .yield = yield};
     json_reader r;
     size_t bytes;
     *out = (json_value){.kind = JSON_NULL};

@@ -165,6 +165,7 @@ int plat_stderr_write(const void *bytes, size_t n);
 bool plat_is_terminal(int fd);       /* 0, 1, 2 */
 int plat_terminal_columns(void);     /* 80 when unknown */
 int plat_terminal_rows(void);        /* 24 when unknown */
+bool plat_terminal_dumb(void);       /* it obeys nothing but line ends: TERM is "dumb" or missing */
 bool plat_terminal_colours(void);    /* standard output is a terminal and nobody asked it to be plain (NO_COLOR) */
 /* How a terminal hands its keys to standard input; the end of the process restores what it found. What was typed and
  * is not yet read stays through every change. */

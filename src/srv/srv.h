@@ -1,10 +1,11 @@
 /* srv.h: `leat serve`: one model behind HTTP, with OpenAI's calls and a few of llama.cpp's server. docs/API.md is the
  * user's page: every endpoint and field.
  *
- * One thread does all of it. Requests that compute wait in a queue and are answered one by one, in order; while one is
- * being computed the engine's yield hook serves the network: it reads other requests, answers the small ones, and
- * notices a client that hangs up, whose request then ends within one layer. Clients are hostile: every size, time and
- * count has a limit below, and ends with an answer that says so.
+ * One thread does all of it. Requests that compute, and those with a large body, wait in a queue and are answered one
+ * by one, in order; while one is worked on, the yield hooks of engine, tokenizer, template and JSON reader serve the
+ * network: other requests are read, the small ones answered, and a client that hangs up is noticed, whose request then
+ * ends within one layer. Clients are hostile: every size, time and count has a limit below, and ends with an answer
+ * that says so.
  *
  * Next: srv_http.c (requests as bytes), srv_conn.c (connections), srv_route.c (who answers what), srv_request.c (JSON
  * of a request), srv_job.c (the queue, and computing), srv_answer.c (JSON of an answer).
@@ -18,6 +19,7 @@
 enum {
     SRV_CONNS_MAX = 256,          /* open at a time; a new one then closes one that asks for nothing     */
     SRV_BODY_BYTES_MAX = 8 << 20, /* of a request                                                        */
+    SRV_AT_ONCE_BYTES_MAX = 256 << 10, /* of the body of one that is answered out of turn: nobody is served meanwhile */
     SRV_BODIES_BYTES_MAX = 256 << 20, /* of all requests held                                            */
     SRV_REPLY_BYTES_MAX = 64 << 20, /* of an answer that its client does not read                        */
     SRV_QUEUE_MAX = 1024,

@@ -4,10 +4,11 @@
 #include "srv/srv_int.h"
 
 /* The JSON of a value, in a buffer of its own. */
-static leat_text text_of(const json_value *v, srv_buf *b) {
+static leat_text text_of(srv *s, const json_value *v, srv_buf *b) {
     json_writer w;
+    srv_sink sink = {s, b, 0};
     if (!v) return (leat_text){0};
-    json_write_start(&w, &json_compact, srv_buf_put, b);
+    json_write_start(&w, &json_compact, srv_sink_put, &sink);
     json_write_value(&w, v);
     return (leat_text){b->at, b->n};
 }
@@ -24,9 +25,10 @@ static void write_parts(json_writer *w, const json_value *parts, srv_buf *joined
     json_write_str(w, (str){joined->n ? joined->at : "", joined->n});
 }
 
-static leat_text messages_of(const json_value *messages, srv_buf *b, srv_buf *joined) {
+static leat_text messages_of(srv *s, const json_value *messages, srv_buf *b, srv_buf *joined) {
     json_writer w;
-    json_write_start(&w, &json_compact, srv_buf_put, b);
+    srv_sink sink = {s, b, 0};
+    json_write_start(&w, &json_compact, srv_sink_put, &sink);
     json_write_open(&w, JSON_ARRAY);
     for (uint32_t i = 0; i < messages->count; i++) {
         const json_value *m = &messages->items[i];
@@ -83,14 +85,14 @@ static leat_text variables_of(const srv *s, leat_text tools, const json_value *o
     return (leat_text){b->at, b->n};
 }
 
-static int render(const srv *s, leat_chat *chat, const srv_request *o, leat_chat_prompt *out, srv_error *e) {
+static int render(srv *s, leat_chat *chat, const srv_request *o, leat_chat_prompt *out, srv_error *e) {
     srv_buf parts[4] = {{{0}, NULL, 0, false}};
     leat_error failed = {0};
     leat_code code = LEAT_MEMORY;
     if (!chat)
         return srv_fail(e, 400, "invalid_request_error", NULL, "the chat template of this model cannot be used");
-    leat_chat_input input = {.messages = messages_of(o->messages, &parts[0], &parts[3]),
-                             .tools = text_of(o->tools, &parts[1]),
+    leat_chat_input input = {.messages = messages_of(s, o->messages, &parts[0], &parts[3]),
+                             .tools = text_of(s, o->tools, &parts[1]),
                              .no_prompt = o->no_prompt};
     input.variables = variables_of(s, input.tools, o->variables, &parts[2]);
     if (!parts[0].failed && !parts[1].failed && !parts[2].failed && !parts[3].failed)
@@ -114,16 +116,18 @@ int srv_chat_prompt(srv *s, srv_error *e) {
     return 0;
 }
 
-int srv_chat_template(srv *s, srv_kind kind, const json_value *body, srv_error *e) {
+int srv_chat_template(srv *s, srv_kind kind, const json_value *body, const srv_place *at, srv_error *e) {
     srv_wrong wrong = {0};
     srv_request o = {0};
     leat_chat_prompt prompt;
     json_writer w;
     srv_request_read(&o, kind, body, &wrong);
     if (wrong.status) return srv_fail(e, wrong.status, "invalid_request_error", wrong.param, "%s", wrong.text);
-    int status = render(s, s->preview, &o, &prompt, e);
+    int status = render(s, at->chat, &o, &prompt, e);
     if (status) return status;
-    srv_json(s, &w);
+    srv_sink sink = {s, at->json, 0};
+    json_write_start(&w, &json_compact, srv_sink_put, &sink);
+    json_write_open(&w, JSON_OBJECT);
     if (kind == SRV_COUNT) {
         srv_json_int(&w, "input_tokens", (int64_t)prompt.n_tokens);
     } else {

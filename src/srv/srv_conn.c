@@ -350,7 +350,7 @@ static void stop_listening(srv *s) {
         if (s->conns[i].state == SRV_READ_HEAD && !s->conns[i].n_in) hang_up(s, &s->conns[i]);
 }
 
-void srv_poll(srv *s, uint64_t timeout_ns) {
+static void poll_once(srv *s, uint64_t timeout_ns) {
     plat_ready ready[SRV_CONNS_MAX + 1];
     srv_conn *whose[SRV_CONNS_MAX + 1];
     uint64_t now = plat_time_ns();
@@ -385,8 +385,16 @@ void srv_poll(srv *s, uint64_t timeout_ns) {
     if (s->last_polls && !--s->last_polls) stop_listening(s);
 }
 
+void srv_poll(srv *s, uint64_t timeout_ns) {
+    s->polling = true;
+    poll_once(s, timeout_ns);
+    s->polling = false;
+}
+
+/* Also called by what is answered at once, within srv_poll: that is short. */
 bool srv_yield(void *handle) {
     srv *s = handle;
+    if (s->polling) return false;
     if (plat_time_ns() - s->polled_ns > YIELD_NS) srv_poll(s, 0);
     return s->running && s->running->gone;
 }

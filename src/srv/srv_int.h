@@ -67,14 +67,15 @@ struct srv {
     uint64_t accept_ns; /* not before: the machine had no room for a connection */
     leat_model *model;  /* NULL while it is being loaded */
     leat_session *session, *draft; /* draft: of a smaller model that guesses ahead, or NULL */
-    leat_chat *chat, *preview; /* of the job; of /apply-template, which is answered while the job has the other. NULL:
-                                * the template is of no use */
+    leat_chat *chat, *preview; /* of the job; of what is answered at once while the job has the other. NULL: the
+                                * template is of no use */
     srv_conn conns[SRV_CONNS_MAX];
     size_t bodies_bytes;
     srv_conn *queue[SRV_QUEUE_MAX]; /* in order */
     size_t n_queue;
     srv_conn *running;
     uint64_t polled_ns, started_s;
+    bool polling;     /* within srv_poll, which is not entered again */
     bool draining, again; /* to end; a connection has more that can be looked at */
     uint32_t last_polls;  /* in which what came before the end is still accepted */
     struct srv_job *job;     /* see below */
@@ -110,6 +111,7 @@ int srv_fail_code(srv_error *e, leat_code code, const char *text); /* what the e
 /* The answer of the connection; the body is copied. */
 void srv_reply(srv *s, srv_conn *c, int status, const char *type, str body);
 void srv_reply_json(srv *s, srv_conn *c, int status); /* what s->json holds */
+void srv_reply_buf(srv *s, srv_conn *c, int status, const srv_buf *json); /* what another one does */
 void srv_reply_error(srv *s, srv_conn *c, const srv_error *e);
 /* An answer in parts: events. */
 void srv_stream_start(srv *s, srv_conn *c);
@@ -192,14 +194,30 @@ void srv_job_queue(srv *s, srv_conn *c);
 void srv_job_forget(srv *s, srv_conn *c); /* its client hung up while it waited */
 void srv_job_next(srv *s);                /* computes and answers the first of the queue */
 
+/* Where a request with a body is worked on: at once, or in its turn. */
+typedef struct srv_place {
+    arena *memory;
+    srv_buf *json; /* the answer */
+    leat_chat *chat;
+} srv_place;
+/* What a json_writer fills while the network is served. */
+typedef struct srv_sink {
+    srv *s;
+    srv_buf *to;
+    uint32_t puts;
+} srv_sink;
+void srv_sink_put(void *sink, const char *bytes, size_t n);
+
 /* For all requests; they return 0, or the status of *e. */
-int srv_job_body(srv_conn *c, arena *a, json_value *out, srv_error *e);   /* the JSON of the body */
+int srv_job_body(srv *s, srv_conn *c, arena *a, json_value *out, srv_error *e); /* the JSON of the body */
 int srv_job_model(const srv *s, str name, srv_error *e);                  /* that name is the model's, or empty */
 bool srv_next_name(str *list, str *name); /* takes the first of names parted by commas off; false at the end */
 int srv_job_tokens(srv *s, arena *a, str text, bool bos, bool special, int32_t **ids, size_t *n, srv_error *e);
 int srv_chat_prompt(srv *s, srv_error *e);                                /* of the job's request       */
-/* Answers in s->json: SRV_TEMPLATE the text, SRV_COUNT its tokens. */
-int srv_chat_template(srv *s, srv_kind kind, const json_value *body, srv_error *e);
+/* SRV_TEMPLATE: the text, SRV_COUNT: its tokens. */
+int srv_chat_template(srv *s, srv_kind kind, const json_value *body, const srv_place *at, srv_error *e);
+/* The answer to a request with a body that needs no model: SRV_TEMPLATE to SRV_DETOKENIZE. */
+int srv_route_work(srv *s, srv_conn *c, const srv_place *at, srv_error *e);
 void srv_job_empty(arena *a); /* gives large memory back */
 
 /* ---- srv_answer.c: JSON of answers ------------------------------------------------------------------------------ */

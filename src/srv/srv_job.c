@@ -10,6 +10,7 @@
 #define PIECE_MAX 65536 /* bytes of a token's text, as leat_piece promises */
 #define KEEP_BYTES ((size_t)1 << 20)
 #define BIAS_MAX 1e9    /* more would be the same, or no number when added to a token that is forbidden */
+#define YIELD_PUTS 4096 /* pieces of JSON written between two looks at the network */
 #define ENDS_MAX 256    /* tokens that ignore_eos forbids */
 
 void srv_job_empty(arena *a) {
@@ -29,9 +30,17 @@ static int no_memory(srv_error *e) {
 
 /* ---- what is asked for ---------------------------------------------------------------------------------------- */
 
-int srv_job_body(srv_conn *c, arena *a, json_value *out, srv_error *e) {
+void srv_sink_put(void *sink, const char *bytes, size_t n) {
+    srv_sink *k = sink;
+    srv_buf_put(k->to, bytes, n);
+    if (++k->puts % YIELD_PUTS == 0) srv_yield(k->s);
+}
+
+int srv_job_body(srv *s, srv_conn *c, arena *a, json_value *out, srv_error *e) {
     err failed;
-    err_code code = json_parse(a, (str){c->body.n ? c->body.at : "", c->body.n}, out, &failed);
+    str text = {c->body.n ? c->body.at : "", c->body.n};
+    err_code code = json_parse_yielding(a, text, &(yield_hook){srv_yield, s}, out, &failed);
+    if (code == ERR_CANCELLED) return srv_fail_code(e, LEAT_CANCELLED, failed.text);
     if (code == ERR_MEMORY) return no_memory(e);
     return code ? srv_fail(e, 400, "invalid_request_error", NULL, "the body is no JSON: %s", failed.text) : 0;
 }
@@ -401,7 +410,7 @@ static int compute(srv *s, srv_error *e) {
     srv_job *j = s->job;
     json_value body;
     leat_error failed = {0};
-    int status = srv_job_body(j->conn, &j->memory, &body, e);
+    int status = srv_job_body(s, j->conn, &j->memory, &body, e);
     if (!status) status = read_request(s, j->conn->route->kind, &body, &j->request, e);
     if (!status) status = take_biases(s, e);
     name_answer(s);
@@ -431,10 +440,13 @@ void srv_job_next(srv *s) {
     j->created_s = (int64_t)(plat_wall_ns() / 1000000000);
     j->index = j->all_prompt = j->all_cached = j->all_generated = 0;
     srv_buf_empty(&j->choices);
-    int status = compute(s, &e);
+    bool generates = c->route->kind <= SRV_NATIVE;
+    int status = generates ? compute(s, &e)
+                           : srv_route_work(s, c, &(srv_place){&j->memory, &j->choices, s->chat}, &e);
     s->running = NULL;
     s->count.cancelled += c->gone;
-    if (status && c->streaming) srv_stream_end(s, c, &e);
+    if (!status && !generates) srv_reply_buf(s, c, 200, &j->choices);
+    else if (status && c->streaming) srv_stream_end(s, c, &e);
     else if (status) srv_reply_error(s, c, &e);
     else srv_answer_whole(s);
     srv_job_empty(&j->memory);
@@ -445,11 +457,13 @@ void srv_job_queue(srv *s, srv_conn *c) {
     json_value body;
     srv_request o;
     int status = 0;
-    /* What makes no sense is told now; the tree is made again when its turn comes, as only bodies are kept. */
+    bool small = c->body.n <= SRV_AT_ONCE_BYTES_MAX;
+    /* What makes no sense is told now; the tree is made again when its turn comes, as only bodies are kept. Of a large
+     * body it is told then: that takes its time. */
     if (s->n_queue >= (size_t)s->o->queue_max)
         status = srv_fail(&e, 503, "server_error", NULL, "%zu requests wait already; try again later", s->n_queue);
-    if (!status) status = srv_job_body(c, &s->scratch, &body, &e);
-    if (!status) status = read_request(s, c->route->kind, &body, &o, &e);
+    if (!status && small) status = srv_job_body(s, c, &s->scratch, &body, &e);
+    if (!status && small) status = read_request(s, c->route->kind, &body, &o, &e);
     srv_job_empty(&s->scratch);
     if (status) {
         srv_reply_error(s, c, &e);
@@ -516,6 +530,7 @@ err_code srv_start(srv *s, leat_model *model, leat_session *session, leat_sessio
     str names = str_of(s->o->alias ? s->o->alias : "");
     srv_next_name(&names, &name);
     fmt(s->id, sizeof s->id, "%.*s", (int)MIN(name.len, sizeof s->id), name.ptr);
+    leat_model_yield(model, srv_yield, s);
     s->session = session;
     s->draft = draft;
     s->model = model;
@@ -528,6 +543,7 @@ void srv_job_close(srv *s) {
     srv_job *j = s->job;
     leat_chat_close(s->chat);
     leat_chat_close(s->preview);
+    if (s->model) leat_model_yield(s->model, NULL, NULL);
     if (!j) return;
     arena_close(&j->memory);
     srv_buf_close(&j->text);

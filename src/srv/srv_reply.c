@@ -93,16 +93,19 @@ void srv_reply(srv *s, srv_conn *c, int status, const char *type, str body) {
     srv_conn_answered(s, c);
 }
 
-void srv_reply_json(srv *s, srv_conn *c, int status) {
-    if (s->json.failed) { /* before any byte of it went out */
+void srv_reply_buf(srv *s, srv_conn *c, int status, const srv_buf *json) {
+    if (json->failed) { /* before any byte of it went out */
         srv_error e;
         srv_fail(&e, 500, "server_error", NULL, "the answer is larger than %d MiB, or there is no memory for it",
                  SRV_REPLY_BYTES_MAX >> 20);
         write_error(s, &e);
         status = e.status;
+        json = &s->json;
     }
-    srv_reply(s, c, status, "application/json; charset=utf-8", (str){s->json.at, s->json.n});
+    srv_reply(s, c, status, "application/json; charset=utf-8", (str){json->at, json->n});
 }
+
+void srv_reply_json(srv *s, srv_conn *c, int status) { srv_reply_buf(s, c, status, &s->json); }
 
 void srv_reply_error(srv *s, srv_conn *c, const srv_error *e) {
     write_error(s, e);

@@ -281,19 +281,21 @@ static void write_token(srv *s, json_writer *w, int32_t id) {
     json_write_close(w, JSON_OBJECT);
 }
 
-static int tokenize(srv *s, const json_value *body, srv_error *e) {
+static int tokenize(srv *s, const json_value *body, const srv_place *at, srv_error *e) {
     const json_value *text = json_get(body, "content");
     bool pieces = flag(body, "with_pieces", false);
     int32_t *ids;
     size_t n;
     json_writer w;
+    srv_sink sink = {s, at->json, 0};
     if (!text || text->kind != JSON_STR)
         return srv_fail(e, 400, "invalid_request_error", "content", "content is %s, wanted a string",
                         text ? json_kind_name(text->kind) : "missing");
-    int status = srv_job_tokens(s, &s->scratch, json_str(text), flag(body, "add_special", false),
+    int status = srv_job_tokens(s, at->memory, json_str(text), flag(body, "add_special", false),
                                 flag(body, "parse_special", true), &ids, &n, e);
     if (status) return status;
-    srv_json(s, &w);
+    json_write_start(&w, &json_compact, srv_sink_put, &sink);
+    json_write_open(&w, JSON_OBJECT);
     srv_json_name(&w, "tokens");
     json_write_open(&w, JSON_ARRAY);
     for (size_t i = 0; i < n; i++) {
@@ -305,15 +307,16 @@ static int tokenize(srv *s, const json_value *body, srv_error *e) {
     return 0;
 }
 
-static int detokenize(srv *s, const json_value *body, srv_error *e) {
+static int detokenize(srv *s, const json_value *body, const srv_place *at, srv_error *e) {
     const json_value *tokens = json_get(body, "tokens");
     int32_t n_vocab = leat_model_n_vocab(s->model);
     leat_error failed;
     json_writer w;
+    srv_sink sink = {s, at->json, 0};
     if (!tokens || tokens->kind != JSON_ARRAY)
         return srv_fail(e, 400, "invalid_request_error", "tokens", "tokens is %s, wanted an array of ids",
                         tokens ? json_kind_name(tokens->kind) : "missing");
-    int32_t *ids = arena_array(&s->scratch, tokens->count + 1, sizeof *ids);
+    int32_t *ids = arena_array(at->memory, tokens->count + 1, sizeof *ids);
     if (!ids) return srv_fail(e, 503, "server_error", NULL, "no memory for %u tokens", tokens->count);
     for (uint32_t i = 0; i < tokens->count; i++) {
         const json_value *v = &tokens->items[i];
@@ -325,29 +328,36 @@ static int detokenize(srv *s, const json_value *body, srv_error *e) {
     size_t bytes = 0, cap = 0;
     char *text = NULL;
     for (int attempt = 0; attempt < 2; attempt++, cap = bytes) {
-        text = arena_alloc(&s->scratch, cap + 1, 1);
+        text = arena_alloc(at->memory, cap + 1, 1);
         if (!text) return srv_fail(e, 503, "server_error", NULL, "no memory for %zu bytes of text", cap);
         leat_code code = leat_detokenize(s->model, ids, tokens->count, true, text, cap, &bytes, &failed);
         if (code) return srv_fail_code(e, code, failed.text);
+        srv_yield(s);
     }
-    srv_json(s, &w);
+    json_write_start(&w, &json_compact, srv_sink_put, &sink);
+    json_write_open(&w, JSON_OBJECT);
     srv_json_name(&w, "content");
     json_write_str(&w, (str){text, bytes});
     json_write_close(&w, JSON_OBJECT);
     return 0;
 }
 
-/* Of a request with a body that is answered at once. */
-static void answer_body(srv *s, srv_conn *c) {
-    srv_error e;
+int srv_route_work(srv *s, srv_conn *c, const srv_place *at, srv_error *e) {
     json_value body;
-    int status = srv_job_body(c, &s->scratch, &body, &e);
+    srv_buf_empty(at->json);
+    int status = srv_job_body(s, c, at->memory, &body, e);
     if (!status && body.kind != JSON_OBJECT)
-        status = srv_fail(&e, 400, "invalid_request_error", NULL, "the body is %s, wanted an object",
+        status = srv_fail(e, 400, "invalid_request_error", NULL, "the body is %s, wanted an object",
                           json_kind_name(body.kind));
-    if (!status && c->route->kind == SRV_TOKENIZE) status = tokenize(s, &body, &e);
-    else if (!status && c->route->kind == SRV_DETOKENIZE) status = detokenize(s, &body, &e);
-    else if (!status) status = srv_chat_template(s, c->route->kind, &body, &e);
+    if (!status && c->route->kind == SRV_TOKENIZE) status = tokenize(s, &body, at, e);
+    else if (!status && c->route->kind == SRV_DETOKENIZE) status = detokenize(s, &body, at, e);
+    else if (!status) status = srv_chat_template(s, c->route->kind, &body, at, e);
+    return status;
+}
+
+static void answer_at_once(srv *s, srv_conn *c) {
+    srv_error e;
+    int status = srv_route_work(s, c, &(srv_place){&s->scratch, &s->json, s->preview}, &e);
     srv_job_empty(&s->scratch);
     if (status) srv_reply_error(s, c, &e);
     else srv_reply_json(s, c, 200);
@@ -371,7 +381,7 @@ void srv_route_answer(srv *s, srv_conn *c) {
         case SRV_TOKENIZE:
         case SRV_DETOKENIZE:
         case SRV_COUNT:
-        case SRV_TEMPLATE: answer_body(s, c); return;
+        case SRV_TEMPLATE: (c->body.n <= SRV_AT_ONCE_BYTES_MAX ? answer_at_once : srv_job_queue)(s, c); return;
         default: srv_job_queue(s, c);
         }
     }

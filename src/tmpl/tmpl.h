@@ -34,6 +34,7 @@ typedef struct tmpl_opts {
     uint64_t now_s;     /* seconds since 1970-01-01, for strftime_now, which tells UTC */
     uint64_t steps_max; /* 0: TMPL_STEPS_MAX                                           */
     size_t bytes_max;   /* 0: TMPL_BYTES_MAX                                           */
+    const yield_hook *yield; /* NULL: none                                             */
 } tmpl_opts;
 
 /* variables: an object: messages, tools, add_generation_prompt, bos_token ...; what is not there is undefined, null is
@@ -41,7 +42,7 @@ typedef struct tmpl_opts {
  *   ERR_ARGUMENT      raise_exception: the text is the template's own message
  *   ERR_FORMAT        what Python would raise (a type error, something undefined used); the text names the line
  *   ERR_UNSUPPORTED   what leat has not
- *   ERR_LIMIT, ERR_MEMORY */
+ *   ERR_LIMIT, ERR_MEMORY, ERR_CANCELLED */
 err_code tmpl_render(const tmpl *t, const json_value *variables, const tmpl_opts *opts, arena *a, str *text, err *e);
 
 /* ---- built-in templates ---------------------------------------------------------------------------- */

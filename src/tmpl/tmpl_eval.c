@@ -22,7 +22,10 @@ bool tmpl_step(render *r, size_t bytes) {
         return false;
     }
     r->steps -= cost;
-    return true;
+    if (r->steps > r->yield_at) return true;
+    r->yield_at = r->steps - MIN(r->steps, TMPL_YIELD_STEPS);
+    if (yield_now(r->yield)) tmpl_fail(r, ERR_CANCELLED, "cancelled");
+    return !r->code;
 }
 
 /* ---- calls ----------------------------------------------------------------------------------------- */

@@ -296,7 +296,9 @@ typedef struct render {
     arena text; /* what was written: captures on top of each other, the innermost last */
     const tmpl *t;
     val_dict *variables;
-    uint64_t steps, now_s;
+    uint64_t steps, now_s; /* steps that are left */
+    uint64_t yield_at;     /* so many left: the hook is called */
+    const yield_hook *yield;
     uint32_t depth, line;
     err *e;
     err_code code;
@@ -311,6 +313,7 @@ typedef struct render {
 /* Keeps the first error; returns VAL_NONE. */
 val tmpl_fail(render *r, err_code code, const char *format, ...) PRINTF_LIKE(3, 4);
 val tmpl_undefined(render *r, val v); /* fails with what an undefined value has to say */
+#define TMPL_YIELD_STEPS 16384
 bool tmpl_step(render *r, size_t bytes); /* false when the render must stop */
 void *tmpl_alloc(render *r, size_t count, size_t size);
 void tmpl_put(render *r, str s);

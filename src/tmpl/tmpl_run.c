@@ -329,6 +329,8 @@ err_code tmpl_render(const tmpl *t, const json_value *variables, const tmpl_opts
     r->e = e;
     r->now_s = opts->now_s;
     r->steps = opts->steps_max ? opts->steps_max : TMPL_STEPS_MAX;
+    r->yield_at = r->steps;
+    r->yield = opts->yield;
     code = arena_open(&r->mem, MEM_ENGINE, bytes_max, e);
     if (!code) code = arena_open(&r->text, MEM_ENGINE, bytes_max, e);
     if (code) goto done;

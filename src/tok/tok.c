@@ -200,7 +200,7 @@ static err_code encode_text(tok_work *w, str text, bool after_special, err *e) {
 static err_code encode_covered(tok_work *w, str text, const uint8_t *cover, err *e) {
     err_code code = ERR_NONE;
     bool after_special = true;
-    for (size_t from = 0, to; from < text.len && code == ERR_NONE; from = to) {
+    for (size_t from = 0, to; from < text.len && code == ERR_NONE && !w->cancelled; from = to) {
         uint8_t what = cover ? cover[from] : COVER_TEXT;
         uint8_t more = what == COVER_TOKEN ? COVER_REST : what;
         for (to = cover ? from + 1 : text.len; to < text.len && cover[to] == more;) to++;
@@ -217,7 +217,12 @@ static int32_t first_id(const tok *t) { return t->kind == TOK_WPM || t->add_bos 
 static int32_t last_id(const tok *t) { return t->kind == TOK_WPM ? t->sep : t->add_eos ? t->eos : -1; }
 
 err_code tok_encode(const tok *t, str text, uint32_t flags, int32_t *ids, size_t cap, size_t *count, err *e) {
-    tok_work w = {.t = t, .ids = ids, .cap = cap};
+    return tok_encode_yielding(t, text, flags, NULL, ids, cap, count, e);
+}
+
+err_code tok_encode_yielding(const tok *t, str text, uint32_t flags, const yield_hook *yield, int32_t *ids, size_t cap,
+                             size_t *count, err *e) {
+    tok_work w = {.t = t, .ids = ids, .cap = cap, .yield = yield};
     uint8_t *cover = NULL;
     *count = 0;
     if (text.len > TOK_TEXT_MAX)
@@ -228,6 +233,7 @@ err_code tok_encode(const tok *t, str text, uint32_t flags, int32_t *ids, size_t
     if (code == ERR_NONE) code = encode_covered(&w, text, cover, e);
     if ((flags & TOK_BOS) && last_id(t) >= 0) tok_emit(&w, last_id(t));
     tok_work_close(&w);
+    if (code == ERR_NONE && w.cancelled) code = ERR(e, ERR_CANCELLED, "a text of %zu bytes: cancelled", text.len);
     if (code == ERR_NONE) *count = w.count;
     return code;
 }

@@ -22,6 +22,9 @@ enum {
  * caller may ask with cap 0 first; n + 16 suffice for all but odd texts, 4 * n + 16 for any. Special tokens that the
  * vocabulary's user defined are found whatever the flags say. ERR_LIMIT: text longer than 2^29 bytes. */
 err_code tok_encode(const tok *t, str text, uint32_t flags, int32_t *ids, size_t cap, size_t *count, err *e);
+/* The same; yield may be NULL. */
+err_code tok_encode_yielding(const tok *t, str text, uint32_t flags, const yield_hook *yield, int32_t *ids, size_t cap,
+                             size_t *count, err *e);
 
 /* The bytes of one token as they appear in running text. Control tokens give nothing unless `special`.
  * Returns the length (at most TOK_PIECE_MAX); writes at most cap. */

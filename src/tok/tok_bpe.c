@@ -190,7 +190,7 @@ static err_code encode_word(tok_work *w, str word, err *e) {
     }
     if (!tok_work_reserve(w, word.len)) return ERR(e, ERR_MEMORY, "no memory to merge a word of %zu bytes", word.len);
     uint32_t n = 0;
-    for (size_t at = 0, len; at < word.len; at += len, n++) {
+    for (size_t at = 0, len; at < word.len && (!n || !tok_stopped(w)); at += len, n++) {
         len = t->pre_flags & PRE_UTF8 ? MIN(tok_char_len(word.ptr[at]), word.len - at) : 1;
         str one = {word.ptr + at, len};
         uint32_t id = t->pre_flags & PRE_UTF8 ? find_symbol(t, one) : t->byte_symbol[(uint8_t)word.ptr[at]];
@@ -199,7 +199,7 @@ static err_code encode_word(tok_work *w, str word, err *e) {
     w->symbols[n - 1].next = TOK_NONE;
     w->word = word;
     tok_merge(w, n, find_pair);
-    for (uint32_t i = 0; i != TOK_NONE; i = w->symbols[i].next) {
+    for (uint32_t i = 0; i != TOK_NONE && !tok_stopped(w); i = w->symbols[i].next) {
         const tok_symbol *s = &w->symbols[i];
         size_t end = s->next == TOK_NONE ? word.len : w->symbols[s->next].at;
         if (s->id < t->names.count) tok_emit(w, (int32_t)s->id);
@@ -225,7 +225,7 @@ err_code tok_bpe_encode(tok_work *w, str text, err *e) {
     size_t mark = arena_mark(&w->mem), longest = 0;
     uint32_t *chars = arena_array(&w->mem, text.len, sizeof(uint32_t));
     if (!chars) return ERR(e, ERR_MEMORY, "no memory for a text of %zu bytes", text.len);
-    size_t n = tok_pre_split(t->pre, text, chars);
+    size_t n = tok_pre_split(t->pre, text, chars, w);
     for (size_t from = 0, i = 1; i <= n; i++) {
         if (i < n && !(chars[i] & CHAR_BEGINS)) continue;
         longest = MAX(longest, i - from);

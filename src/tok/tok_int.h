@@ -67,8 +67,9 @@ const char *tok_pre_title(const tok_pre *p);
 #define CHAR_CP(c) ((c) & 0x1FFFFFu)
 #define CHAR_CLASS(c) ((c) >> 21 & 7u)
 #define CHAR_BEGINS 0x80000000u
+typedef struct tok_work tok_work;
 /* Decodes text into chars (room for text.len) and marks the words; returns how many chars. */
-size_t tok_pre_split(const tok_pre *p, str text, uint32_t *chars);
+size_t tok_pre_split(const tok_pre *p, str text, uint32_t *chars, tok_work *w);
 
 /* ---- the tokenizer ---------------------------------------------------------------------------------- */
 
@@ -142,7 +143,7 @@ typedef struct tok_symbol {
 
 typedef struct tok_cached tok_cached;
 
-typedef struct tok_work {
+struct tok_work {
     const tok *t;
     int32_t *ids; /* the caller's */
     size_t cap, count;
@@ -156,13 +157,23 @@ typedef struct tok_work {
     uint64_t *heap;
     size_t symbol_cap, heap_count;
     void *block; /* the symbols of a long word */
-    arena mem;   /* all else: what the call needs, and above that what one piece of the text needs */
-} tok_work;
+    const yield_hook *yield;
+    uint32_t steps;
+    bool cancelled; /* it said stop: what is left of the text is passed over */
+    arena mem; /* all else: what the call needs, and above that what one piece of the text needs */
+};
 
 static inline void tok_emit(tok_work *w, int32_t id) {
     if (w->count < w->cap) w->ids[w->count] = id;
     w->count++;
     if (w->recent && w->n_recent < 5) w->recent[w->n_recent++] = id;
+}
+
+/* To be asked at each byte, character or merge; true: the work is to end. */
+#define TOK_YIELD_STEPS 16384
+static inline bool tok_stopped(tok_work *w) {
+    if (!w->cancelled && ++w->steps % TOK_YIELD_STEPS == 0) w->cancelled = yield_now(w->yield);
+    return w->cancelled;
 }
 
 err_code tok_work_open(tok_work *w, size_t text_bytes, err *e);

@@ -65,8 +65,8 @@ static void rate(tok_work *w, tok_pair_fn *pair, uint32_t left) {
 
 void tok_merge(tok_work *w, size_t n_symbols, tok_pair_fn *pair) {
     w->heap_count = 0;
-    for (uint32_t i = 0; i < n_symbols; i++) rate(w, pair, i);
-    while (w->heap_count) {
+    for (uint32_t i = 0; i < n_symbols && !tok_stopped(w); i++) rate(w, pair, i);
+    while (w->heap_count && !tok_stopped(w)) {
         uint64_t key = tok_heap_pop(w->heap, &w->heap_count);
         uint32_t left = (uint32_t)key;
         tok_symbol *s = &w->symbols[left];
@@ -112,6 +112,7 @@ void tok_work_close(tok_work *w) {
 }
 
 err_code tok_word(tok_work *w, str word, tok_word_fn *encode, err *e) {
+    if (tok_stopped(w)) return ERR_NONE;
     if (word.len > CACHE_WORD_MAX) return encode(w, word, e);
     char bytes[16] = {0};
     for (size_t i = 0; i < word.len; i++) bytes[i] = word.ptr[i];

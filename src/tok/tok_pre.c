@@ -162,9 +162,9 @@ static size_t match(matcher *m, size_t pos, const pre_rule *rules) {
 
 /* ---- passes: each marks where words begin within chars[from, to) ------------------------------------- */
 
-static void pass_rules(uint32_t *chars, size_t from, size_t to, const pre_rule *rules) {
+static void pass_rules(uint32_t *chars, size_t from, size_t to, const pre_rule *rules, tok_work *w) {
     matcher m = {.c = chars, .end = to};
-    for (size_t pos = from; pos < to;) {
+    for (size_t pos = from; pos < to && !tok_stopped(w);) {
         size_t end = match(&m, pos, rules);
         if (end > pos) {
             chars[pos] |= CHAR_BEGINS;
@@ -198,7 +198,7 @@ static void pass_end_space(uint32_t *chars, size_t from, size_t to) {
     if (at < to) chars[at] |= CHAR_BEGINS;
 }
 
-size_t tok_pre_split(const tok_pre *p, str text, uint32_t *chars) {
+size_t tok_pre_split(const tok_pre *p, str text, uint32_t *chars, tok_work *w) {
     size_t n = 0;
     for (size_t at = 0, len; at < text.len; at += len) {
         uint32_t cp = tok_get_cp(text.ptr + at, text.len - at, &len);
@@ -209,7 +209,7 @@ size_t tok_pre_split(const tok_pre *p, str text, uint32_t *chars) {
         for (size_t from = 0, to; from < n; from = to) {
             for (to = from + 1; to < n && !(chars[to] & CHAR_BEGINS);) to++;
             switch ((pre_pass_kind)pass->kind) {
-            case PASS_RULES: pass_rules(chars, from, to, pass->rules); break;
+            case PASS_RULES: pass_rules(chars, from, to, pass->rules, w); break;
             case PASS_DIGITS: pass_digits(chars, from, to); break;
             case PASS_THOUSANDS: pass_thousands(chars, from, to); break;
             case PASS_END_SPACE: pass_end_space(chars, from, to); break;

@@ -232,17 +232,20 @@ err_code tok_special_cover(tok_work *w, str text, bool control, uint8_t **cover,
     size_t n = 0, count = 0;
     *cover = NULL;
     if (!control && !t->any_user) return ERR_NONE;
-    for (size_t at = 0; at < text.len; at++) n += special_at(t, text, at, text.len - at, control) != TOK_NONE;
+    for (size_t at = 0; at < text.len; at++) {
+        if (tok_stopped(w)) break;
+        n += special_at(t, text, at, text.len - at, control) != TOK_NONE;
+    }
     if (n == 0) return ERR_NONE;
     uint8_t *c = arena_alloc(&w->mem, text.len, 1);
     size_t mark = arena_mark(&w->mem);
     uint64_t *heap = arena_array(&w->mem, n, sizeof(uint64_t));
     if (!c || !heap) return ERR(e, ERR_MEMORY, "no memory to look for special tokens in %zu bytes", text.len);
-    for (size_t at = 0; at < text.len; at++) {
+    for (size_t at = 0; at < text.len && !tok_stopped(w); at++) {
         uint32_t id = special_at(t, text, at, text.len - at, control);
         if (id != TOK_NONE) tok_heap_push(heap, &count, (uint64_t)t->special_rank[id] << 32 | at);
     }
-    while (count) {
+    while (count && !tok_stopped(w)) {
         uint64_t key = tok_heap_pop(heap, &count);
         uint32_t id = t->specials[key >> 32];
         size_t at = (uint32_t)key, room = t->names.items[id].len;

@@ -54,12 +54,12 @@ static err_code encode_word(tok_work *w, str word, err *e) {
     for (size_t at = 0; at < word.len; at += tok_char_len(word.ptr[at])) n++;
     if (!tok_work_reserve(w, n)) return ERR(e, ERR_MEMORY, "no memory to merge a word of %u characters", n);
     n = 0;
-    for (size_t at = 0; at < word.len; at += tok_char_len(word.ptr[at]), n++)
+    for (size_t at = 0; at < word.len && (!n || !tok_stopped(w)); at += tok_char_len(word.ptr[at]), n++)
         w->symbols[n] = (tok_symbol){.at = (uint32_t)at, .prev = n - 1, .next = n + 1, .id = TOK_NONE};
     w->symbols[n - 1].next = TOK_NONE;
     w->word = word;
     tok_merge(w, n, find_pair);
-    for (uint32_t i = 0; i != TOK_NONE; i = w->symbols[i].next) {
+    for (uint32_t i = 0; i != TOK_NONE && !tok_stopped(w); i = w->symbols[i].next) {
         const tok_symbol *s = &w->symbols[i];
         size_t end = s->next == TOK_NONE ? word.len : w->symbols[s->next].at;
         uint32_t id = s->id;
@@ -96,7 +96,8 @@ err_code tok_spm_encode(tok_work *w, str text, bool add_space, err *e) {
     err_code code = ERR_NONE;
     for (size_t from = 0, to; from < n && code == ERR_NONE; from = to) {
         to = from + tok_char_len(blanked[from]);
-        while (to < n && (!is_blank(blanked + to, n - to) || w->t->joins_blank[(uint8_t)blanked[to - 1]]))
+        while (to < n && (!is_blank(blanked + to, n - to) || w->t->joins_blank[(uint8_t)blanked[to - 1]]) &&
+               !tok_stopped(w))
             to += tok_char_len(blanked[to]);
         to = MIN(to, n); /* the last character may be cut short */
         code = tok_word(w, (str){blanked + from, to - from}, encode_word, e);

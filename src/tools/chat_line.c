@@ -1,6 +1,7 @@
 /* chat_line.c: a line editor. The text is one buffer; what a key does to it is one switch, and after each burst of keys
  * the rows that it takes on the terminal are drawn anew. Rows are cut here, a cell short of the terminal's width, so
- * that no terminal wraps by itself. Next: chat_talk.c.
+ * that no terminal wraps by itself. A terminal that obeys no cursor movements edits and echoes its lines itself: there
+ * whole lines are read. Next: chat_talk.c.
  */
 #include "tools/chat_line.h"
 #include "uni/uni.h"
@@ -20,6 +21,7 @@ struct line {
     size_t bytes, at;
     const char *prompt;
     bool colours, pasting, done;
+    bool plain; /* see plat_terminal_dumb */
     line_result result;
     int columns;                     /* as drawn */
     size_t drawn_row, drawn_column;  /* of the cursor */
@@ -100,10 +102,12 @@ err_code chat_line_open(line **out, tools *t, const char *history, bool colours,
         arena_close(&memory);
         return ERR(e, ERR_MEMORY, "no memory for a line of text");
     }
-    *l = (line){.t = t, .memory = memory, .text = text, .cut = removed, .colours = colours};
+    *l = (line){.t = t, .memory = memory, .text = text, .cut = removed, .colours = colours,
+                .plain = plat_terminal_dumb()};
     if (history && !plat_state_path(history, l->path, sizeof l->path)) l->path[0] = 0;
     load_history(l);
-    plat_terminal_keys(PLAT_KEYS_SIGNAL); /* what is typed while the model is opened belongs to the first line */
+    /* What is typed while the model is opened belongs to the first line. */
+    if (!l->plain) plat_terminal_keys(PLAT_KEYS_SIGNAL);
     *out = l;
     return ERR_NONE;
 }
@@ -175,6 +179,7 @@ static void count_wrapped(line *l, size_t columns) {
 
 /* Rows that do not fit on the screen are left out above and below the cursor's. last: the cursor goes to the end. */
 static void draw(line *l, bool last) {
+    if (l->plain) return;
     int columns = plat_terminal_columns();
     size_t rows_max = (size_t)MAX(plat_terminal_rows() - 1, 1), begin, end, row = 0;
     if (columns < l->columns) count_wrapped(l, (size_t)columns);
@@ -352,7 +357,7 @@ static void escape(line *l) {
 
 static void stop(line *l) {
     draw(l, true);
-    tools_out(l->t, l->bytes ? "^C\r\n" : "\r\n");
+    tools_out(l->t, l->plain ? "\n" : l->bytes ? "^C\r\n" : "\r\n"); /* a plain one has shown the ^C */
     l->done = true;
     l->result = l->bytes ? LINE_CLEARED : LINE_INTERRUPT;
 }
@@ -391,6 +396,16 @@ static void press(line *l, uint8_t key) {
     }
 }
 
+/* Of a terminal that sends whole lines: a line's bytes. */
+static void take_byte(line *l, uint8_t key) {
+    char byte = (char)key;
+    if (key == '\n') enter(l);
+    else if (key >= 0x20 || key == '\t') insert(l, &byte, 1);
+    if (key != '\n' || l->done) return;
+    tools_out(l->t, "  ");
+    tools_out_flush(l->t);
+}
+
 /* Somebody sent a signal: one that Ctrl-C would be, or one that ends the program. */
 static bool signalled(line *l) {
     if (!plat_interrupted()) return false;
@@ -402,15 +417,18 @@ static bool signalled(line *l) {
 
 static bool stopped(const line *l) { return l->result == LINE_CLEARED || l->result == LINE_INTERRUPT; }
 
-line_result chat_line_read(line *l, const char *prompt) {
+static void read_plain(line *l) {
     uint8_t key;
-    l->prompt = prompt;
-    l->bytes = l->at = l->drawn_row = 0;
-    l->past_at = l->n_past;
-    l->pasting = l->done = false;
-    l->result = LINE_OK;
-    if (plat_terminal_keys(PLAT_KEYS_BYTES)) return LINE_FAILED;
-    plat_interrupt_clear(); /* Ctrl-C for an answer that had just ended; SIGTERM stays */
+    tools_out(l->t, "%s", l->prompt);
+    tools_out_flush(l->t);
+    while (!l->done && !signalled(l))
+        if (next_key(l, RESIZE_NS, &key)) take_byte(l, key);
+    if (l->result == LINE_END) tools_out(l->t, "\n");
+    tools_out_flush(l->t);
+}
+
+static void read_keys(line *l) {
+    uint8_t key;
     tools_out(l->t, "\33[?2004h"); /* pasted text comes in brackets */
     draw(l, false);
     while (!l->done && !signalled(l)) {
@@ -426,6 +444,18 @@ line_result chat_line_read(line *l, const char *prompt) {
     tools_out(l->t, stopped(l) ? "\33[?2004l" : "\33[?2004l\r\n");
     tools_out_flush(l->t);
     if (l->result == LINE_OK) plat_terminal_keys(PLAT_KEYS_SIGNAL);
+}
+
+line_result chat_line_read(line *l, const char *prompt) {
+    l->prompt = prompt;
+    l->bytes = l->at = l->drawn_row = 0;
+    l->past_at = l->n_past;
+    l->pasting = l->done = false;
+    l->result = LINE_OK;
+    if (!l->plain && plat_terminal_keys(PLAT_KEYS_BYTES)) return LINE_FAILED;
+    plat_interrupt_clear(); /* Ctrl-C for an answer that had just ended; SIGTERM stays */
+    if (l->plain) read_plain(l);
+    else read_keys(l);
     if (l->result == LINE_OK && str_trim(chat_line_text(l)).len) {
         remember(l, chat_line_text(l));
         save_history(l);

@@ -92,7 +92,8 @@ const char *tools_name(const tools *t) { return t->command ? t->command->name : 
 /* ---- progress -------------------------------------------------------------------------------------- */
 
 void tools_progress_start(tools_progress *p, tools *t, const char *label) {
-    *p = (tools_progress){.t = t, .label = label, .shown_ns = plat_time_ns(), .terminal = plat_is_terminal(2)};
+    bool terminal = plat_is_terminal(2) && !plat_terminal_dumb();
+    *p = (tools_progress){.t = t, .label = label, .shown_ns = plat_time_ns(), .terminal = terminal};
 }
 
 void tools_progress_show(tools_progress *p, uint64_t done, uint64_t total, const char *format, ...) {

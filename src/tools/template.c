@@ -71,7 +71,8 @@ static err_code render(const template_values *o, inputs *in, uint64_t now_s, str
     err_code code = read_given(&in->messages, &in->mem, "--messages", o->messages, e);
     if (!code && o->tool_list) code = read_given(&in->tools, &in->mem, "--tools", o->tool_list, e);
     if (!code && o->kwargs) code = read_given(&in->variables, &in->mem, "--kwargs", o->kwargs, e);
-    engine_conversation all = {in->messages.value, in->tools.value, in->variables.value, o->no_prompt, now_s};
+    engine_conversation all = {.messages = in->messages.value, .tools = in->tools.value,
+                               .variables = in->variables.value, .no_prompt = o->no_prompt, .now_s = now_s};
     return code ? code : engine_template_render(&in->used, &all, &in->mem, text, e);
 }
 

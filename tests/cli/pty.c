@@ -6,6 +6,7 @@
  *     idle        until the program has taken all keys and waits for more, with Ctrl-C as a key: it reads a line
  *     busy        until Ctrl-C interrupts, and something was written then: it answers
  *     size C R    the terminal has another size; until the program has drawn for it
+ *     plain       fails where the program wrote an escape: what a plain terminal would show as garbage
  *     screen      prints what is on it: rows without spaces at their ends, dim text in { }, then a line of dashes
  *     end         waits for the program and prints its status
  * They wait for states, never for durations: a loaded machine only takes longer, up to WAIT_MS, which is a failure.
@@ -37,7 +38,7 @@ typedef struct cell {
 
 static cell screen[SIDE_MAX][SIDE_MAX];
 static int columns, rows, row, column, master;
-static bool dim, ended;
+static bool dim, ended, escaped;
 static pid_t child;
 static char pending[64]; /* an unfinished sequence or character */
 static size_t n_pending;
@@ -104,6 +105,7 @@ static void put(wchar_t c, const char *bytes, size_t n) {
 static void take(char byte) {
     pending[n_pending++] = byte;
     if (pending[0] == '\33') {
+        escaped = true;
         bool whole = n_pending > 2 && byte >= '@' && byte <= '~';
         if (n_pending == 2 && byte != '[') n_pending = 0;
         if (whole) pending[n_pending - 1] = 0, sequence(pending + 2, byte);
@@ -263,6 +265,9 @@ static void step(char *text) {
         int c = 80, r = 24;
         sscanf(rest, "%d %d", &c, &r);
         resize(c, r);
+    } else if (!strcmp(text, "plain")) {
+        drain();
+        if (escaped) give_up("", "a program that writes no escapes");
     } else if (!strcmp(text, "screen")) {
         print_screen(stdout);
     } else if (!strcmp(text, "end")) {

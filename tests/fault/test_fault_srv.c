@@ -50,7 +50,7 @@ static const char *const requests[] = {
     "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"max_tokens\":2,\"logprobs\":true}",
     "POST /tokenize HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     "F\r\n{\"content\":\"a\"}\r\n0\r\n\r\n",
-    "POST /apply-template HTTP/1.1\r\nConnection: close\r\nContent-Length: 46\r\n\r\n"
+    "POST /apply-template HTTP/1.1\r\nConnection: close\r\nContent-Length: 48\r\n\r\n"
     "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}",
 };
 
@@ -323,4 +323,101 @@ TEST(server_gives_up_on_who_does_not_read) {
     close(c.fd);
     fault_clock(FAULT_CLOCK_RUNS);
     machine_close(&c.m);
+}
+
+/* ---- large requests -------------------------------------------------------------------------------------- */
+
+/* While the text of a large request is made tokens: another client, who asks at the first call of the hook. */
+typedef struct meanwhile {
+    machine m;
+    const char *asks, *wants; /* NULL: the client of the large one hangs up instead */
+    int fd, other;
+    size_t calls;
+    bool answered, cancelled, inside; /* inside: what is answered at once has the same hook */
+} meanwhile;
+
+static bool look(void *user) {
+    meanwhile *w = user;
+    char out[4096] = "";
+    if (w->inside) return srv_yield(w->m.s);
+    w->inside = true;
+    w->calls++;
+    fault_clock(2000000); /* time to look at the network again */
+    if (w->calls == 1 && !w->asks) close(w->fd);
+    if (w->calls == 1 && w->asks) {
+        w->other = dial(w->m.s);
+        CHECK(send(w->other, w->asks, strlen(w->asks), MSG_NOSIGNAL) == (ssize_t)strlen(w->asks));
+    }
+    /* What one end sends may take a while to the other, also on one machine. */
+    for (int i = 0; i < 5000 && !w->answered && !w->cancelled; i++) {
+        w->cancelled = srv_yield(w->m.s);
+        ssize_t got = w->asks ? recv(w->other, out, sizeof out - 1, 0) : 0;
+        w->answered = got > 0;
+        if (w->answered) CHECK_MSG(strstr(out, w->wants), "%s", out);
+        if (!w->answered) usleep(1000), fault_clock(w->asks ? 2000000 : S);
+    }
+    w->inside = false;
+    return w->cancelled;
+}
+
+/* The server's work on a large request, until it is answered or given up. */
+static void send_large(meanwhile *w, const char *path, const char *body, char *out, size_t cap) {
+    char head[256];
+    size_t bytes = strlen(body), n = 0, sent = 0;
+    w->calls = 0;
+    w->answered = w->cancelled = false;
+    w->fd = dial(w->m.s);
+    int length = snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nContent-Length: %zu\r\n\r\n", path, bytes);
+    CHECK(send(w->fd, head, (size_t)length, MSG_NOSIGNAL) == length);
+    for (int turn = 0; turn < 20000 && !w->cancelled; turn++) {
+        ssize_t more = send(w->fd, body + sent, bytes - sent, MSG_NOSIGNAL);
+        if (more > 0) sent += (size_t)more;
+        CHECK(srv_step(w->m.s, 1000000));
+        ssize_t got = w->cancelled ? 0 : recv(w->fd, out + n, cap - 1 - n, 0);
+        if (got > 0) n += (size_t)got;
+        out[n] = 0;
+        if (got > 0 && out[n - 1] == '}') break;
+    }
+    if (w->asks) close(w->fd);
+    if (w->calls && w->asks) close(w->other);
+}
+
+TEST(server_serves_others_beside_a_large_request) {
+    static const struct {
+        const char *path, *before, *after, *has, *asks, *wants;
+    } rows[] = {
+        {"/tokenize", "{\"content\":\"", "\"}", "{\"tokens\":[", "GET /health HTTP/1.1\r\n\r\n", "ok"},
+        {"/tokenize", "{\"content\":\"", "\"}", "{\"tokens\":[",
+         "POST /tokenize HTTP/1.1\r\nContent-Length: 15\r\n\r\n{\"content\":\"a\"}", "{\"tokens\":["},
+        {"/v1/chat/completions", "{\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}]}",
+         "exceed_context_size_error",
+         "POST /apply-template HTTP/1.1\r\nContent-Length: 48\r\n\r\n"
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}", "{\"prompt\":\"user: hello"},
+        /* Wrong, which is told in its turn, too. */
+        {"/v1/chat/completions/input_tokens", "{\"messages\":[{\"role\":\"user\",\"content\":\"",
+         "\"}],\"tools\":{}}", "tools is an object",
+         "GET /metrics HTTP/1.1\r\n\r\n", "leat_requests_processing 1"},
+        {"/tokenize", "{\"content\":\"", "\"}", NULL, NULL, NULL},
+    };
+    enum { TEXT = 270000, ROOM = 1 << 22 };
+    char *body = malloc(TEXT + 256), *out = malloc(ROOM);
+    meanwhile w = {0};
+    machine_open(&w.m);
+    machine_start(&w.m, 64, srv_yield, w.m.s);
+    leat_model_yield(w.m.model, look, &w);
+    fault_clock(0);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char *at = body + sprintf(body, "%s", rows[i].before);
+        for (size_t k = 0; k < TEXT; k++) *at++ = (char)('a' + k % 3);
+        strcpy(at, rows[i].after);
+        w.asks = rows[i].asks, w.wants = rows[i].wants;
+        send_large(&w, rows[i].path, body, out, ROOM);
+        if (i == 3) CHECK_MSG(!w.calls, "%zu calls", w.calls);
+        else if (w.asks) CHECK_MSG(w.calls > 5 && w.answered && !w.cancelled, "row %zu: %zu calls", i, w.calls);
+        else CHECK_MSG(w.calls == 1 && w.cancelled, "%zu calls after hanging up", w.calls);
+        CHECK_MSG(!rows[i].has || strstr(out, rows[i].has), "row %zu: %.300s", i, out);
+    }
+    fault_clock(FAULT_CLOCK_RUNS);
+    free(body), free(out);
+    machine_close(&w.m);
 }

@@ -70,6 +70,8 @@ bool plat_is_terminal(int fd) { return fd >= 0 && fd <= 2; }
 int plat_terminal_columns(void) { return console_columns(); }
 int plat_terminal_rows(void) { return console_rows(); }
 
+bool plat_terminal_dumb(void) { return false; }
+
 bool plat_terminal_colours(void) {
     char value[8];
     return !boot_option("plain", 0, value, sizeof value);

@@ -2,6 +2,7 @@
 #include "plat/posix/posix.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -38,7 +39,15 @@ static void on_assert(const char *text) {
     abort();
 }
 
+/* Where a standard stream is closed, the next file that is opened takes its number: a model would be standard input, or
+ * what is printed land in an output file. So something that refuses to be read, or written, takes it. */
+static void fill_streams(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0) return; /* there is none */
+}
+
 void plat_posix_start(void) {
+    fill_streams();
     /* No SA_RESTART: a read from the terminal must come back. */
     struct sigaction act = {.sa_handler = on_signal};
     sigemptyset(&act.sa_mask);
@@ -107,9 +116,14 @@ int plat_terminal_rows(void) {
     return 24;
 }
 
+bool plat_terminal_dumb(void) {
+    const char *term = getenv("TERM");
+    return !term || !*term || strcmp(term, "dumb") == 0;
+}
+
 bool plat_terminal_colours(void) {
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    return plat_is_terminal(1) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+    const char *no = getenv("NO_COLOR");
+    return plat_is_terminal(1) && !(no && *no) && !plat_terminal_dumb();
 }
 
 int plat_terminal_keys(plat_keys how) {
