@@ -126,7 +126,8 @@ $(B)/libleat_posix.a: $(POSIX_O)
 	@rm -f $@
 	$(call say,archive $@)
 	$(Q)$(AR) rcsD $@ $^
-$(B)/leat: $(call obj,$(HOSTED_C)) $(B)/libleat.a $(B)/libleat_posix.a
+$(call obj,src/hosted/image.c): HOST += -I.
+$(B)/leat: $(call obj,$(HOSTED_C) kernel/net/net_config.c) $(B)/libleat.a $(B)/libleat_posix.a
 	$(call say,link    $@)
 	$(Q)$(CC) $(LINK) -pthread -o $@ $^
 $(B)/leat-validate: $(call obj,$(VALIDATE_C)) $(B)/libleat.a $(B)/libleat_posix.a

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "gguf/gguf.h"
+#include "kernel/net/net.h"
 
 #define LOADER "leat-boot.img"
 
@@ -66,7 +67,8 @@ static err_code write_conf(image_plan *p, const image_values *o, const char *mod
         }
         n += fmt(p->conf + n, cap - n, "\"\n");
     }
-    if (o->ip && !is_plain(o->ip)) return ERR(e, ERR_ARGUMENT, "--ip: '%s' is no address", o->ip);
+    net_config c;
+    if (o->ip && !str_is(str_of(o->ip), "none") && net_config_parse(str_of(o->ip), &c, e) != ERR_NONE) return e->code;
     if (o->ip) n += fmt(p->conf + n, cap - n, "ip=%s\n", o->ip);
     for (size_t i = 0; i < o->options.n; i++) {
         str line = str_of(o->options.at[i]);
@@ -77,6 +79,21 @@ static err_code write_conf(image_plan *p, const image_values *o, const char *mod
     if (n + 1 >= cap) return ERR(e, ERR_LIMIT, "the configuration has more than %d bytes", IMAGE_CONF_BYTES - 1);
     p->entries[0].bytes = n;
     p->bytes += n;
+    return ERR_NONE;
+}
+
+/* What is there may be replaced, but not by surprise: neither a disk, whose name would become a file's, nor what the
+ * image is made of. */
+static err_code check_out(const image_plan *p, const char *out, err *e) {
+    uint64_t id[2], other[2];
+    if (access(out, F_OK) != 0) return ERR_NONE;
+    if (plat_file_id(out, id) != PLAT_OK)
+        return ERR(e, ERR_ARGUMENT, "%s: no plain file; write the image to one, and copy that by dd", out);
+    for (size_t i = 0; i <= p->n; i++) {
+        const char *path = i < p->n ? p->files[i].path : p->loader;
+        if (path && plat_file_id(path, other) == PLAT_OK && !memcmp(id, other, sizeof id))
+            return ERR(e, ERR_ARGUMENT, "%s: the image is made of this file", out);
+    }
     return ERR_NONE;
 }
 
@@ -161,11 +178,13 @@ static int run(tools *t, const void *values) {
     if (!o->models.n) return tools_usage(t, "a model is missing");
     if (!o->out) return tools_usage(t, "-o FILE is missing");
     if (o->raw && o->iso) return tools_usage(t, "--raw and --iso exclude each other");
+    if (o->keys.n && !o->serve) return tools_usage(t, "--api-key wants --serve");
     if (o->raw && o->loader) return tools_usage(t, "--raw and --boot exclude each other");
     if (!o->raw) p.loader = o->loader ? o->loader : find_loader(loader, sizeof loader);
     code = add_file(&p, NULL, 0, STR("leat.conf"), &e);
     for (size_t i = 0; i < o->models.n && !code; i++) code = add_model(&p, &models[i], o->models.at[i], &e);
     if (!code) code = write_conf(&p, o, p.entries[1].name, &e);
+    if (!code) code = check_out(&p, o->out, &e);
     if (!code) code = image_write(&p, o->out, t, &e);
     for (size_t i = 0; i < o->models.n; i++) gguf_close(models[i]);
     if (code == ERR_CANCELLED) return TOOLS_INTERRUPTED;

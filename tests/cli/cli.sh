@@ -341,6 +341,31 @@ check image-twice 1 '' 'two files are called demo.gguf' "$leat" image "$demo" "$
 check image-no-folder 1 '' 'nowhere/disk: No such file' "$leat" image "$demo" -o /nowhere/disk --raw
 check image-no-loader 1 '' 'nowhere: no such file' "$leat" image "$demo" -o "$work/disk2" --boot /nowhere
 check image-bad-loader 1 '' 'no image of loaders' "$leat" image "$demo" -o "$work/disk2" --boot "$demo"
+check image-bad-ip 1 '' "the address is '10.0.0.2'; wanted dhcp, or as" "$leat" image "$demo" -o "$work/disk2" --raw --ip 10.0.0.2
+check image-key-of-none 2 '' '--api-key wants --serve' "$leat" image "$demo" -o "$work/disk2" --raw --api-key k
+check image-onto-device 1 '' '/dev/null: no plain file' "$leat" image "$demo" -o /dev/null --raw
+check image-onto-folder 1 '' 'no plain file' "$leat" image "$demo" -o "$work" --raw
+check image-folder 1 '' 'not a usable file' "$leat" image "$work" -o "$work/disk2" --raw
+cp "$demo" "$work/one.gguf"
+ln -s one.gguf "$work/other.gguf"
+check image-onto-model 1 '' 'is made of this file' "$leat" image "$work/one.gguf" -o "$work/other.gguf" --raw
+same image-model-stays "$demo" "$work/one.gguf"
+cp "$demo" "$work/o\"ne.gguf"
+check image-quote 1 '' 'without quotes' "$leat" image "$work/o\"ne.gguf" -o "$work/disk2" --raw
+cp "$demo" "$work/an ö.gguf"
+check image-blank 0 '' '' "$leat" image "$work/an ö.gguf" -o "$work/disk2" --raw --serve
+check image-blank-list 0 "serve -m 'an ö.gguf'" '' "$leat" image --list "$work/disk2"
+# No room, and an end in the middle: there is no image then, and one that was there stays.
+cp "$work/disk2" "$work/disk3"
+check image-no-room 1 '' 'disk2: File too large' bash -c 'trap "" XFSZ; ulimit -f 1500; exec "$@"' - "$leat" image "$demo" -o "$work/disk2" --raw
+same image-stays "$work/disk2" "$work/disk3"
+"$leat" image "$models/large.gguf" -o "$work/disk2" --raw &
+until [ -e "$work/disk2.part" ] || ! kill -0 $! 2> /dev/null; do :; done
+if kill -9 $! 2> /dev/null; wait $! 2> /dev/null; [ -e "$work/disk2.part" ]; then
+    same image-killed-stays "$work/disk2" "$work/disk3"
+    check image-killed 1 '*' 'no partition of leat|damaged' "$leat" image --list "$work/disk2.part"
+fi
+rm -f "$work/one.gguf" "$work/other.gguf" "$work/o\"ne.gguf" "$work/an ö.gguf" "$work/disk3" "$work/disk2.part"
 check image-bad-key 1 '' 'has blanks or quotes' "$leat" image "$demo" -o "$work/disk2" --raw --serve --api-key 'a b'
 check image-bad-option 1 '' "'x' is not KEY=VALUE" "$leat" image "$demo" -o "$work/disk2" --raw --option x
 check image-list-none 1 '' 'no partition of leat' "$leat" image --list "$demo"
