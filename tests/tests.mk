@@ -13,8 +13,8 @@ include tests/tidy/tidy.mk
 -include tests/fuzz/fuzz.mk tests/kern/kern.mk tests/golden/golden.mk tests/tmpl/tmpl.mk tests/sample/sample.mk tests/srv/srv.mk
 -include tests/bench/bench.mk tests/pool/pool.mk tests/isa/isa.mk tests/net/net.mk tests/boot/net.mk tests/boot/disks.mk tests/boot/boot.mk
 
-SUITES += tidy example cli chat quantize size
-SUITE_FILES += $(B)/complete $(B)/tiny-models $(B)/pty
+SUITES += tidy example cli plans chat quantize size
+SUITE_FILES += $(B)/complete $(B)/tiny-models $(B)/huge-models $(B)/pty
 LONG_SUITES += clang asan cli-asan chat-asan quantize-asan soak tsan valgrind fuzzing readers
 
 LEAT_BYTES_MAX := 1120000 # of the stripped program: half of it is kernels
@@ -47,7 +47,10 @@ suite-tidy:
 $(B)/tiny-models: $(call obj,tests/cli/models.c tests/cli/fail.c $(wildcard tests/gen/*.c)) $(B)/libleat.a $(B)/libleat_posix.a
 	$(call say,link    $@)
 	$(Q)$(CC) $(LINK) -pthread -o $@ $^ -lm
-$(call obj,tests/cli/models.c tests/cli/fail.c): $(B)/obj/%.o: %.c
+$(B)/huge-models: $(call obj,tests/cli/huge.c tests/cli/fail.c) $(B)/libleat.a $(B)/libleat_posix.a
+	$(call say,link    $@)
+	$(Q)$(CC) $(LINK) -pthread -o $@ $^ -lm
+$(call obj,tests/cli/models.c tests/cli/huge.c tests/cli/fail.c): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,cc      $<)
 	$(Q)$(CC) $(WARN) $(COMMON) $(HOST) -Itests -c $< -o $@
@@ -69,6 +72,10 @@ suite-example: $(B)/complete $(B)/leat $(MODELS)/done
 
 suite-cli: $(B)/leat $(MODELS)/done
 	@tests/cli/cli.sh $(B)/leat $(MODELS) $(B)/test-files/cli
+
+# The tables of docs/STREAMING.md.
+suite-plans: $(B)/leat $(B)/huge-models
+	@tests/cli/plans.sh $(B)/leat $(B)/huge-models $(B)/test-files/plans
 
 # A program on a terminal, for the tests of `leat chat`.
 $(B)/pty: tests/cli/pty.c
