@@ -109,10 +109,13 @@ cp "$out/raw" "$out/damaged"
 printf x | dd of="$out/damaged" bs=1 seek=$((2 * 1048576 + 1048576 + 4000000)) conv=notrunc status=none
 cp "$out/damaged" "$out/worse"
 printf x | dd of="$out/worse" bs=1 seek=$((1048576 + 100)) conv=notrunc status=none
+cp "$out/worse" "$out/empty"
+dd if=/dev/zero of="$out/empty" bs=1M seek=1 count=1 conv=notrunc status=none
 raw() { guest "$1" "$2" "$3" "$out/$4" $nvme && says "$1" "$5"; }
 check image-raw raw image-raw 33 '' raw "$said"
 check image-damaged raw image-damaged 35 '' damaged '/nvme0p1/sample.gguf  NOT as in the manifest'
 check image-worse raw image-worse 35 run=verify worse 'nvme0p1: the manifest is damaged'
+check image-empty raw image-empty 35 run=verify empty 'nvme0p1: the manifest is missing; what is there is raw'
 unlisted() {
     "$B/leat" image --list "$out/worse" > "$out/$1.log" 2>&1
     [ $? = 1 ] && says "$1" 'the manifest is damaged'
@@ -121,5 +124,5 @@ check image-unlisted unlisted image-unlisted
 
 finish
 status=$?
-rm -f "$out/disk" "$out/big" "$out/one" "$out/two" "$out/raw" "$out/damaged" "$out/worse"
+rm -f "$out/disk" "$out/big" "$out/one" "$out/two" "$out/raw" "$out/damaged" "$out/worse" "$out/empty"
 exit $status

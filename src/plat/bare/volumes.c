@@ -43,11 +43,15 @@ static bare_volume *add(disk *d, uint64_t offset, uint64_t bytes, uint32_t numbe
     return v;
 }
 
-static void mount(bare_volume *v) {
+/* type: of a partition, or NULL. */
+static void mount(bare_volume *v, const uint8_t *type) {
     volume_source s = source_of(v);
     char bytes[24];
     err e;
-    if (volume_open(&v->fs, &s, &e)) tell(v, &e);
+    err_code code = volume_open(&v->fs, &s, &e);
+    if (!code && type && !memcmp(type, volume_type_leat, 16) && !cstr_eq(volume_kind(v->fs), "leat"))
+        code = ERR(&e, ERR_FORMAT, "the manifest is missing; what is there is %s", volume_kind(v->fs));
+    if (code) tell(v, &e);
     else console_log("%s: %s, %s", v->name, fmt_bytes(bytes, sizeof bytes, v->bytes), volume_kind(v->fs));
 }
 
@@ -60,11 +64,11 @@ static void look_at(disk *d) {
     if (!all) return;
     volume_source s = source_of(all);
     if (volume_parts(&s, parts, &n, &from_backup, &e)) tell(all, &e);
-    else if (!n) mount(all);
+    else if (!n) mount(all, NULL);
     if (from_backup) console_log("%s: the first partition table is damaged, the second one is used", d->name);
     for (size_t i = 0; i < n; i++) {
         bare_volume *v = add(d, parts[i].offset, parts[i].bytes, parts[i].number);
-        if (v) mount(v);
+        if (v) mount(v, parts[i].type);
     }
 }
 
