@@ -58,21 +58,28 @@ static void best_scales(const vf x[16], bool pairs, vf *inverse, vf *scale) {
     if (pairs) top = vf_peak(top, vf_swap(top));
     vf per_step = vf_div(vf_set(1), vf_max(vf_set(0x1p-100f), top)); /* in this order NaN stays */
     *inverse = *scale = vf_mul(top, vf_set(0)); /* for NaN and infinity, which no sum is above */
-    for (size_t k = 0; k < ACT8_TRIES; k++) {
-        vf by = vf_mul(per_step, vf_set((float)(KERN_ACT8_MAX - k))), xq = vf_set(0), qq = vf_set(0);
-        for (size_t i = 0; i < 16; i++) {
-            vf q = vf_round(vf_mul(x[i], by));
-            xq = vf_fma(x[i], q, xq);
-            qq = vf_fma(q, q, qq);
+    for (size_t k = 0; k < ACT8_TRIES; k += 2) { /* two at once: four chains of sums instead of two */
+        vf by[2], xq[2], qq[2];
+        for (size_t j = 0; j < 2; j++) {
+            by[j] = vf_mul(per_step, vf_set((float)(KERN_ACT8_MAX - k - j)));
+            xq[j] = qq[j] = vf_set(0);
         }
-        if (pairs) {
-            xq = sum_pairs(xq);
-            qq = sum_pairs(qq);
+        for (size_t i = 0; i < 16; i++)
+            for (size_t j = 0; j < 2; j++) {
+                vf q = vf_round(vf_mul(x[i], by[j]));
+                xq[j] = vf_fma(x[i], q, xq[j]);
+                qq[j] = vf_fma(q, q, qq[j]);
+            }
+        for (size_t j = 0; j < 2; j++) {
+            if (pairs) {
+                xq[j] = sum_pairs(xq[j]);
+                qq[j] = sum_pairs(qq[j]);
+            }
+            vf multiplier = vf_div(xq[j], vf_max(vf_set(0x1p-100f), qq[j])), kept = vf_mul(xq[j], multiplier);
+            *inverse = vf_where_above(kept, best, by[j], *inverse);
+            *scale = vf_where_above(kept, best, multiplier, *scale);
+            best = vf_max(kept, best);
         }
-        vf multiplier = vf_div(xq, vf_max(vf_set(0x1p-100f), qq)), kept = vf_mul(xq, multiplier);
-        *inverse = vf_where_above(kept, best, by, *inverse);
-        *scale = vf_where_above(kept, best, multiplier, *scale);
-        best = vf_max(kept, best);
     }
 }
 

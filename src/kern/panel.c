@@ -79,7 +79,8 @@ static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, s
     size_t n_rows = MIN(m->n_rows - row, (size_t)KERN_PANEL_ROWS);
     for (size_t i = 0; i < n; i++) {
         float *out = m->outs[first + i] + m->out_first + row;
-        memcpy(out, p->sums[i], n_rows * sizeof *out);
+        if (n_rows == KERN_PANEL_ROWS) memcpy(out, p->sums[i], sizeof p->sums[i]); /* without a call */
+        else memcpy(out, p->sums[i], n_rows * sizeof *out);
         if (m->scale != 1) k->ops->scale(out, m->scale, n_rows);
     }
 }
