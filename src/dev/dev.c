@@ -20,6 +20,15 @@ static bool acts_open(dev *d, dev_acts *a, size_t rows, size_t n_in) {
     return true;
 }
 
+static bool own_open(dev *d, size_t workers, size_t n_in) {
+    d->own = arena_array(&d->memory, workers, sizeof *d->own);
+    if (!d->own) return false;
+    d->own[0] = d->acts[DEV_SET_ROWS];
+    for (size_t w = 1; w < workers; w++)
+        if (!acts_open(d, &d->own[w], 1, n_in)) return false;
+    return true;
+}
+
 static size_t routing_bytes(size_t slots, size_t n_experts) {
     return slots * (sizeof(float) + sizeof(uint32_t) * 3 + sizeof(void *) * (1 + DEV_JOBS_MAX)) +
            (2 * n_experts + 1) * sizeof(uint32_t) + 8 * 64;
@@ -47,6 +56,7 @@ err_code dev_open(dev **out, const dev_opts *o, err *e) {
     size_t parts = DEV_ATTN_SEGMENTS_MAX * o->n_head * dev_attn_part_floats(o->head_dim_max) * sizeof(float);
     /* The sum of everything, so that no address space is asked for in vain: limits on it and valgrind would refuse. */
     size_t bytes = sizeof(dev) + 2 * 4096 + workers * scratch + acts_bytes(o->kern, o->rows_max, o->n_in_max) +
+                   workers * (sizeof(dev_acts) + acts_bytes(o->kern, 1, o->n_in_max)) + 64 +
                    acts_bytes(o->kern, o->slots_max, o->n_slot_in_max) + routing_bytes(o->slots_max, o->n_experts) +
                    workers * DEV_OPS_MAX * sizeof *(*out)->taken + 2 * 64 + parts + o->buffers_bytes;
     arena memory;
@@ -65,7 +75,7 @@ err_code dev_open(dev **out, const dev_opts *o, err *e) {
     d->attn_parts_max = DEV_ATTN_SEGMENTS_MAX * o->n_head;
     d->attn_parts = arena_alloc(&d->memory, parts, 64);
     if (!d->worker_scratch || !d->taken || !d->attn_parts ||
-        !acts_open(d, &d->acts[DEV_SET_ROWS], o->rows_max, o->n_in_max) ||
+        !acts_open(d, &d->acts[DEV_SET_ROWS], o->rows_max, o->n_in_max) || !own_open(d, workers, o->n_in_max) ||
         !acts_open(d, &d->acts[DEV_SET_SLOTS], o->slots_max, o->n_slot_in_max) ||
         (o->slots_max && !routing_open(d, o->slots_max, o->n_experts))) {
         memory = d->memory;
@@ -113,16 +123,27 @@ dev_op *dev_record(dev *d, void (*run)(dev *d, dev_op *op, int worker, int n_wor
     return op;
 }
 
-static void run_op(void *arg, size_t i, int part, int n_parts) {
+/* Ops that each part does for itself are one step with the op behind them. */
+static void run_step(void *arg, size_t step, int part, int n_parts) {
     dev *d = arg;
-    /* Before the next op nobody takes from it; from this one the part was made ready with the op before. */
-    atomic_store_explicit(&d->taken[(size_t)part * DEV_OPS_MAX + (i + 1) % DEV_OPS_MAX], 0, memory_order_relaxed);
-    d->ops[i].run(d, &d->ops[i], part, n_parts);
+    _Atomic uint32_t *taken = d->taken + part * DEV_OPS_MAX;
+    /* Before the next step nobody takes from it; for this one the part was made ready with the step before. */
+    for (size_t i = d->steps[step + 1]; i < d->n_ops && i < d->steps[step + 2]; i++)
+        atomic_store_explicit(&taken[i], 0, memory_order_relaxed);
+    for (size_t i = d->steps[step]; i < d->steps[step + 1]; i++) d->ops[i].run(d, &d->ops[i], part, n_parts);
+    if (d->steps[step + 1] == d->n_ops) return;
+    const dev_op *next = &d->ops[d->steps[step + 1]];
+    if (next->approach) next->approach(d, next, part, n_parts);
 }
 
 void dev_submit(dev *d) {
-    for (int w = 0; w < pool_workers(d->pool); w++)
-        atomic_store_explicit(&d->taken[w * DEV_OPS_MAX], 0, memory_order_relaxed);
-    if (d->n_ops) pool_run(d->pool, run_op, d, d->n_ops);
+    size_t n = 0;
+    for (size_t i = 0; i < d->n_ops; i++)
+        if (!i || !d->ops[i - 1].apart) d->steps[n++] = i;
+    d->steps[n] = d->steps[n + 1] = d->n_ops;
+    for (int w = 0; w < pool_workers(d->pool) && n; w++)
+        for (size_t i = 0; i < d->steps[1]; i++)
+            atomic_store_explicit(&d->taken[(size_t)w * DEV_OPS_MAX + i], 0, memory_order_relaxed);
+    if (n) pool_run(d->pool, run_step, d, n);
     d->n_ops = 0;
 }

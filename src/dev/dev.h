@@ -1,5 +1,5 @@
 /* dev.h: where ops run. A step records ops on a dev and submits them; all workers of the pool walk the list
- * together, with one barrier an op. This is the CPU's; the op list is what another device would take instead.
+ * together, with at most one barrier an op. This is the CPU's; the op list is what another device would take instead.
  *
  * Rows are tokens. A buffer holds one float row per token (or per expert slot); prepared activations, the
  * form that kern's matrix kernels take, live inside the dev, one set per format. Nothing here allocates after open.
@@ -59,15 +59,18 @@ typedef enum { DEV_SET_ROWS, DEV_SET_SLOTS, DEV_SETS } dev_set;
 /* Which formats a set must be prepared in for these matrices, as a mask of 1 << kern_act. */
 uint32_t dev_formats(const dev *d, kern_role role, const dev_matrix *const *matrices, size_t n);
 
-/* x += add + add_bias (both may be NULL), then set ROWS = prepared(rms_norm(x) * weight). With weight NULL only the
- * sum. rows: which rows of x, or NULL for 0..n-1; prepared row i belongs to rows[i]. */
-void dev_norm(dev *d, const dev_buf *x, const dev_buf *add, const float *add_bias, const float *weight, float eps,
-              size_t n, const uint32_t *rows, uint32_t formats);
+/* set ROWS = prepared(rms_norm(x) * weight). rows: which rows of x, or NULL for 0..n-1; prepared row i belongs to
+ * rows[i]. */
+void dev_norm(dev *d, const dev_buf *x, const float *weight, float eps, size_t n, const uint32_t *rows,
+              uint32_t formats);
 /* set ROWS = prepared(x). */
 void dev_prepare(dev *d, const dev_buf *x, size_t n, uint32_t formats);
 /* outs[j] = matrices[j] x set ROWS, for up to DEV_JOBS_MAX matrices. */
 void dev_matmul(dev *d, kern_role role, const dev_matrix *const *matrices, const dev_buf *const *outs, size_t n_jobs,
                 size_t n);
+/* out = matrix x set ROWS; x += out + bias, which may be NULL. */
+void dev_matmul_onto(dev *d, kern_role role, const dev_matrix *matrix, const dev_buf *out, const dev_buf *x,
+                     const float *bias, size_t n);
 /* set (ROWS or SLOTS) = prepared(silu(gate + gate_bias) * (up + up_bias)); biases may be NULL; gate is overwritten. */
 void dev_swiglu(dev *d, dev_set set, const dev_buf *gate, const dev_buf *up, const float *gate_bias,
                 const float *up_bias, size_t n, uint32_t formats);
@@ -120,10 +123,10 @@ const uint32_t *dev_routed_rows(const dev *d);
 void dev_choose_experts(dev *d, const uint32_t *experts, size_t n);
 /* dev_swiglu for the rows of the chosen experts: set SLOTS. */
 void dev_swiglu_chosen(dev *d, const dev_buf *gate, const dev_buf *up, uint32_t formats);
-/* out row = sum over its experts, in router order, of weight x slots row. */
-void dev_combine(dev *d, const dev_buf *slots, const dev_buf *out, size_t n);
-/* out row += sigmoid(gate row [0]) x add row; with gate NULL the factor is 1. */
-void dev_add_gated(dev *d, const dev_buf *out, const dev_buf *add, const dev_buf *gate, size_t n);
+/* out row = sum over its experts, in router order, of weight x slots row; x += out, where x is not NULL. */
+void dev_combine(dev *d, const dev_buf *slots, const dev_buf *out, const dev_buf *x, size_t n);
+/* out row += sigmoid(gate row [0]) x add row; x += out. */
+void dev_add_gated(dev *d, const dev_buf *out, const dev_buf *add, const dev_buf *gate, const dev_buf *x, size_t n);
 /* buf row += bias, (buf->width). */
 void dev_add_bias(dev *d, const dev_buf *buf, const float *bias, size_t n);
 

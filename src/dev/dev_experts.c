@@ -189,12 +189,14 @@ static void run_combine(dev *d, dev_op *op, int worker, int n_workers) {
             size_t slot = t * r->n_used + i;
             kern_axpy(d->kern, out, r->weights[slot], op->bufs[0]->rows[slot], op->bufs[1]->width);
         }
+        if (op->onto) kern_add(d->kern, op->onto->rows[t], out, op->bufs[1]->width);
     }
 }
 
-void dev_combine(dev *d, const dev_buf *slots, const dev_buf *out, size_t n) {
+void dev_combine(dev *d, const dev_buf *slots, const dev_buf *out, const dev_buf *x, size_t n) {
     dev_op *op = dev_record(d, run_combine);
     op->bufs[0] = slots;
     op->bufs[1] = out;
+    op->onto = x;
     op->n = n;
 }

@@ -10,6 +10,8 @@ typedef struct dev_op dev_op;
 struct dev_op {
     void (*run)(dev *d, dev_op *op, int worker, int n_workers);
     _Atomic uint32_t next; /* the next task, for ops that hand tasks out */
+    bool apart; /* each worker does all of it for itself, into its own copy of set ROWS: no barrier behind it */
+    bool own;   /* reads those copies */
     kern_role role;
     dev_set set;
     uint32_t formats; /* mask of 1 << kern_act */
@@ -18,6 +20,7 @@ struct dev_op {
     const dev_matrix *matrices[DEV_JOBS_MAX];
     const dev_buf *bufs[DEV_JOBS_MAX];
     const float *vectors[DEV_JOBS_MAX]; /* weights and biases of length width */
+    const dev_buf *onto; /* what the result is added to, or NULL */
     const uint32_t *rows;
     const uint16_t *const *forced; /* experts of each row, from forced_first on; NULL: the likeliest */
     size_t forced_first;
@@ -54,6 +57,8 @@ struct dev {
     const kern *kern;
     pool *pool;
     dev_acts acts[DEV_SETS];
+    dev_acts *own;   /* (workers): set ROWS of a single row, each worker's copy; the first is the set itself */
+    bool rows_own;   /* set ROWS lies there, as far as ops have been recorded */
     dev_routing routing;
     char *worker_scratch; /* (workers, worker_scratch_bytes): matrix kernels, attention and norms, one op at a time */
     size_t worker_scratch_bytes;
@@ -64,6 +69,7 @@ struct dev {
     size_t forced_first;
     dev_op ops[DEV_OPS_MAX];
     size_t n_ops;
+    size_t steps[DEV_OPS_MAX + 2]; /* while they run: the first op of each step of the pool, then n_ops */
     _Atomic uint32_t *taken; /* (workers, DEV_OPS_MAX): tasks gone of each worker's own, see dev_take_near */
 };
 
@@ -72,8 +78,16 @@ dev_op *dev_record(dev *d, void (*run)(dev *d, dev_op *op, int worker, int n_wor
 static inline void *dev_scratch(dev *d, int worker) {
     return d->worker_scratch + (size_t)worker * d->worker_scratch_bytes;
 }
-/* Prepares one row in all formats of the mask. */
-void dev_prepare_row(dev *d, dev_set set, uint32_t formats, size_t row, const float *x, size_t n_in);
+/* Prepares n columns of a row, from `first` on, a multiple of DEV_COLUMNS, in all formats of the mask. */
+void dev_prepare_columns(dev *d, const dev_acts *to, uint32_t formats, size_t row, const float *x, size_t first, size_t n);
+#define DEV_COLUMNS 256
+/* Set ROWS as the op's worker sees it. */
+static inline const dev_acts *dev_rows(const dev *d, const dev_op *op, int worker) {
+    return op->own || op->apart ? &d->own[worker] : &d->acts[DEV_SET_ROWS];
+}
+/* An op that prepares set ROWS from something that is complete. A single row costs less than a barrier and than
+ * fetching it from another core. */
+static inline void dev_sets_rows(dev *d, dev_op *op) { d->rows_own = op->apart = op->n == 1; }
 /* The next task index of the op. */
 static inline uint32_t dev_take(dev_op *op) { return atomic_fetch_add_explicit(&op->next, 1, memory_order_relaxed); }
 /* Of an op's n tasks, the next for this worker, or n: each worker has a range of its own, in order, so that it reads on

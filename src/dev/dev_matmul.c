@@ -10,6 +10,15 @@ static size_t task_rows(const dev *d, const dev_op *op, size_t n_rows) {
     return MAX(align_up(div_up(n_rows, tasks), step), step);
 }
 
+/* onto += rows [first, first + n) of the result, + bias. */
+static void add_rows(dev *d, const dev_op *op, size_t first, size_t n) {
+    for (size_t i = 0; i < op->n; i++) {
+        float *x = op->onto->rows[i] + first;
+        kern_add(d->kern, x, op->bufs[0]->rows[i] + first, n);
+        if (op->vectors[0]) kern_add(d->kern, x, op->vectors[0] + first, n);
+    }
+}
+
 static void run_matmul(dev *d, dev_op *op, int worker, int n_workers) {
     size_t rows[DEV_JOBS_MAX], first_task[DEV_JOBS_MAX + 1] = {0}, task;
     for (size_t j = 0; j < op->n_jobs; j++) {
@@ -28,7 +37,7 @@ static void run_matmul(dev *d, dev_op *op, int worker, int n_workers) {
             .row_bytes = m->row_bytes,
             .n_rows = MIN(rows[job], m->n_rows - first),
             .n_in = m->n_in,
-            .acts = d->acts[DEV_SET_ROWS].rows[kern_act_of(d->kern, m->type, op->role)],
+            .acts = dev_rows(d, op, worker)->rows[kern_act_of(d->kern, m->type, op->role)],
             .outs = op->bufs[job]->rows,
             .out_first = first,
             .n_act = op->n,
@@ -36,6 +45,7 @@ static void run_matmul(dev *d, dev_op *op, int worker, int n_workers) {
             .scratch = dev_scratch(d, worker),
         };
         kern_run_matmul(d->kern, &args);
+        if (op->onto) add_rows(d, op, first, args.n_rows);
     }
 }
 
@@ -44,9 +54,18 @@ void dev_matmul(dev *d, kern_role role, const dev_matrix *const *matrices, const
     dev_op *op = dev_record(d, run_matmul);
     op->role = role;
     op->n = n;
+    op->own = d->rows_own;
     op->n_jobs = n_jobs;
     for (size_t i = 0; i < n_jobs; i++) {
         op->matrices[i] = matrices[i];
         op->bufs[i] = outs[i];
     }
+}
+
+void dev_matmul_onto(dev *d, kern_role role, const dev_matrix *matrix, const dev_buf *out, const dev_buf *x,
+                     const float *bias, size_t n) {
+    dev_matmul(d, role, &matrix, &out, 1, n);
+    dev_op *op = &d->ops[d->n_ops - 1];
+    op->onto = x;
+    op->vectors[0] = bias;
 }

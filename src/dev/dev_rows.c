@@ -1,12 +1,12 @@
 /* dev_rows.c: ops that treat each row by itself: norms, preparation of activations, SwiGLU, sums. */
 #include "dev/dev_int.h"
 
-void dev_prepare_row(dev *d, dev_set set, uint32_t formats, size_t row, const float *x, size_t n_in) {
+void dev_prepare_columns(dev *d, const dev_acts *to, uint32_t formats, size_t row, const float *x, size_t first, size_t n) {
     for (int f = 0; f < KERN_ACT_FORMATS; f++)
         if (formats & (1u << f)) {
             /* The table is const for the kernels that read it; here is where the rows are written. */
-            union { const void *in; void *out; } at = {d->acts[set].rows[f][row]};
-            kern_act_prepare(d->kern, (kern_act)f, x, n_in, at.out);
+            union { const void *in; char *out; } at = {to->rows[f][row]};
+            kern_act_prepare(d->kern, (kern_act)f, x + first, n, at.out + kern_act_offset(d->kern, (kern_act)f, first));
         }
 }
 
@@ -16,41 +16,42 @@ uint32_t dev_formats(const dev *d, kern_role role, const dev_matrix *const *matr
     return mask;
 }
 
+/* The rows that are this worker's. */
+static void share_rows(const dev_op *op, int worker, int n_workers, size_t *from, size_t *to) {
+    if (op->apart) worker = 0, n_workers = 1;
+    pool_share(op->n, 1, worker, n_workers, from, to);
+}
+
 static void run_norm(dev *d, dev_op *op, int worker, int n_workers) {
     size_t from, to;
-    pool_share(op->n, 1, worker, n_workers, &from, &to);
-    const dev_buf *x = op->bufs[0], *add = op->bufs[1];
-    const float *weight = op->vectors[0], *bias = op->vectors[1];
+    share_rows(op, worker, n_workers, &from, &to);
+    const dev_buf *x = op->bufs[0];
     float *normed = dev_scratch(d, worker);
     for (size_t i = from; i < to; i++) {
-        size_t r = op->rows ? op->rows[i] : i;
-        if (add) kern_add(d->kern, x->rows[r], add->rows[r], x->width);
-        if (bias) kern_add(d->kern, x->rows[r], bias, x->width);
-        if (!weight) continue;
-        kern_rms_norm(d->kern, x->rows[r], weight, x->width, op->eps, normed);
-        dev_prepare_row(d, DEV_SET_ROWS, op->formats, i, normed, x->width);
+        kern_rms_norm(d->kern, x->rows[op->rows ? op->rows[i] : i], op->vectors[0], x->width, op->eps, normed);
+        dev_prepare_columns(d, dev_rows(d, op, worker), op->formats, i, normed, 0, x->width);
     }
 }
 
-void dev_norm(dev *d, const dev_buf *x, const dev_buf *add, const float *add_bias, const float *weight, float eps,
-              size_t n, const uint32_t *rows, uint32_t formats) {
+void dev_norm(dev *d, const dev_buf *x, const float *weight, float eps, size_t n, const uint32_t *rows,
+              uint32_t formats) {
     ASSERT(x->width * sizeof(float) <= d->worker_scratch_bytes);
     dev_op *op = dev_record(d, run_norm);
     op->bufs[0] = x;
-    op->bufs[1] = add;
     op->vectors[0] = weight;
-    op->vectors[1] = add_bias;
     op->eps = eps;
     op->n = n;
     op->rows = rows;
     op->formats = formats;
+    dev_sets_rows(d, op);
 }
 
 static void run_prepare(dev *d, dev_op *op, int worker, int n_workers) {
     size_t from, to;
-    pool_share(op->n, 1, worker, n_workers, &from, &to);
+    const dev_buf *x = op->bufs[0];
+    share_rows(op, worker, n_workers, &from, &to);
     for (size_t i = from; i < to; i++)
-        dev_prepare_row(d, DEV_SET_ROWS, op->formats, i, op->bufs[0]->rows[i], op->bufs[0]->width);
+        dev_prepare_columns(d, dev_rows(d, op, worker), op->formats, i, x->rows[i], 0, x->width);
 }
 
 void dev_prepare(dev *d, const dev_buf *x, size_t n, uint32_t formats) {
@@ -58,19 +59,23 @@ void dev_prepare(dev *d, const dev_buf *x, size_t n, uint32_t formats) {
     op->bufs[0] = x;
     op->n = n;
     op->formats = formats;
+    dev_sets_rows(d, op);
 }
 
+/* Workers share columns, too: of a single row, or of an expert's few. */
 static void run_swiglu(dev *d, dev_op *op, int worker, int n_workers) {
-    size_t from, to;
-    pool_share(op->n, 1, worker, n_workers, &from, &to);
     const dev_buf *gate = op->bufs[0], *up = op->bufs[1];
-    for (size_t k = from; k < to; k++) {
-        size_t i = op->rows ? op->rows[k] : k;
-        float *g = gate->rows[i], *u = up->rows[i];
-        if (op->vectors[0]) kern_add(d->kern, g, op->vectors[0], gate->width);
-        if (op->vectors[1]) kern_add(d->kern, u, op->vectors[1], gate->width);
-        kern_swiglu(d->kern, g, u, gate->width, g);
-        dev_prepare_row(d, op->set, op->formats, i, g, gate->width);
+    size_t from, to, parts = div_up(gate->width, DEV_COLUMNS);
+    pool_share(op->n * parts, 1, worker, n_workers, &from, &to);
+    while (from < to) {
+        size_t k = from / parts, i = op->rows ? op->rows[k] : k, at = from % parts * DEV_COLUMNS;
+        size_t end = MIN(at + (to - from) * DEV_COLUMNS, gate->width), n = end - at;
+        float *g = gate->rows[i] + at, *u = up->rows[i] + at;
+        if (op->vectors[0]) kern_add(d->kern, g, op->vectors[0] + at, n);
+        if (op->vectors[1]) kern_add(d->kern, u, op->vectors[1] + at, n);
+        kern_swiglu(d->kern, g, u, n, g);
+        dev_prepare_columns(d, &d->acts[op->set], op->formats, i, gate->rows[i], at, n);
+        from += div_up(n, DEV_COLUMNS);
     }
 }
 
@@ -84,6 +89,7 @@ void dev_swiglu(dev *d, dev_set set, const dev_buf *gate, const dev_buf *up, con
     op->set = set;
     op->n = n;
     op->formats = formats;
+    if (set == DEV_SET_ROWS) d->rows_own = false;
 }
 
 static void run_add_gated(dev *d, dev_op *op, int worker, int n_workers) {
@@ -91,16 +97,18 @@ static void run_add_gated(dev *d, dev_op *op, int worker, int n_workers) {
     pool_share(op->n, 1, worker, n_workers, &from, &to);
     const dev_buf *out = op->bufs[0], *add = op->bufs[1], *gate = op->bufs[2];
     for (size_t i = from; i < to; i++) {
-        float factor = gate ? (float)(1.0 / (1.0 + math_exp(-(double)gate->rows[i][0]))) : 1.0f;
+        float factor = (float)(1.0 / (1.0 + math_exp(-(double)gate->rows[i][0])));
         kern_axpy(d->kern, out->rows[i], factor, add->rows[i], out->width);
+        kern_add(d->kern, op->onto->rows[i], out->rows[i], out->width);
     }
 }
 
-void dev_add_gated(dev *d, const dev_buf *out, const dev_buf *add, const dev_buf *gate, size_t n) {
+void dev_add_gated(dev *d, const dev_buf *out, const dev_buf *add, const dev_buf *gate, const dev_buf *x, size_t n) {
     dev_op *op = dev_record(d, run_add_gated);
     op->bufs[0] = out;
     op->bufs[1] = add;
     op->bufs[2] = gate;
+    op->onto = x;
     op->n = n;
 }
 

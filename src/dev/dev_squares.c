@@ -8,7 +8,7 @@ static void add_row(double *sums, const float *row, size_t n) {
 static void run_add_squares(dev *d, dev_op *op, int worker, int n_workers) {
     size_t from, to;
     const dev_squares *s = op->squares;
-    const void *const *rows = d->acts[DEV_SET_ROWS].rows[KERN_ACT_F32];
+    const void *const *rows = dev_rows(d, op, worker)->rows[KERN_ACT_F32];
     pool_share(s->n_in, 16, worker, n_workers, &from, &to);
     for (size_t i = 0; i < op->n; i++) add_row(s->sums + from, (const float *)rows[i] + from, to - from);
     if (worker == 0) s->counts[0] += op->n;
@@ -17,6 +17,7 @@ static void run_add_squares(dev *d, dev_op *op, int worker, int n_workers) {
 void dev_add_squares(dev *d, size_t n, const dev_squares *to) {
     dev_op *op = dev_record(d, run_add_squares);
     op->n = n;
+    op->own = d->rows_own;
     op->squares = to;
 }
 

@@ -57,17 +57,19 @@ kern_act kern_act_of(const kern *k, quant_id type, kern_role role) {
     return role == KERN_PROMPT ? k->ops->prompt_act[type] : k->ops->decode_act[type];
 }
 
+size_t kern_act_offset(const kern *k, kern_act format, size_t first) {
+    (void)k;
+    size_t n_chunks = div_up(first, KERN_CHUNK);
+    if (format >= KERN_ACT_I16 && format <= KERN_ACT_I16_PAIRS) return n_chunks * sizeof(kern_act16);
+    if (format == KERN_ACT_I16_FIVES) return n_chunks * sizeof(kern_act16_fives);
+    if (format == KERN_ACT_I8_16 || format == KERN_ACT_I8_32)
+        return n_chunks * (KERN_CHUNK / KERN_ACT8_LEN) * sizeof(kern_act8);
+    return align_up(first, 64) * sizeof(float);
+}
+
 /* An odd number of cache lines: rows one after the other then spread over all sets of the caches, where rows a power of two
  * apart would share a few (measured: about 3 %, within the noise). */
-size_t kern_act_bytes(const kern *k, kern_act format, size_t n_in) {
-    (void)k;
-    size_t n_chunks = div_up(n_in, KERN_CHUNK), bytes = align_up(n_in, 64) * sizeof(float);
-    if (format >= KERN_ACT_I16 && format <= KERN_ACT_I16_PAIRS) bytes = n_chunks * sizeof(kern_act16);
-    if (format == KERN_ACT_I16_FIVES) bytes = n_chunks * sizeof(kern_act16_fives);
-    if (format == KERN_ACT_I8_16 || format == KERN_ACT_I8_32)
-        bytes = n_chunks * (KERN_CHUNK / KERN_ACT8_LEN) * sizeof(kern_act8);
-    return bytes | 64;
-}
+size_t kern_act_bytes(const kern *k, kern_act format, size_t n_in) { return kern_act_offset(k, format, n_in) | 64; }
 
 void kern_act_prepare(const kern *k, kern_act format, const float *x, size_t n_in, void *act) {
     k->ops->prepare[format](x, n_in, act);

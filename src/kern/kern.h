@@ -39,6 +39,8 @@ typedef enum {
 kern_act kern_act_of(const kern *k, quant_id type, kern_role role);
 size_t kern_act_bytes(const kern *k, kern_act format, size_t n_in); /* a multiple of 64 */
 void kern_act_prepare(const kern *k, kern_act format, const float *x, size_t n_in, void *act);
+/* Where column `first` of a prepared row lies, a multiple of 256: parts of a row can be prepared one by one. */
+size_t kern_act_offset(const kern *k, kern_act format, size_t first);
 
 typedef struct kern_matmul {
     quant_id type;

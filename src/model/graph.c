@@ -2,7 +2,7 @@
  *
  *     x -> norm -> Q K V -> (bias, QK-norm, rotation) -> attention -> O -> + x -> norm -> feed-forward -> + x
  *
- * with the sum "+ x" folded into the norm that follows it. Weights are leased layer by layer; the next layer's are
+ * with the sum "+ x" folded into the matrix before it. Weights are leased layer by layer; the next layer's are
  * wanted while this one computes. The arithmetic of a row never depends on the other rows of the batch.
  */
 #include "model/model_int.h"
@@ -34,8 +34,6 @@ struct model_graph {
     void (*routed)(void *user, size_t layer, const uint32_t *experts, size_t n, size_t n_used);
     void *routed_user;
     dev_attn attention;
-    const dev_buf *pending;                      /* what the next norm adds to x, or NULL */
-    const float *pending_bias;
     model_inputs inputs;                         /* zeroed: nobody wants to know */
 };
 
@@ -224,17 +222,15 @@ static void record_routed_input(model_graph *g, size_t layer, input_role input, 
     if (g->inputs.n_matrices) dev_add_squares_routed(g->dev, set, &g->inputs.layers[layer][input]);
 }
 
-/* x += what the block before left; set ROWS = prepared(norm(x)). */
+/* set ROWS = prepared(norm(x)). */
 static void record_norm(model_graph *g, const float *weight, size_t n, const uint32_t *rows, uint32_t formats) {
-    dev_norm(g->dev, &g->x, g->pending, g->pending_bias, weight, g->model->shape.rms_eps, n, rows, formats);
-    g->pending = NULL;
-    g->pending_bias = NULL;
+    dev_norm(g->dev, &g->x, weight, g->model->shape.rms_eps, n, rows, formats);
 }
 
 static void record_attention(model_graph *g, const model_batch *b, size_t layer) {
     const bound_layer *l = &g->model->layers[layer];
     const dev_matrix *qkv[3] = {&g->weights[W_Q], &g->weights[W_K], &g->weights[W_V]}, *o = &g->weights[W_O];
-    const dev_buf *qkv_out[3] = {&g->q, &g->k, &g->v}, *o_out = &g->proj;
+    const dev_buf *qkv_out[3] = {&g->q, &g->k, &g->v};
     bool no_rope = (g->model->family->blocks & FAMILY_NO_ROPE_4) && (layer + 1) % 4 == 0;
     dev_attn *a = &g->attention;
     a->rope = no_rope ? NULL : g->rope_rows;
@@ -252,21 +248,18 @@ static void record_attention(model_graph *g, const model_batch *b, size_t layer)
     dev_attn_run(g->dev, a);
     dev_prepare(g->dev, &g->attn, b->n, input_formats(g, b->role, &o, 1));
     record_input(g, layer, IN_O, b->n);
-    dev_matmul(g->dev, b->role, &o, &o_out, 1, b->n);
-    g->pending = &g->proj;
-    g->pending_bias = l->vectors[V_O_BIAS];
+    dev_matmul_onto(g->dev, b->role, o, &g->proj, &g->x, l->vectors[V_O_BIAS], b->n);
 }
 
-/* out = down(silu(gate x) * up x), from set ROWS. */
-static void record_gated(model_graph *g, const model_batch *b, size_t layer, weight_role gate, const dev_buf *out,
-                         const float *gate_bias, const float *up_bias, size_t width) {
+/* What down takes: silu(gate x) * up x, from set ROWS. */
+static void record_gated(model_graph *g, const model_batch *b, size_t layer, weight_role gate, const float *gate_bias,
+                         const float *up_bias, size_t width) {
     const dev_matrix *gate_up[2] = {&g->weights[gate], &g->weights[gate + 1]}, *down = &g->weights[gate + 2];
     const dev_buf *gate_up_out[2] = {&g->gate, &g->up};
     g->gate.width = g->up.width = width;
     dev_matmul(g->dev, b->role, gate_up, gate_up_out, 2, b->n);
     dev_swiglu(g->dev, DEV_SET_ROWS, &g->gate, &g->up, gate_bias, up_bias, b->n, input_formats(g, b->role, &down, 1));
     record_input(g, layer, gate == W_GATE ? IN_DOWN : IN_DOWN_SHARED, b->n);
-    dev_matmul(g->dev, b->role, &down, &out, 1, b->n);
 }
 
 static void record_dense(model_graph *g, const model_batch *b, size_t layer) {
@@ -274,9 +267,8 @@ static void record_dense(model_graph *g, const model_batch *b, size_t layer) {
     const dev_matrix *gate_up[2] = {&g->weights[W_GATE], &g->weights[W_UP]};
     record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, input_formats(g, b->role, gate_up, 2));
     record_input(g, layer, IN_FFN, b->n);
-    record_gated(g, b, layer, W_GATE, &g->proj, l->vectors[V_GATE_BIAS], l->vectors[V_UP_BIAS], g->model->shape.n_ff);
-    g->pending = &g->proj;
-    g->pending_bias = l->vectors[V_DOWN_BIAS];
+    record_gated(g, b, layer, W_GATE, l->vectors[V_GATE_BIAS], l->vectors[V_UP_BIAS], g->model->shape.n_ff);
+    dev_matmul_onto(g->dev, b->role, &g->weights[W_DOWN], &g->proj, &g->x, l->vectors[V_DOWN_BIAS], b->n);
 }
 
 /* Rows of the experts that ops are for now; all of them where n_slots says how many. */
@@ -334,7 +326,8 @@ static err_code record_experts(model_graph *g, const model_batch *b, size_t laye
     const dev_matrix *gate_up[2] = {&g->weights[W_GATE_EXPS], &g->weights[W_UP_EXPS]};
     const dev_matrix *inputs[6] = {
         router, gate_up[0], gate_up[1], shared_router, &g->weights[W_GATE_SHARED], &g->weights[W_UP_SHARED]};
-    const dev_buf *router_out = &g->router, *shared_gate = &g->shared_gate;
+    const dev_matrix *shared_down = &g->weights[W_DOWN_SHARED];
+    const dev_buf *router_out = &g->router, *shared_gate = &g->shared_gate, *shared_out = &g->shared;
     record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, input_formats(g, b->role, inputs, shared ? 6 : 3));
     record_input(g, layer, IN_FFN, b->n);
     dev_matmul(g->dev, b->role, &router, &router_out, 1, b->n);
@@ -349,13 +342,13 @@ static err_code record_experts(model_graph *g, const model_batch *b, size_t laye
     } else {
         record_routed(g, b->role, layer, b->n * g->n_used);
     }
-    dev_combine(g->dev, &g->slot_down, &g->proj, b->n);
+    dev_combine(g->dev, &g->slot_down, &g->proj, shared ? NULL : &g->x, b->n);
     if (shared) {
         dev_matmul(g->dev, b->role, &shared_router, &shared_gate, 1, b->n);
-        record_gated(g, b, layer, W_GATE_SHARED, &g->shared, NULL, NULL, s->n_ff_shared);
-        dev_add_gated(g->dev, &g->proj, &g->shared, &g->shared_gate, b->n);
+        record_gated(g, b, layer, W_GATE_SHARED, NULL, NULL, s->n_ff_shared);
+        dev_matmul(g->dev, b->role, &shared_down, &shared_out, 1, b->n);
+        dev_add_gated(g->dev, &g->proj, &g->shared, &g->shared_gate, &g->x, b->n);
     }
-    g->pending = &g->proj;
     return ERR_NONE;
 }
 
@@ -416,8 +409,6 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
         .v = &g->v,
         .out = &g->attn,
     };
-    g->pending = NULL;
-    g->pending_bias = NULL;
     for (size_t layer = 0; layer < s->n_layer; layer++) {
         if (b->yield && b->yield(b->user))
             code = ERR(e, ERR_CANCELLED, "cancelled at layer %zu of %zu", layer, s->n_layer);
@@ -427,7 +418,6 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
         if (s->n_expert) code = record_experts(g, b, layer, e);
         else record_dense(g, b, layer);
         if (code) break;
-        if (layer + 1 == s->n_layer) record_norm(g, NULL, b->n, NULL, 0); /* the last sum */
         bool foreseen = s->n_expert && foresee_experts(g, b, layer);
         dev_submit(g->dev);
         if (foreseen) model_leases_expect(&g->experts, g->model, layer, &g->foreseen, b->n);
