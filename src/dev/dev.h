@@ -98,10 +98,8 @@ typedef struct dev_attn {
     const dev_buf *q, *k, *v;  /* (n_head * dim_k), (n_head_kv * dim_k), (n_head_kv * dim_v) */
     const dev_buf *out;        /* (n_head * dim_v) */
 } dev_attn;
-/* Biases, QK-norm, rotation, query scale; K and V rows go into the pages. The struct must live until submit. */
-void dev_attn_store(dev *d, const dev_attn *a);
-/* Causal attention over the pages, queries from a->q. */
-void dev_attn_run(dev *d, const dev_attn *a);
+/* Biases, QK-norm, rotation, query scale; K and V rows go into the pages; then causal attention over the pages. */
+void dev_attend(dev *d, const dev_attn *a);
 
 /* Router: probabilities are softmax(logits); the n_used largest are taken (ties: lower index first), divided by their
  * sum where `normalise` (the sum clamped to 2^-14), and multiplied by `scale`. Groups the rows by expert for the ops

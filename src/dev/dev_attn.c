@@ -1,5 +1,6 @@
-/* dev_attn.c: attention. dev_attn_store finishes queries (bias, norm, rotation, scale) and writes K and V rows into
- * the pages; dev_attn_run computes a head's attention: all queries that share a KV head walk its pages together.
+/* dev_attn.c: attention. run_store finishes queries (bias, norm, rotation, scale) and writes K and V rows into
+ * the pages; run_attn computes a head's attention: all queries that share a KV head walk its pages together. Where
+ * these are of one row, and one worker walks through all pages, it does the former, too.
  *
  * Order of arithmetic (part of the numerics rule): a page is one tile of the online softmax; SEGMENT_PAGES pages make
  * a segment, and finished segments are merged in order of position. The bounds depend on positions only, so a
@@ -40,6 +41,12 @@ static void store_kv(dev *d, const dev_attn *a, size_t row, size_t head, size_t 
                     page + a->v_offset + head * kern_attn_tile_bytes(a->type_v, a->dim_v), pos % DEV_PAGE);
 }
 
+static void finish_query(dev *d, const dev_attn *a, size_t row, size_t head) {
+    float *q = a->q->rows[row] + head * a->dim_k;
+    finish_head(d, a, row, q, a->q_bias ? a->q_bias + head * a->dim_k : NULL, a->q_norm);
+    kern_scale(d->kern, q, a->q_scale[row], a->dim_k);
+}
+
 /* KV heads a task: encoders of blocks like 512 values at a time. */
 static size_t store_heads(const dev_attn *a) {
     bool blocks = quant_find(a->type_k)->block_len > 1 || quant_find(a->type_v)->block_len > 1;
@@ -47,7 +54,7 @@ static size_t store_heads(const dev_attn *a) {
 }
 
 static void run_store(dev *d, dev_op *op, int worker, int n_workers) {
-    const dev_attn *a = op->attn;
+    const dev_attn *a = &op->attn;
     size_t each = store_heads(a), tasks = a->n_head + div_up(a->n_head_kv, each), from, to;
     pool_share(op->n * tasks, 1, worker, n_workers, &from, &to);
     for (size_t i = from; i < to; i++) {
@@ -57,21 +64,13 @@ static void run_store(dev *d, dev_op *op, int worker, int n_workers) {
             store_kv(d, a, row, head, MIN(each, a->n_head_kv - head));
             continue;
         }
-        float *q = a->q->rows[row] + head * a->dim_k;
-        finish_head(d, a, row, q, a->q_bias ? a->q_bias + head * a->dim_k : NULL, a->q_norm);
-        kern_scale(d->kern, q, a->q_scale[row], a->dim_k);
+        finish_query(d, a, row, head);
     }
 }
 
 static size_t attn_n_rows(const dev_attn *a) {
     const dev_run *last = &a->runs[a->n_runs - 1];
     return last->row + last->n;
-}
-
-void dev_attn_store(dev *d, const dev_attn *a) {
-    dev_op *op = dev_record(d, run_store);
-    op->attn = a;
-    op->n = attn_n_rows(a);
 }
 
 /* ---- attention ---------------------------------------------------------------------------------------- */
@@ -270,7 +269,7 @@ static void attend_part(dev *d, const dev_attn *a, attn_task *t, attn_scratch *s
 }
 
 static void run_merge(dev *d, dev_op *op, int worker, int n_workers) {
-    const dev_attn *a = op->attn;
+    const dev_attn *a = &op->attn;
     attn_scratch s = scratch_split(dev_scratch(d, worker), d->attn_rows_max, a->dim_k, a->dim_v);
     size_t from, to;
     pool_share(op->n * a->n_head, 1, worker, n_workers, &from, &to);
@@ -291,51 +290,86 @@ static size_t block_tokens(const dev *d, const dev_attn *a) {
     return MAX(d->attn_rows_max / (a->n_head / a->n_head_kv), 1);
 }
 
-/* op->n_jobs: segments, each a task of its own; 0: a task walks through all of them. */
-static void run_attn(dev *d, dev_op *op, int worker, int n_workers) {
-    (void)n_workers;
-    const dev_attn *a = op->attn;
-    size_t block = block_tokens(d, a), segments = MAX(op->n_jobs, 1);
-    attn_scratch s = scratch_split(dev_scratch(d, worker), d->attn_rows_max, a->dim_k, a->dim_v);
-    for (;;) {
-        size_t task = dev_take(op), blocks = 0;
-        const dev_run *run = NULL;
-        for (size_t i = 0; i < a->n_runs && !run; i++) {
-            blocks = div_up(a->runs[i].n, block);
-            if (task < blocks * a->n_head_kv * segments) run = &a->runs[i];
-            else task -= blocks * a->n_head_kv * segments;
+/* Task number i. op->n_jobs: segments, each a task of its own; 0: a task walks through all of them. */
+static bool task_at(const dev *d, const dev_op *op, size_t i, attn_task *t) {
+    const dev_attn *a = &op->attn;
+    size_t block = block_tokens(d, a), segments = MAX(op->n_jobs, 1), each = a->n_head_kv * segments;
+    for (const dev_run *run = a->runs; run < a->runs + a->n_runs; run++) {
+        size_t blocks = div_up(run->n, block);
+        if (i >= blocks * each) {
+            i -= blocks * each;
+            continue;
         }
-        if (!run) return;
         /* Late positions see the most and are started first. */
-        size_t token = (blocks - 1 - task / (a->n_head_kv * segments)) * block;
-        attn_task t = {run, token, MIN(block, run->n - token), task / segments % a->n_head_kv, a->n_head / a->n_head_kv,
-                       task % segments};
-        if (op->n_jobs) attend_part(d, a, &t, &s, segments);
+        size_t token = (blocks - 1 - i / each) * block;
+        *t = (attn_task){run, token, MIN(block, run->n - token), i / segments % a->n_head_kv, a->n_head / a->n_head_kv,
+                         i % segments};
+        return true;
+    }
+    return false;
+}
+
+static size_t count_tasks(const dev *d, const dev_attn *a, size_t segments) {
+    size_t n = 0, block = block_tokens(d, a);
+    for (size_t i = 0; i < a->n_runs; i++) n += div_up(a->runs[i].n, block) * a->n_head_kv * MAX(segments, 1);
+    return n;
+}
+
+static void run_attn(dev *d, dev_op *op, int worker, int n_workers) {
+    const dev_attn *a = &op->attn;
+    attn_scratch s = scratch_split(dev_scratch(d, worker), d->attn_rows_max, a->dim_k, a->dim_v);
+    size_t n = count_tasks(d, a, op->n_jobs);
+    attn_task t;
+    for (dev_tasks taken = {.whose = worker}; dev_take(d, op, n, DEV_PART_ONE, n_workers, &taken);) {
+        if (!task_at(d, op, taken.first, &t)) return;
+        if (op->stores) {
+            store_kv(d, a, t.run->row, t.head_kv, 1);
+            for (size_t i = 0; i < t.group; i++) finish_query(d, a, t.run->row, t.head_kv * t.group + i);
+        }
+        if (op->n_jobs) attend_part(d, a, &t, &s, op->n_jobs);
         else attend(d, a, &t, &s);
     }
 }
 
-/* Few tasks over many positions are split, where the parts have room. */
-static size_t segments_to_split(const dev *d, const dev_attn *a) {
-    size_t tasks = 0, segments = 0, block = block_tokens(d, a);
-    for (size_t i = 0; i < a->n_runs; i++) {
-        tasks += div_up(a->runs[i].n, block) * a->n_head_kv;
-        segments = MAX(segments, div_up(a->runs[i].pos + a->runs[i].n, SEGMENT));
-    }
-    segments -= first_segment(a);
-    size_t parts = attn_n_rows(a) * a->n_head * segments, workers = (size_t)pool_workers(d->pool);
-    return workers > 1 && segments > 1 && tasks < 8 * workers && parts <= d->attn_parts_max ? segments : 0;
+/* The worker's first page. */
+static void approach_attn(const dev *d, const dev_op *op, int worker, int n_workers) {
+    const dev_attn *a = &op->attn;
+    attn_task t;
+    size_t k_bytes = kern_attn_tile_bytes(a->type_k, a->dim_k), v_bytes = kern_attn_tile_bytes(a->type_v, a->dim_v);
+    size_t first;
+    if (!task_at(d, op, dev_first_task(count_tasks(d, a, op->n_jobs), worker, n_workers), &t)) return;
+    size_t end = page_bounds(a, &t, &first);
+    if (op->n_jobs) first = MAX(first, (t.segment + first_segment(a)) * SEGMENT_PAGES);
+    size_t n = first + 1 == end ? (t.run->pos + t.token + t.n_tok - 1) % DEV_PAGE + 1 : DEV_PAGE;
+    const char *page = t.run->pages[first];
+    dev_fetch(page + a->k_offset + t.head_kv * k_bytes, k_bytes * n / DEV_PAGE);
+    dev_fetch(page + a->v_offset + t.head_kv * v_bytes, v_bytes * n / DEV_PAGE);
 }
 
-void dev_attn_run(dev *d, const dev_attn *a) {
+/* Few tasks over many positions are split, where the parts have room. */
+static size_t segments_to_split(const dev *d, const dev_attn *a) {
+    size_t segments = 0, workers = (size_t)pool_workers(d->pool);
+    for (size_t i = 0; i < a->n_runs; i++) segments = MAX(segments, div_up(a->runs[i].pos + a->runs[i].n, SEGMENT));
+    segments -= first_segment(a);
+    bool few = workers > 1 && segments > 1 && count_tasks(d, a, 0) < 8 * workers;
+    return few && attn_n_rows(a) * a->n_head * segments <= d->attn_parts_max ? segments : 0;
+}
+
+static dev_op *record_attn(dev *d, const dev_attn *a, size_t segments,
+                           void (*run)(dev *d, dev_op *op, int worker, int n_workers)) {
+    dev_op *op = dev_record(d, run);
+    op->attn = *a;
+    op->n = attn_n_rows(a);
+    op->n_jobs = segments;
+    return op;
+}
+
+void dev_attend(dev *d, const dev_attn *a) {
     size_t segments = segments_to_split(d, a);
-    dev_op *op = dev_record(d, run_attn);
-    op->attn = a;
-    op->n = attn_n_rows(a);
-    op->n_jobs = segments;
-    if (!segments) return;
-    op = dev_record(d, run_merge);
-    op->attn = a;
-    op->n = attn_n_rows(a);
-    op->n_jobs = segments;
+    bool at_once = attn_n_rows(a) == a->n_runs && !segments;
+    if (!at_once) record_attn(d, a, 0, run_store);
+    dev_op *op = record_attn(d, a, segments, run_attn);
+    op->approach = approach_attn;
+    op->stores = at_once;
+    if (segments) record_attn(d, a, segments, run_merge);
 }

@@ -115,7 +115,7 @@ static void run_gather(dev *d, dev_op *op, int worker, int n_workers) {
     if (worker != 0) return;
     dev_routing *r = &d->routing;
     size_t slots = r->n_tokens * r->n_used;
-    kern_act format = kern_act_of(d->kern, op->matrices[0]->type, op->role);
+    kern_act format = kern_act_of(d->kern, op->matrices[0].type, op->role);
     for (size_t i = 0; i < slots; i++) {
         size_t slot = r->order[i], in = op->set == DEV_SET_ROWS ? slot / r->n_used : slot;
         r->acts[i] = d->acts[op->set].rows[format][in];
@@ -127,14 +127,14 @@ static void run_experts(dev *d, dev_op *op, int worker, int n_workers) {
     dev_routing *r = &d->routing;
     size_t slots = r->n_tokens * r->n_used, step = kern_row_step(d->kern);
     size_t rows_max = 0;
-    for (size_t j = 0; j < op->n_jobs; j++) rows_max = MAX(rows_max, op->matrices[j]->n_rows);
+    for (size_t j = 0; j < op->n_jobs; j++) rows_max = MAX(rows_max, op->matrices[j].n_rows);
     /* All experts together should give about 32 tasks a worker, and a task at least one row step. */
     size_t rows = rows_max * r->n_chosen * op->n_jobs / ((size_t)n_workers * 32);
     rows = MAX(align_up(rows, step), step);
-    size_t tasks_a_matrix = div_up(rows_max, rows), n = tasks_a_matrix * op->n_jobs * r->n_chosen, task;
-    for (int whose = worker, done = 0; (task = dev_take_near(d, op, n, n_workers, &whose, &done)) < n;) {
-        size_t x = task / (tasks_a_matrix * op->n_jobs), job = task / tasks_a_matrix % op->n_jobs;
-        const dev_matrix *m = op->matrices[job];
+    size_t tasks_a_matrix = div_up(rows_max, rows), n = tasks_a_matrix * op->n_jobs * r->n_chosen;
+    for (dev_tasks taken = {.whose = worker}; dev_take(d, op, n, DEV_PART_ONE, n_workers, &taken);) {
+        size_t task = taken.first, x = task / (tasks_a_matrix * op->n_jobs), job = task / tasks_a_matrix % op->n_jobs;
+        const dev_matrix *m = &op->matrices[job];
         size_t expert = r->chosen[x], first = task % tasks_a_matrix * rows, begin = r->first[expert];
         if (first >= m->n_rows) continue;
         const char *matrix = m->experts_at ? m->experts_at[expert]
@@ -170,7 +170,7 @@ void dev_matmul_experts(dev *d, kern_role role, dev_set in, const dev_matrix *co
             op->set = in;
             op->n_jobs = end - begin;
             for (size_t j = begin; j < end; j++) {
-                op->matrices[j - begin] = matrices[j];
+                op->matrices[j - begin] = *matrices[j];
                 op->bufs[j - begin] = outs[j];
             }
         }

@@ -9,7 +9,8 @@
 typedef struct dev_op dev_op;
 struct dev_op {
     void (*run)(dev *d, dev_op *op, int worker, int n_workers);
-    _Atomic uint32_t next; /* the next task, for ops that hand tasks out */
+    /* May be NULL. At the end of the op before, fetches what this one would wait for and nobody writes meanwhile. */
+    void (*approach)(const dev *d, const dev_op *op, int worker, int n_workers);
     bool apart; /* each worker does all of it for itself, into its own copy of set ROWS: no barrier behind it */
     bool own;   /* reads those copies */
     kern_role role;
@@ -17,14 +18,15 @@ struct dev_op {
     uint32_t formats; /* mask of 1 << kern_act */
     size_t n;         /* rows */
     size_t n_jobs;
-    const dev_matrix *matrices[DEV_JOBS_MAX];
+    dev_matrix matrices[DEV_JOBS_MAX];
     const dev_buf *bufs[DEV_JOBS_MAX];
     const float *vectors[DEV_JOBS_MAX]; /* weights and biases of length width */
     const dev_buf *onto; /* what the result is added to, or NULL */
     const uint32_t *rows;
     const uint16_t *const *forced; /* experts of each row, from forced_first on; NULL: the likeliest */
     size_t forced_first;
-    const dev_attn *attn;
+    dev_attn attn;
+    bool stores; /* attention over rows of runs of one: whose keys and values are stored by who attends first */
     const dev_squares *squares;
     size_t n_experts, n_used;
     float eps, scale;
@@ -79,7 +81,8 @@ static inline void *dev_scratch(dev *d, int worker) {
     return d->worker_scratch + (size_t)worker * d->worker_scratch_bytes;
 }
 /* Prepares n columns of a row, from `first` on, a multiple of DEV_COLUMNS, in all formats of the mask. */
-void dev_prepare_columns(dev *d, const dev_acts *to, uint32_t formats, size_t row, const float *x, size_t first, size_t n);
+void dev_prepare_columns(dev *d, const dev_acts *to, uint32_t formats, size_t row, const float *x, size_t first,
+                         size_t n);
 #define DEV_COLUMNS 256
 /* Set ROWS as the op's worker sees it. */
 static inline const dev_acts *dev_rows(const dev *d, const dev_op *op, int worker) {
@@ -88,18 +91,37 @@ static inline const dev_acts *dev_rows(const dev *d, const dev_op *op, int worke
 /* An op that prepares set ROWS from something that is complete. A single row costs less than a barrier and than
  * fetching it from another core. */
 static inline void dev_sets_rows(dev *d, dev_op *op) { d->rows_own = op->apart = op->n == 1; }
-/* The next task index of the op. */
-static inline uint32_t dev_take(dev_op *op) { return atomic_fetch_add_explicit(&op->next, 1, memory_order_relaxed); }
-/* Of an op's n tasks, the next for this worker, or n: each worker has a range of its own, in order, so that it reads on
- * in memory where it stopped; when that is done it takes from the next worker's. *whose starts as the worker. */
-static inline size_t dev_take_near(dev *d, const dev_op *op, size_t n, int n_workers, int *whose, int *done) {
-    for (; *done < n_workers; (*done)++, *whose = (*whose + 1) % n_workers) {
-        size_t from = n * (size_t)*whose / (size_t)n_workers, to = n * ((size_t)*whose + 1) / (size_t)n_workers;
-        _Atomic uint32_t *taken = &d->taken[*whose * DEV_OPS_MAX + (op - d->ops)];
-        size_t task = from + atomic_fetch_add_explicit(taken, 1, memory_order_relaxed);
-        if (task < to) return task;
+/* Tasks [first, first + n) of an op, taken by a worker. */
+typedef struct dev_tasks {
+    int whose, done; /* whose range they come from, and how many ranges are empty; starts as {.whose = worker} */
+    size_t first, n;
+} dev_tasks;
+static inline size_t dev_first_task(size_t n, int worker, int n_workers) {
+    return n * (size_t)worker / (size_t)n_workers;
+}
+/* Takes from an op's n tasks; false when all are gone. Each worker has a range of its own, in order, so that it reads
+ * on in memory where it stopped; when that is done it takes from the next worker's. What is taken at a time is a part
+ * of what the range still has: large pieces first, and the last ones, for which the others wait, small. */
+static inline bool dev_take(dev *d, const dev_op *op, size_t n, size_t part, int n_workers, dev_tasks *t) {
+    for (; t->done < n_workers; t->done++, t->whose = (t->whose + 1) % n_workers) {
+        size_t from = dev_first_task(n, t->whose, n_workers), all = dev_first_task(n, t->whose + 1, n_workers) - from;
+        _Atomic uint32_t *taken = &d->taken[t->whose * DEV_OPS_MAX + (op - d->ops)];
+        uint32_t gone = atomic_load_explicit(taken, memory_order_relaxed);
+        while (gone < all) {
+            t->n = MAX((all - gone) / part, 1);
+            t->first = from + gone;
+            if (atomic_compare_exchange_weak_explicit(taken, &gone, gone + (uint32_t)t->n, memory_order_relaxed,
+                                                      memory_order_relaxed))
+                return true;
+        }
     }
-    return n;
+    return false;
+}
+#define DEV_PART 4           /* of a matrix' rows */
+#define DEV_PART_ONE SIZE_MAX /* tasks one by one */
+/* Inlined at once: gcc takes a function that only prefetches for one that does nothing, and drops the call. */
+static inline __attribute__((always_inline)) void dev_fetch(const void *at, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)at + i);
 }
 /* What a head of a row has of one segment of positions; segments for which there is room, of one row. */
 static inline size_t dev_attn_part_floats(size_t head_dim) { return align_up(head_dim, 16) + 16; }

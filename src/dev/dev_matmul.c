@@ -4,10 +4,27 @@
  */
 #include "dev/dev_int.h"
 
-/* Rows a task. A worker reads on from task to task, so they are short: the last ones are what cores wait for. */
-static size_t task_rows(const dev *d, const dev_op *op, size_t n_rows) {
-    size_t step = kern_row_step(d->kern), tasks = (size_t)pool_workers(d->pool) * (op->role == KERN_DECODE ? 32 : 8);
-    return MAX(align_up(div_up(n_rows, tasks), step), step);
+#define DECODE_BYTES 8192 /* of weights a task */
+
+/* Rows a task: of a prompt, large pieces; else few, which are taken many at a time at first. */
+static size_t task_rows(const dev *d, const dev_op *op, const dev_matrix *m) {
+    size_t step = kern_row_step(d->kern), few = DECODE_BYTES / m->row_bytes & ~(size_t)1;
+    if (op->role == KERN_DECODE) return MIN(MAX(few, 2), step);
+    return MAX(align_up(div_up(m->n_rows, (size_t)pool_workers(d->pool) * 8), step), step);
+}
+
+typedef struct matrix_tasks {
+    size_t rows[DEV_JOBS_MAX];      /* rows a task */
+    size_t first[DEV_JOBS_MAX + 1]; /* the first task of each matrix, then their number */
+} matrix_tasks;
+
+static matrix_tasks split(const dev *d, const dev_op *op) {
+    matrix_tasks t = {.first = {0}};
+    for (size_t j = 0; j < op->n_jobs; j++) {
+        t.rows[j] = task_rows(d, op, &op->matrices[j]);
+        t.first[j + 1] = t.first[j] + div_up(op->matrices[j].n_rows, t.rows[j]);
+    }
+    return t;
 }
 
 /* onto += rows [first, first + n) of the result, + bias. */
@@ -19,34 +36,37 @@ static void add_rows(dev *d, const dev_op *op, size_t first, size_t n) {
     }
 }
 
+/* Rows [first, first + n) of a matrix. */
+static void run_rows(dev *d, const dev_op *op, size_t job, size_t first, size_t n, int worker) {
+    const dev_matrix *m = &op->matrices[job];
+    kern_matmul args = {
+        .type = m->type,
+        .role = op->role,
+        .weights = (const char *)m->data + first * m->row_bytes,
+        .row_bytes = m->row_bytes,
+        .n_rows = n,
+        .n_in = m->n_in,
+        .acts = dev_rows(d, op, worker)->rows[kern_act_of(d->kern, m->type, op->role)],
+        .outs = op->bufs[job]->rows,
+        .out_first = first,
+        .n_act = op->n,
+        .scale = m->scales ? m->scales[0] : 1.0f,
+        .scratch = dev_scratch(d, worker),
+    };
+    kern_run_matmul(d->kern, &args);
+    if (op->onto) add_rows(d, op, first, n);
+}
+
 static void run_matmul(dev *d, dev_op *op, int worker, int n_workers) {
-    size_t rows[DEV_JOBS_MAX], first_task[DEV_JOBS_MAX + 1] = {0}, task;
-    for (size_t j = 0; j < op->n_jobs; j++) {
-        rows[j] = task_rows(d, op, op->matrices[j]->n_rows);
-        first_task[j + 1] = first_task[j] + div_up(op->matrices[j]->n_rows, rows[j]);
-    }
-    size_t n = first_task[op->n_jobs], job;
-    for (int whose = worker, done = 0; (task = dev_take_near(d, op, n, n_workers, &whose, &done)) < n;) {
-        for (job = 0; task >= first_task[job + 1]; job++) {}
-        const dev_matrix *m = op->matrices[job];
-        size_t first = (task - first_task[job]) * rows[job];
-        kern_matmul args = {
-            .type = m->type,
-            .role = op->role,
-            .weights = (const char *)m->data + first * m->row_bytes,
-            .row_bytes = m->row_bytes,
-            .n_rows = MIN(rows[job], m->n_rows - first),
-            .n_in = m->n_in,
-            .acts = dev_rows(d, op, worker)->rows[kern_act_of(d->kern, m->type, op->role)],
-            .outs = op->bufs[job]->rows,
-            .out_first = first,
-            .n_act = op->n,
-            .scale = m->scales ? m->scales[0] : 1.0f,
-            .scratch = dev_scratch(d, worker),
-        };
-        kern_run_matmul(d->kern, &args);
-        if (op->onto) add_rows(d, op, first, args.n_rows);
-    }
+    matrix_tasks t = split(d, op);
+    size_t part = op->role == KERN_DECODE ? DEV_PART : DEV_PART_ONE;
+    for (dev_tasks taken = {.whose = worker}; dev_take(d, op, t.first[op->n_jobs], part, n_workers, &taken);)
+        for (size_t at = taken.first, end = at + taken.n, j = 0; at < end; j++) {
+            if (at >= t.first[j + 1]) continue;
+            size_t stop = MIN(end, t.first[j + 1]), first = (at - t.first[j]) * t.rows[j];
+            run_rows(d, op, j, first, MIN((stop - t.first[j]) * t.rows[j], op->matrices[j].n_rows) - first, worker);
+            at = stop;
+        }
 }
 
 void dev_matmul(dev *d, kern_role role, const dev_matrix *const *matrices, const dev_buf *const *outs, size_t n_jobs,
@@ -57,7 +77,7 @@ void dev_matmul(dev *d, kern_role role, const dev_matrix *const *matrices, const
     op->own = d->rows_own;
     op->n_jobs = n_jobs;
     for (size_t i = 0; i < n_jobs; i++) {
-        op->matrices[i] = matrices[i];
+        op->matrices[i] = *matrices[i];
         op->bufs[i] = outs[i];
     }
 }

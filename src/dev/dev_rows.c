@@ -1,7 +1,8 @@
 /* dev_rows.c: ops that treat each row by itself: norms, preparation of activations, SwiGLU, sums. */
 #include "dev/dev_int.h"
 
-void dev_prepare_columns(dev *d, const dev_acts *to, uint32_t formats, size_t row, const float *x, size_t first, size_t n) {
+void dev_prepare_columns(dev *d, const dev_acts *to, uint32_t formats, size_t row, const float *x, size_t first,
+                         size_t n) {
     for (int f = 0; f < KERN_ACT_FORMATS; f++)
         if (formats & (1u << f)) {
             /* The table is const for the kernels that read it; here is where the rows are written. */
@@ -33,10 +34,16 @@ static void run_norm(dev *d, dev_op *op, int worker, int n_workers) {
     }
 }
 
+static void approach_norm(const dev *d, const dev_op *op, int worker, int n_workers) {
+    (void)d, (void)worker, (void)n_workers;
+    dev_fetch(op->vectors[0], op->bufs[0]->width * sizeof(float));
+}
+
 void dev_norm(dev *d, const dev_buf *x, const float *weight, float eps, size_t n, const uint32_t *rows,
               uint32_t formats) {
     ASSERT(x->width * sizeof(float) <= d->worker_scratch_bytes);
     dev_op *op = dev_record(d, run_norm);
+    op->approach = approach_norm;
     op->bufs[0] = x;
     op->vectors[0] = weight;
     op->eps = eps;

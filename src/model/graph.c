@@ -41,6 +41,9 @@ struct model_graph {
 #define LOGITS_BYTES ((size_t)32 << 20)
 /* Steps of so many rows foresee what each row will use; longer ones use nearly everything. */
 #define FORESEE_ROWS 8
+/* Layers are submitted together while they read no more than this, where weights are in place: between two submits
+ * cores wait for what is recorded. */
+#define SUBMIT_BYTES ((size_t)64 << 20)
 /* Query rows that share one walk over the KV pages. */
 #define ATTN_ROWS 64
 
@@ -164,15 +167,28 @@ bool model_graph_input(const model_graph *g, size_t index, model_input *out) {
 
 /* ---- weights ------------------------------------------------------------------------------------------------ */
 
-/* The layers after this one and those of the next step, in order: reads run ahead as far as there is room. Where they
- * are in memory for good it costs nothing to want them. */
+static bool in_place(const model_graph *g) { return store_mode_of(g->model->store) == STORE_MAPPED; }
+
+/* The layers after this one and those of the next step, in order: reads run ahead as far as there is room. */
 static void want_ahead(model_graph *g, size_t layer) {
     const bound_layer *l = &g->model->layers[layer];
+    if (in_place(g)) return;
     uint32_t n = model_unit_of_output(g->model) + 1;
     for (uint32_t i = 0; i < n - l->n_units; i++) {
         uint32_t unit = (l->first_unit + l->n_units + i) % n;
         store_want(g->model->store, &unit, 1);
     }
+}
+
+/* What a row reads of the layer in work. */
+static size_t layer_bytes(const model_graph *g, size_t layer) {
+    size_t bytes = 0;
+    for (int w = 0; w < W_COUNT; w++) {
+        const bound_matrix *b = &g->model->layers[layer].weights[w];
+        size_t n = b->tensor == NO_TENSOR ? 0 : model_is_routed(w) ? g->n_used : 1;
+        bytes += n * b->matrix.n_rows * b->matrix.row_bytes;
+    }
+    return bytes;
 }
 
 static void release_layer(model_graph *g) {
@@ -196,7 +212,7 @@ static err_code lease_layer(model_graph *g, size_t layer, err *e) {
     for (int w = 0; w < W_COUNT; w++) {
         const bound_matrix *b = &l->weights[w];
         if (b->tensor == NO_TENSOR) continue;
-        if (w == W_GATE_EXPS || w == W_UP_EXPS || w == W_DOWN_EXPS) {
+        if (model_is_routed(w)) {
             place_experts(g, w, b);
             continue;
         }
@@ -244,8 +260,7 @@ static void record_attention(model_graph *g, const model_batch *b, size_t layer)
     record_norm(g, l->vectors[V_ATTN_NORM], b->n, NULL, input_formats(g, b->role, qkv, 3));
     record_input(g, layer, IN_ATTN, b->n);
     dev_matmul(g->dev, b->role, qkv, qkv_out, 3, b->n);
-    dev_attn_store(g->dev, a);
-    dev_attn_run(g->dev, a);
+    dev_attend(g->dev, a);
     dev_prepare(g->dev, &g->attn, b->n, input_formats(g, b->role, &o, 1));
     record_input(g, layer, IN_O, b->n);
     dev_matmul_onto(g->dev, b->role, o, &g->proj, &g->x, l->vectors[V_O_BIAS], b->n);
@@ -409,6 +424,7 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
         .v = &g->v,
         .out = &g->attn,
     };
+    size_t recorded = 0; /* bytes of weights that ops not yet submitted read */
     for (size_t layer = 0; layer < s->n_layer; layer++) {
         if (b->yield && b->yield(b->user))
             code = ERR(e, ERR_CANCELLED, "cancelled at layer %zu of %zu", layer, s->n_layer);
@@ -419,12 +435,18 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
         else record_dense(g, b, layer);
         if (code) break;
         bool foreseen = s->n_expert && foresee_experts(g, b, layer);
-        dev_submit(g->dev);
+        recorded += layer_bytes(g, layer) * b->n;
+        bool wait = in_place(g) && !g->routed && layer + 1 < s->n_layer && recorded < SUBMIT_BYTES;
+        if (!wait) {
+            dev_submit(g->dev);
+            recorded = 0;
+        }
         if (foreseen) model_leases_expect(&g->experts, g->model, layer, &g->foreseen, b->n);
         if (g->routed && s->n_expert) g->routed(g->routed_user, layer, dev_routed_rows(g->dev), b->n, g->n_used);
         release_layer(g);
     }
-    if (code) { /* the layers ahead are wanted by nobody now */
+    if (code) { /* the layers ahead are wanted by nobody now, and what is recorded must not wait for the next step */
+        dev_submit(g->dev);
         release_layer(g);
         store_forget_wants(g->model->store);
     }

@@ -36,6 +36,7 @@ typedef enum {
     W_GATE_SHARED, W_UP_SHARED, W_DOWN_SHARED, W_ROUTER_SHARED,
     W_COUNT
 } weight_role;
+static inline bool model_is_routed(int role) { return role >= W_GATE_EXPS && role <= W_DOWN_EXPS; }
 
 typedef enum {
     V_ATTN_NORM, V_FFN_NORM, V_Q_NORM, V_K_NORM,

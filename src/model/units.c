@@ -13,8 +13,6 @@ uint32_t model_unit_of_expert(const model *m, size_t layer, size_t expert) {
     return model_unit_of_output(m) + 1 + (uint32_t)(layer * m->shape.n_expert + expert);
 }
 
-static bool is_routed(int role) { return role == W_GATE_EXPS || role == W_UP_EXPS || role == W_DOWN_EXPS; }
-
 typedef struct describer {
     const model *m;
     store_span *spans; /* (STORE_SPANS_MAX), filled anew for each unit */
@@ -26,7 +24,7 @@ static void describe_dense(const describer *d, size_t unit, store_unit *out) {
     const bound_layer *l = &d->m->layers[layer];
     for (int w = 0; w < W_COUNT; w++) {
         const bound_matrix *b = &l->weights[w];
-        if (b->tensor == NO_TENSOR || is_routed(w) || b->unit != unit - l->first_unit) continue;
+        if (b->tensor == NO_TENSOR || model_is_routed(w) || b->unit != unit - l->first_unit) continue;
         if (b->span < n) continue; /* a fused tensor is one part */
         d->spans[n++] = (store_span){.tensor = b->tensor, .bytes = gguf_tensor_at(d->m->file, b->tensor)->bytes};
     }
@@ -87,7 +85,7 @@ static void number_units(model *m) {
             for (int w = 0; w < W_COUNT; w++) {
                 bound_matrix *b = &l->weights[w];
                 int first = same_tensor(l, w);
-                if (b->tensor == NO_TENSOR || is_routed(w) || group_of(first) != group) continue;
+                if (b->tensor == NO_TENSOR || model_is_routed(w) || group_of(first) != group) continue;
                 b->unit = (uint8_t)(next - l->first_unit);
                 b->span = first == w ? n++ : l->weights[first].span;
             }
