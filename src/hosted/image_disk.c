@@ -202,7 +202,8 @@ err_code image_write(image_plan *p, const char *out, tools *t, err *e) {
         code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
     if (!code) code = write_all(&w, p, &l, t);
     if (w.fd >= 0 && close(w.fd) && !code) code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
-    if (!code && rename(part, out)) code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
+    int moved = code ? PLAT_OK : plat_file_rename(part, out);
+    if (moved) code = ERR(e, ERR_IO, "%s: %s", out, plat_error_name(moved));
     if (code && w.fd >= 0) unlink(part);
     free(l.at);
     return code;

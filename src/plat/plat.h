@@ -127,7 +127,7 @@ int plat_out_create_private(plat_out **out, const char *path);     /* the same, 
 int plat_out_expect(plat_out *o, uint64_t bytes);
 int plat_out_write(plat_out *o, const void *bytes, size_t n);      /* all or an error */
 int plat_out_close(plat_out *o, bool sync);                        /* frees o in any case */
-int plat_file_rename(const char *from, const char *to);            /* over an existing file */
+int plat_file_rename(const char *from, const char *to); /* over an existing file; PLAT_INVALID: it is no plain one */
 int plat_file_remove(const char *path);
 
 /* ---- streams ----------------------------------------------------------------------------------- */

@@ -76,6 +76,12 @@ check run-context 0 . 'stopped: the context of 16 tokens is full' "${run[@]}" -p
 check run-long 1 '' 'the prompt has [0-9]+ tokens, the context holds 4' "${run[@]}" -q -p "$text" -c 4
 check run-large-context 0 . 'warning: a context of 1000 is above the 512' "${run[@]}" -p a -c 1000 -n 2
 check run-full-disk 1 '*' 'no space left' sh -c '"$@" > /dev/full' sh "${run[@]}" -q -p a -n 4
+# The standard streams closed: a model or an output file must not take their numbers.
+check run-stdin-closed 1 '' 'standard input: ' sh -c '"$@" <&-' sh "${run[@]}" -q
+check run-stdout-closed 1 '' 'standard output: ' sh -c '"$@" >&-' sh "${run[@]}" -q -p a -n 4
+check run-all-closed 1 '' '' sh -c '"$@" <&- >&- 2>&-' sh "${run[@]}" -p a -n 4
+check eval-closed 0 '' '' sh -c 'echo 1 2 > "$3.ids"; "$1" eval -m "$2" --ids "$3.ids" --logits "$3.f32" >&- 2>&-' sh "$leat" "$bare" "$work/closed"
+bytes_are eval-closed-bytes "$work/closed.f32" $((2 * 128 * 4))
 check run-closed 0 . '' sh -c '"$@" | head -c 3' sh "${run[@]}" -q -p a --ignore-eos
 
 for t in 1 2 5; do
@@ -338,6 +344,9 @@ check image-no-output 2 '' '-o FILE is missing' "$leat" image "$demo"
 check image-both 2 '' 'exclude each other' "$leat" image "$demo" -o "$work/disk2" --raw --iso
 check image-no-model 1 '' 'no such file' "$leat" image /nowhere.gguf -o "$work/disk2" --raw
 check image-twice 1 '' 'two files are called demo.gguf' "$leat" image "$demo" "$demo" -o "$work/disk2" --raw
+cp "$demo" "$work/read.gguf"
+check image-itself 1 '' 'read.gguf is a file that is read' "$leat" image "$work/read.gguf" -o "$work/read.gguf" --raw
+check image-device 1 '' '/dev/full is no regular file' "$leat" image "$demo" -o /dev/full --raw
 check image-no-folder 1 '' 'nowhere/disk: No such file' "$leat" image "$demo" -o /nowhere/disk --raw
 check image-no-loader 1 '' 'nowhere: no such file' "$leat" image "$demo" -o "$work/disk2" --boot /nowhere
 check image-bad-loader 1 '' 'no image of loaders' "$leat" image "$demo" -o "$work/disk2" --boot "$demo"

@@ -119,8 +119,8 @@ check needs-importance 1 '' 'blk.0.attn_[a-z]+.weight: IQ2_[A-Z]+ needs a matrix
 check no-imatrix 1 '' 'none: no such file' "$leat" quantize "$float" "$o" q4_k_m --imatrix "$work/none"
 check ram 2 '' '--ram: less than 1M' "$leat" quantize "$float" "$o" q8_0 --ram 4096
 check no-folder 1 '' 'no such file' "$leat" quantize "$float" "$work/no/such.gguf" q8_0
-check folder 2 '' 'not a usable file' "$leat" quantize "$float" "$work" q8_0
-check device 2 '' 'not a usable file' "$leat" quantize "$float" /dev/null q8_0
+check folder 2 '' 'not a regular file' "$leat" quantize "$float" "$work" q8_0
+check device 2 '' 'not a regular file' "$leat" quantize "$float" /dev/null q8_0
 cp "$float" "$work/in.gguf"
 ln "$work/in.gguf" "$work/hard.gguf"
 ln -s in.gguf "$work/soft.gguf"

@@ -175,6 +175,7 @@ TEST(plat_files_read_map_write) {
     CHECK_EQ(plat_out_write(o, text + 5000, 5000), PLAT_OK);
     CHECK_EQ(plat_out_close(o, true), PLAT_OK);
     write_file(other, "old");
+    CHECK_EQ(plat_file_rename(path, "/dev/null"), PLAT_INVALID); /* a device keeps its place */
     CHECK_EQ(plat_file_rename(path, other), PLAT_OK);
     plat_file *f;
     CHECK_EQ(plat_file_open(&f, path), PLAT_NOT_FOUND);

@@ -46,8 +46,8 @@ int posix_error(int error_number) {
 const char *plat_error_name(int error) {
     static const char *const names[] = {
         "no error", "no such file", "permission denied", "not enough memory", "input or output error",
-        "it exists already", "not a usable file or argument", "not supported here", "interrupted", "no space left",
-        "closed by its reader", "not ready"};
+        "it exists already", "not a regular file, or not to be used so", "not supported here", "interrupted",
+        "no space left", "closed by its reader", "not ready"};
     return error <= 0 && (size_t)-error < COUNT_OF(names) ? names[-error] : "unknown error";
 }
 
@@ -159,5 +159,11 @@ int plat_file_id(const char *path, uint64_t id[2]) {
     return PLAT_OK;
 }
 
-int plat_file_rename(const char *from, const char *to) { return rename(from, to) ? posix_error(errno) : PLAT_OK; }
+/* root may put a file in the place of /dev/full; nobody means that. */
+int plat_file_rename(const char *from, const char *to) {
+    uint64_t id[2];
+    int there = plat_file_id(to, id);
+    if (there == PLAT_INVALID) return there;
+    return rename(from, to) ? posix_error(errno) : PLAT_OK;
+}
 int plat_file_remove(const char *path) { return unlink(path) ? posix_error(errno) : PLAT_OK; }
