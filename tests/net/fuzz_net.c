@@ -178,7 +178,7 @@ static size_t n_free(void) {
 }
 
 static void on_assert(const char *text) { /* also lwIP's */
-    (void)text;
+    plat_stderr_write(text, cstr_len(text));
     __builtin_trap();
 }
 

@@ -63,7 +63,8 @@
 #define TCP_KEEPCNT_DEFAULT 4U
 #define TCP_MSL 30000U /* connections that ended keep their place for twice as long, or until it is wanted */
 struct tcp_pcb;
-#define LWIP_HOOK_TCP_ISN net_tcp_isn /* of arch/cc.h */
+#define LWIP_HOOK_TCP_ISN net_tcp_isn /* of arch/cc.h, as what follows */
+#define LWIP_HOOK_TCP_INPACKET_PCB(pcb, head, bytes, bytes1, more, p) net_tcp_look(pcb, head)
 
 #define LWIP_CHKSUM_ALGORITHM 3
 

@@ -25,4 +25,9 @@ struct ip4_addr;
 uint32_t net_tcp_isn(const struct ip4_addr *local, uint16_t local_port, const struct ip4_addr *remote,
                      uint16_t remote_port);
 
+/* Whether a packet is for this connection at all: 0, or an error of lwIP's, and it is dropped. */
+struct tcp_pcb;
+struct tcp_hdr;
+signed char net_tcp_look(const struct tcp_pcb *pcb, const struct tcp_hdr *head);
+
 #endif
