@@ -6,14 +6,15 @@
 
 /* Keeps the n_used largest probabilities of one row, largest first, equal ones by index. */
 static void choose(const float *probability, size_t n_experts, size_t n_used, uint32_t *experts, float *weights) {
+    bool taken[DEV_EXPERTS_MAX];
+    memset(taken, 0, n_experts * sizeof *taken);
     for (size_t r = 0; r < n_used; r++) {
-        size_t best = SIZE_MAX;
-        for (size_t i = 0; i < n_experts; i++) {
-            bool taken = false;
-            for (size_t j = 0; j < r; j++) taken |= experts[j] == i;
-            /* NaN compares false: with a broken router the first free experts are taken. */
-            if (!taken && (best == SIZE_MAX || probability[i] > probability[best])) best = i;
-        }
+        size_t best = 0;
+        while (taken[best]) best++;
+        /* NaN compares false: with a broken router the first free experts are taken. */
+        for (size_t i = best + 1; i < n_experts; i++)
+            if (probability[i] > probability[best] && !taken[i]) best = i;
+        taken[best] = true;
         experts[r] = (uint32_t)best;
         weights[r] = probability[best];
     }
@@ -44,10 +45,8 @@ static void run_route(dev *d, dev_op *op, int worker, int n_workers) {
     }
 }
 
-/* Counting sort of the slots by expert, stable. One worker: a few microseconds for a chunk. */
-static void run_group(dev *d, dev_op *op, int worker, int n_workers) {
-    (void)n_workers;
-    if (worker != 0) return;
+/* Counting sort of the slots by expert, stable. */
+static void group_slots(dev *d, const dev_op *op) {
     dev_routing *r = &d->routing;
     size_t slots = op->n * op->n_used;
     r->n_tokens = op->n;
@@ -66,9 +65,24 @@ static void run_group(dev *d, dev_op *op, int worker, int n_workers) {
     r->n_chosen = r->n_active;
 }
 
+/* One worker: a few microseconds for a chunk. */
+static void run_group(dev *d, dev_op *op, int worker, int n_workers) {
+    (void)n_workers;
+    if (worker == 0) group_slots(d, op);
+}
+
+/* A single row: all of it by one worker. */
+static void run_route_one(dev *d, dev_op *op, int worker, int n_workers) {
+    (void)n_workers;
+    if (worker != 0) return;
+    run_route(d, op, 0, 1);
+    group_slots(d, op);
+}
+
 void dev_route(dev *d, const dev_buf *logits, size_t n, size_t n_experts, size_t n_used, bool normalise, float scale) {
-    for (int phase = 0; phase < 2; phase++) {
-        dev_op *op = dev_record(d, phase == 0 ? run_route : run_group);
+    d->one_routed = n == 1;
+    for (int phase = 0; phase < (n == 1 ? 1 : 2); phase++) {
+        dev_op *op = dev_record(d, n == 1 ? run_route_one : phase == 0 ? run_route : run_group);
         op->bufs[0] = logits;
         op->n = n;
         op->n_experts = n_experts;
@@ -109,7 +123,7 @@ void dev_swiglu_chosen(dev *d, const dev_buf *gate, const dev_buf *up, uint32_t 
     d->ops[d->n_ops - 1].rows = r->chosen_slots;
 }
 
-/* Row pointers in sorted order, for each job and for the input. One worker. */
+/* Row pointers in sorted order, for each job and for the input. One worker; a single row does without. */
 static void run_gather(dev *d, dev_op *op, int worker, int n_workers) {
     (void)n_workers;
     if (worker != 0) return;
@@ -123,38 +137,58 @@ static void run_gather(dev *d, dev_op *op, int worker, int n_workers) {
     }
 }
 
-static void run_experts(dev *d, dev_op *op, int worker, int n_workers) {
-    dev_routing *r = &d->routing;
-    size_t slots = r->n_tokens * r->n_used, step = kern_row_step(d->kern);
-    size_t rows_max = 0;
+/* Tasks: by expert, then matrix, then rows. */
+typedef struct expert_tasks {
+    size_t rows, each, n; /* rows a task; tasks a matrix; all */
+} expert_tasks;
+
+static expert_tasks split(const dev *d, const dev_op *op, size_t n_workers) {
+    size_t rows_max = 0, matrices = d->routing.n_chosen * op->n_jobs;
     for (size_t j = 0; j < op->n_jobs; j++) rows_max = MAX(rows_max, op->matrices[j].n_rows);
-    /* All experts together should give about 32 tasks a worker, and a task at least one row step. */
-    size_t rows = rows_max * r->n_chosen * op->n_jobs / ((size_t)n_workers * 32);
-    rows = MAX(align_up(rows, step), step);
-    size_t tasks_a_matrix = div_up(rows_max, rows), n = tasks_a_matrix * op->n_jobs * r->n_chosen;
-    for (dev_tasks taken = {.whose = worker}; dev_take(d, op, n, DEV_PART_ONE, n_workers, &taken);) {
-        size_t task = taken.first, x = task / (tasks_a_matrix * op->n_jobs), job = task / tasks_a_matrix % op->n_jobs;
-        const dev_matrix *m = &op->matrices[job];
-        size_t expert = r->chosen[x], first = task % tasks_a_matrix * rows, begin = r->first[expert];
-        if (first >= m->n_rows) continue;
-        const char *matrix = m->experts_at ? m->experts_at[expert]
-                                           : (const char *)m->data + expert * m->n_rows * m->row_bytes;
-        kern_matmul args = {
-            .type = m->type,
-            .role = op->role,
-            .weights = matrix + first * m->row_bytes,
-            .row_bytes = m->row_bytes,
-            .n_rows = MIN(rows, m->n_rows - first),
-            .n_in = m->n_in,
-            .acts = r->acts + begin,
-            .outs = r->outs + job * slots + begin,
-            .out_first = first,
-            .n_act = r->first[expert + 1] - begin,
-            .scale = m->scales ? m->scales[expert] : 1.0f,
-            .scratch = dev_scratch(d, worker),
-        };
-        kern_run_matmul(d->kern, &args);
-    }
+    /* Of a prompt about 32 tasks a worker. */
+    expert_tasks t = {.rows = dev_task_rows(d, op, &op->matrices[0], rows_max * matrices, n_workers * 32)};
+    t.each = div_up(rows_max, t.rows);
+    t.n = t.each * matrices;
+    return t;
+}
+
+/* Rows [first, first + n) of a matrix of the expert, times the rows that chose it. */
+static void run_rows(dev *d, const dev_op *op, size_t expert, size_t job, size_t first, size_t n, int worker) {
+    const dev_routing *r = &d->routing;
+    const dev_matrix *m = &op->matrices[job];
+    size_t begin = r->first[expert], slots = r->n_tokens * r->n_used, slot = r->order[begin];
+    const dev_acts *in = op->set == DEV_SET_ROWS ? dev_rows(d, op, worker) : &d->acts[DEV_SET_SLOTS];
+    const void *act = in->rows[kern_act_of(d->kern, m->type, op->role)][op->set == DEV_SET_ROWS ? 0 : slot];
+    const char *matrix = m->experts_at ? m->experts_at[expert]
+                                       : (const char *)m->data + expert * m->n_rows * m->row_bytes;
+    kern_matmul args = {
+        .type = m->type,
+        .role = op->role,
+        .weights = matrix + first * m->row_bytes,
+        .row_bytes = m->row_bytes,
+        .n_rows = n,
+        .n_in = m->n_in,
+        .acts = op->gathered ? r->acts + begin : &act,
+        .outs = op->gathered ? r->outs + job * slots + begin : &op->bufs[job]->rows[slot],
+        .out_first = first,
+        .n_act = r->first[expert + 1] - begin,
+        .scale = m->scales ? m->scales[expert] : 1.0f,
+        .scratch = dev_scratch(d, worker),
+    };
+    kern_run_matmul(d->kern, &args);
+}
+
+static void run_experts(dev *d, dev_op *op, int worker, int n_workers) {
+    expert_tasks t = split(d, op, (size_t)n_workers);
+    size_t part = op->role == KERN_DECODE ? DEV_PART : DEV_PART_ONE;
+    for (dev_tasks taken = {.whose = worker}; dev_take(d, op, t.n, part, n_workers, &taken);)
+        for (size_t at = taken.first, end = at + taken.n, n; at < end; at += n) {
+            size_t matrix = at / t.each, job = matrix % op->n_jobs, first = at % t.each * t.rows;
+            size_t rows = op->matrices[job].n_rows;
+            n = MIN(end - at, t.each - at % t.each);
+            if (first >= rows) continue;
+            run_rows(d, op, d->routing.chosen[matrix / op->n_jobs], job, first, MIN(n * t.rows, rows - first), worker);
+        }
 }
 
 void dev_matmul_experts(dev *d, kern_role role, dev_set in, const dev_matrix *const *matrices,
@@ -164,8 +198,10 @@ void dev_matmul_experts(dev *d, kern_role role, dev_set in, const dev_matrix *co
         size_t end = begin + 1;
         kern_act format = kern_act_of(d->kern, matrices[begin]->type, role);
         while (end < n_jobs && kern_act_of(d->kern, matrices[end]->type, role) == format) end++;
-        for (int phase = 0; phase < 2; phase++) {
+        for (int phase = d->one_routed; phase < 2; phase++) {
             dev_op *op = dev_record(d, phase == 0 ? run_gather : run_experts);
+            op->gathered = !d->one_routed;
+            op->own = d->rows_own;
             op->role = role;
             op->set = in;
             op->n_jobs = end - begin;
@@ -178,18 +214,21 @@ void dev_matmul_experts(dev *d, kern_role role, dev_set in, const dev_matrix *co
     }
 }
 
+/* Workers share columns: of a single row, too. */
 static void run_combine(dev *d, dev_op *op, int worker, int n_workers) {
-    size_t from, to;
-    pool_share(op->n, 1, worker, n_workers, &from, &to);
     const dev_routing *r = &d->routing;
-    for (size_t t = from; t < to; t++) {
-        float *out = op->bufs[1]->rows[t];
-        memset(out, 0, op->bufs[1]->width * sizeof *out);
+    size_t from, to, n, width = op->bufs[1]->width, parts = div_up(width, DEV_COLUMNS);
+    pool_share(op->n * parts, 1, worker, n_workers, &from, &to);
+    for (; from < to; from += div_up(n, DEV_COLUMNS)) {
+        size_t t = from / parts, at = from % parts * DEV_COLUMNS;
+        float *out = op->bufs[1]->rows[t] + at;
+        n = MIN((to - from) * DEV_COLUMNS, width - at);
+        memset(out, 0, n * sizeof *out);
         for (size_t i = 0; i < r->n_used; i++) {
             size_t slot = t * r->n_used + i;
-            kern_axpy(d->kern, out, r->weights[slot], op->bufs[0]->rows[slot], op->bufs[1]->width);
+            kern_axpy(d->kern, out, r->weights[slot], op->bufs[0]->rows[slot] + at, n);
         }
-        if (op->onto) kern_add(d->kern, op->onto->rows[t], out, op->bufs[1]->width);
+        if (op->onto) kern_add(d->kern, op->onto->rows[t] + at, out, n);
     }
 }
 

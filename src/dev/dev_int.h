@@ -13,6 +13,7 @@ struct dev_op {
     void (*approach)(const dev *d, const dev_op *op, int worker, int n_workers);
     bool apart; /* each worker does all of it for itself, into its own copy of set ROWS: no barrier behind it */
     bool own;   /* reads those copies */
+    bool gathered; /* experts: the lists of rows in dev_routing are made */
     kern_role role;
     dev_set set;
     uint32_t formats; /* mask of 1 << kern_act */
@@ -67,6 +68,7 @@ struct dev {
     size_t attn_rows_max, head_dim_max;
     float *attn_parts; /* (attn_parts_max, dev_attn_part_floats) */
     size_t attn_parts_max;
+    bool one_routed; /* the last dev_route recorded was for a single row */
     const uint16_t *const *forced; /* of the next dev_route */
     size_t forced_first;
     dev_op ops[DEV_OPS_MAX];
@@ -117,6 +119,8 @@ static inline bool dev_take(dev *d, const dev_op *op, size_t n, size_t part, int
     }
     return false;
 }
+/* Rows a task: of a prompt, large pieces, `tasks` of all rows; else few, which are taken many at a time at first. */
+size_t dev_task_rows(const dev *d, const dev_op *op, const dev_matrix *m, size_t rows, size_t tasks);
 #define DEV_PART 4           /* of a matrix' rows */
 #define DEV_PART_ONE SIZE_MAX /* tasks one by one */
 /* Inlined at once: gcc takes a function that only prefetches for one that does nothing, and drops the call. */

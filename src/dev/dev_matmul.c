@@ -6,11 +6,10 @@
 
 #define DECODE_BYTES 8192 /* of weights a task */
 
-/* Rows a task: of a prompt, large pieces; else few, which are taken many at a time at first. */
-static size_t task_rows(const dev *d, const dev_op *op, const dev_matrix *m) {
+size_t dev_task_rows(const dev *d, const dev_op *op, const dev_matrix *m, size_t rows, size_t tasks) {
     size_t step = kern_row_step(d->kern), few = DECODE_BYTES / m->row_bytes & ~(size_t)1;
     if (op->role == KERN_DECODE) return MIN(MAX(few, 2), step);
-    return MAX(align_up(div_up(m->n_rows, (size_t)pool_workers(d->pool) * 8), step), step);
+    return MAX(align_up(div_up(rows, tasks), step), step);
 }
 
 typedef struct matrix_tasks {
@@ -21,7 +20,8 @@ typedef struct matrix_tasks {
 static matrix_tasks split(const dev *d, const dev_op *op) {
     matrix_tasks t = {.first = {0}};
     for (size_t j = 0; j < op->n_jobs; j++) {
-        t.rows[j] = task_rows(d, op, &op->matrices[j]);
+        const dev_matrix *m = &op->matrices[j];
+        t.rows[j] = dev_task_rows(d, op, m, m->n_rows, (size_t)pool_workers(d->pool) * 8);
         t.first[j + 1] = t.first[j] + div_up(op->matrices[j].n_rows, t.rows[j]);
     }
     return t;
