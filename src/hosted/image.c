@@ -50,22 +50,6 @@ static err_code add_model(image_plan *p, gguf **model, const char *path, err *e)
     return code;
 }
 
-/* Writing must not take the place of what is read, nor of a device. */
-static err_code check_output(const image_plan *p, const char *out, err *e) {
-    uint64_t id[2], in_id[2];
-    int error = plat_file_id(out, id);
-    if (error == PLAT_NOT_FOUND) return ERR_NONE;
-    if (error == PLAT_INVALID)
-        return ERR(e, ERR_ARGUMENT, "%.150s is no regular file: write one, and copy that to a disk", out);
-    if (error) return ERR(e, ERR_IO, "%.150s: %s", out, plat_error_name(error));
-    for (size_t i = 0; i <= p->n; i++) {
-        const char *path = i < p->n ? p->files[i].path : p->loader;
-        if (path && plat_file_id(path, in_id) == PLAT_OK && id[0] == in_id[0] && id[1] == in_id[1])
-            return ERR(e, ERR_ARGUMENT, "%.150s is a file that is read: write to another", out);
-    }
-    return ERR_NONE;
-}
-
 /* A word of the configuration stands in quotes there. */
 static bool is_plain(const char *word) {
     for (const char *c = word; *c; c++)
@@ -98,8 +82,8 @@ static err_code write_conf(image_plan *p, const image_values *o, const char *mod
     return ERR_NONE;
 }
 
-/* What is there may be replaced, but not by surprise: neither a disk, whose name would become a file's, nor what the
- * image is made of. */
+/* What is there may be replaced, but not by surprise: neither a disk, whose name would become a file's (which
+ * plat_file_rename refuses as well, but only when all is written), nor what the image is made of. */
 static err_code check_out(const image_plan *p, const char *out, err *e) {
     uint64_t id[2], other[2];
     if (access(out, F_OK) != 0) return ERR_NONE;
@@ -199,7 +183,6 @@ static int run(tools *t, const void *values) {
     if (!o->raw) p.loader = o->loader ? o->loader : find_loader(loader, sizeof loader);
     code = add_file(&p, NULL, 0, STR("leat.conf"), &e);
     for (size_t i = 0; i < o->models.n && !code; i++) code = add_model(&p, &models[i], o->models.at[i], &e);
-    if (!code) code = check_output(&p, o->out, &e);
     if (!code) code = write_conf(&p, o, p.entries[1].name, &e);
     if (!code) code = check_out(&p, o->out, &e);
     if (!code) code = image_write(&p, o->out, t, &e);

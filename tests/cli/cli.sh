@@ -344,9 +344,6 @@ check image-no-output 2 '' '-o FILE is missing' "$leat" image "$demo"
 check image-both 2 '' 'exclude each other' "$leat" image "$demo" -o "$work/disk2" --raw --iso
 check image-no-model 1 '' 'no such file' "$leat" image /nowhere.gguf -o "$work/disk2" --raw
 check image-twice 1 '' 'two files are called demo.gguf' "$leat" image "$demo" "$demo" -o "$work/disk2" --raw
-cp "$demo" "$work/read.gguf"
-check image-itself 1 '' 'read.gguf is a file that is read' "$leat" image "$work/read.gguf" -o "$work/read.gguf" --raw
-check image-device 1 '' '/dev/full is no regular file' "$leat" image "$demo" -o /dev/full --raw
 check image-no-folder 1 '' 'nowhere/disk: No such file' "$leat" image "$demo" -o /nowhere/disk --raw
 check image-no-loader 1 '' 'nowhere: no such file' "$leat" image "$demo" -o "$work/disk2" --boot /nowhere
 check image-bad-loader 1 '' 'no image of loaders' "$leat" image "$demo" -o "$work/disk2" --boot "$demo"
@@ -354,7 +351,7 @@ check image-bad-ip 1 '' "the address is '10.0.0.2'; wanted dhcp, or as" "$leat" 
 check image-key-of-none 2 '' '--api-key wants --serve' "$leat" image "$demo" -o "$work/disk2" --raw --api-key k
 check image-onto-device 1 '' '/dev/null: no plain file' "$leat" image "$demo" -o /dev/null --raw
 check image-onto-folder 1 '' 'no plain file' "$leat" image "$demo" -o "$work" --raw
-check image-folder 1 '' 'not a usable file' "$leat" image "$work" -o "$work/disk2" --raw
+check image-folder 1 '' 'not a regular file' "$leat" image "$work" -o "$work/disk2" --raw
 cp "$demo" "$work/one.gguf"
 ln -s one.gguf "$work/other.gguf"
 check image-onto-model 1 '' 'is made of this file' "$leat" image "$work/one.gguf" -o "$work/other.gguf" --raw
