@@ -76,6 +76,10 @@ typedef struct kern_panel {
         const uint8_t *at;
         size_t row_bytes, n_rows, bytes;
     } next;
+    struct { /* where the sums of n activations go (0: not yet), and of how many they went there */
+        float *const *to;
+        size_t at, n_rows, n, done;
+    } out;
     float sums[KERN_PANEL_ACTS + KERN_PANEL_EXCESS][KERN_PANEL_SUBS][16];
 } kern_panel;
 
@@ -98,8 +102,9 @@ typedef void kern_multiply_floats(kern_panel *p, const float *const *acts, size_
                                   float (*sums)[KERN_PANEL_SUBS][16]);
 void kern_panel_run(const kern *k, const kern_matmul *m);
 /* Multipliers call it before each of their `turns` tiles, 1 the first: rows of p->next from `row` on that are due by then are
- * prefetched. Returns the row to go on with, 0 at first. */
-size_t kern_panel_ahead(const kern_panel *p, size_t row, size_t turn, size_t turns);
+ * prefetched, and the sums of the first `done` activations, which are complete, leave, so that the next tile hides what that
+ * takes. Returns the row to go on with, 0 at first. */
+size_t kern_panel_ahead(kern_panel *p, size_t row, size_t turn, size_t turns, size_t done);
 
 /* ---- levels ------------------------------------------------------------------------------------------------ */
 

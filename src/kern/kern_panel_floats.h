@@ -45,14 +45,15 @@ static void multiply_floats(kern_panel *p, const float *const *acts, size_t n, s
                             float (*sums)[KERN_PANEL_SUBS][16]) {
     size_t turns = KERN_PANEL_SUBS / VEC_SUBS * div_up(n, VEC_FLOAT_TOKENS), turn = 0, row = 0;
     for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += VEC_SUBS) {
+        const bool last_sub = sub + VEC_SUBS == KERN_PANEL_SUBS;
         size_t t = 0;
         for (; VEC_FLOAT_TOKENS > 2 && t + 2 < n; t += VEC_FLOAT_TOKENS) {
             const float *x[VEC_FLOAT_TOKENS];
             for (size_t i = 0; i < VEC_FLOAT_TOKENS; i++) x[i] = acts[MIN(t + i, n - 1)];
-            row = kern_panel_ahead(p, row, ++turn, turns);
+            row = kern_panel_ahead(p, row, ++turn, turns, last_sub ? t : 0);
             many_floats(p, sub, n_in, x, sums + t);
         }
-        if (t < n) row = kern_panel_ahead(p, row, ++turn, turns);
+        if (t < n) row = kern_panel_ahead(p, row, ++turn, turns, last_sub ? t : 0);
         for (; t < n; t++) one_floats(p, sub, n_in, acts + t, sums + t);
     }
 }

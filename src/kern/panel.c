@@ -49,7 +49,17 @@ static void look_ahead(kern_panel *p, const kern_matmul *m, const quant_type *t,
     p->next.bytes = MIN(m->n_in - at, depth_max) / t->block_len * t->block_bytes;
 }
 
-size_t kern_panel_ahead(const kern_panel *p, size_t row, size_t turn, size_t turns) {
+static void put_sums(kern_panel *p, size_t n) {
+    for (; p->out.done < MIN(n, p->out.n); p->out.done++) {
+        float *out = p->out.to[p->out.done] + p->out.at;
+        const float *sums = p->sums[p->out.done][0];
+        if (p->out.n_rows == KERN_PANEL_ROWS) memcpy(out, sums, sizeof p->sums[0]); /* without a call */
+        else memcpy(out, sums, p->out.n_rows * sizeof *out);
+    }
+}
+
+size_t kern_panel_ahead(kern_panel *p, size_t row, size_t turn, size_t turns, size_t done) {
+    put_sums(p, done);
     for (; row * turns < turn * p->next.n_rows; row++)
         for (size_t at = 0; at < p->next.bytes + 63; at += 64) __builtin_prefetch(p->next.at + row * p->next.row_bytes + at);
     return row;
@@ -64,10 +74,15 @@ static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, s
     size_t depth_max = floats ? KERN_PANEL_FLOAT_DEPTH : KERN_PANEL_DEPTH;
     p->zero_shift = k->ops->load_folded[t->id] ? 7 : k->ops->zero_shift[t->id];
     memset(p->sums, 0, n * sizeof p->sums[0]);
+    p->out.to = m->outs + first;
+    p->out.at = m->out_first + row;
+    p->out.n_rows = MIN(m->n_rows - row, (size_t)KERN_PANEL_ROWS);
+    p->out.n = p->out.done = 0;
     for (size_t at = 0; at < m->n_in; at += depth_max) {
         size_t depth = MIN(m->n_in - at, depth_max), act_at = floats ? at * sizeof(float) : at / KERN_ACT8_LEN * sizeof(kern_act8);
         for (size_t i = 0; i < n; i++) acts[i] = (const char *)m->acts[first + i] + act_at;
         look_ahead(p, m, t, row, at, depth_max);
+        if (at + depth == m->n_in) p->out.n = n;
         if (floats) {
             fill_floats(k, p, b + at * t->block_bytes, m->row_bytes, m->n_rows - row, depth, t);
             k->floats->multiply(p, (const float *const *)acts, n, depth, p->sums);
@@ -76,13 +91,8 @@ static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, s
             k->bytes->multiply[t->id](p, (const kern_act8 *const *)acts, n, div_up(depth, KERN_ACT8_LEN), p->sums);
         }
     }
-    size_t n_rows = MIN(m->n_rows - row, (size_t)KERN_PANEL_ROWS);
-    for (size_t i = 0; i < n; i++) {
-        float *out = m->outs[first + i] + m->out_first + row;
-        if (n_rows == KERN_PANEL_ROWS) memcpy(out, p->sums[i], sizeof p->sums[i]); /* without a call */
-        else memcpy(out, p->sums[i], n_rows * sizeof *out);
-        if (m->scale != 1) k->ops->scale(out, m->scale, n_rows);
-    }
+    put_sums(p, n);
+    for (size_t i = 0; m->scale != 1 && i < n; i++) k->ops->scale(p->out.to[i] + p->out.at, m->scale, p->out.n_rows);
 }
 
 void kern_panel_run(const kern *k, const kern_matmul *m) {
