@@ -111,11 +111,12 @@
     ASM_SCALES("-8") ASM_EACH(ASM_ADD_TO_SUMS, ) offsets ASM_EACH(ASM_STORE_SUMS, ) "test %[n],%[n]\n jnz 2b\n"
 
 #define ASM_TILE(name, blocks) \
-    KERN_OUTLINE void name(const kern_panel *p, size_t sub, size_t from, size_t to, const kern_act8 *const *x, \
+    KERN_OUTLINE void name(const kern_panel *p, size_t sub, size_t from, size_t to, const void *const *acts, \
                            float (*out)[KERN_PANEL_SUBS][16]) { \
         (void)sub; /* both at once */ \
         _Alignas(64) float part[VEC_TOKENS][VEC_SUBS][16]; \
         size_t n = to - from; \
+        const kern_act8 *const *x = (const kern_act8 *const *)acts; \
         const void *q = p->q[8 * from], *scale = p->scale[2 * from], *x0 = x[0] + from, *x1 = x[1] + from, *x2 = x[2] + from, \
                    *x3 = x[3] + from, *x4 = x[4] + from, *x5 = x[5] + from; \
         __asm__ volatile("vpbroadcastd %[shift],%%zmm31\n" blocks \
@@ -142,7 +143,7 @@ ASM_TILE(asm_128_32_0, ASM_BY_FOUR(ASM_BLOCK_128_32(ASM_WITH_START), ))
 _Static_assert(VEC_TOKENS == 6 && VEC_SUBS == 2 && KERN_PANEL_SUBS == 2, "the tile of these registers");
 
 #define VEC_MANY(name, n_tok, group, acts, has_min, top) \
-    static void name(const kern_panel *p, size_t sub, size_t from, size_t to, const kern_act8 *const *x, \
+    static void name(const kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x, \
                      float (*out)[KERN_PANEL_SUBS][16]) { \
         asm_##group##_##acts##_##has_min(p, sub, from, to, x, out); \
     }

@@ -49,11 +49,7 @@ KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const kern_panel *p, size_t sub
 KERN_OUTLINE void panel_multiply(kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
                                  float (*sums)[KERN_PANEL_SUBS][16], kern_tiler *many, kern_tiler *one) {
     join_steps(p, 8 * n_blocks);
-    for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub++) {
-        size_t t = 0;
-        for (; t + 1 < n; t += VEC_TOKENS) many(p, sub, 0, n_blocks, acts + t, sums + t);
-        if (t < n) one(p, sub, 0, n_blocks, acts + t, sums + t);
-    }
+    kern_panel_tiles(p, (const void *const *)acts, n, n_blocks, sums, (kern_tilers){many, one, VEC_TOKENS, VEC_SUBS, 1});
 }
 
 #include "kern/kern_panel.h"

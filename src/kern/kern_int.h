@@ -95,16 +95,19 @@ typedef void kern_load_floats(float to[16][16], const uint8_t *b, size_t row_byt
 /* sums[i] += panel * activation i, for n of them: of n_blocks blocks of 32 columns (or n_in columns of floats). */
 typedef void kern_multiply(kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
                            float (*sums)[KERN_PANEL_SUBS][16]);
-/* A tile of a panel, from rows 16 * sub on, times a few activations; blocks [from, to). */
-typedef void kern_tiler(const kern_panel *p, size_t sub, size_t from, size_t to, const kern_act8 *const *x,
+/* A tile of a panel, from rows 16 * sub on, times a few activations: out += their sums over blocks (of floats: columns) [from, to). */
+typedef void kern_tiler(const kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,
                         float (*out)[KERN_PANEL_SUBS][16]);
 typedef void kern_multiply_floats(kern_panel *p, const float *const *acts, size_t n, size_t n_in,
                                   float (*sums)[KERN_PANEL_SUBS][16]);
 void kern_panel_run(const kern *k, const kern_matmul *m);
-/* Multipliers call it before each of their `turns` tiles, 1 the first: rows of p->next from `row` on that are due by then are
- * prefetched, and the sums of the first `done` activations, which are complete, leave, so that the next tile hides what that
- * takes. Returns the row to go on with, 0 at first. */
-size_t kern_panel_ahead(kern_panel *p, size_t row, size_t turn, size_t turns, size_t done);
+/* The loops over a panel's rows, `subs` times 16 at a time, and n activations, `tokens` at a time by many. Of the rest up to
+ * `few` are cheaper one by one; more go together with copies of the last, whose sums are in excess. */
+typedef struct kern_tilers {
+    kern_tiler *many, *one;
+    size_t tokens, subs, few;
+} kern_tilers;
+void kern_panel_tiles(kern_panel *p, const void *const *acts, size_t n, size_t to, float (*sums)[KERN_PANEL_SUBS][16], kern_tilers t);
 
 /* ---- levels ------------------------------------------------------------------------------------------------ */
 

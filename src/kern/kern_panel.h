@@ -84,9 +84,9 @@ KERN_INLINE void panel_tile(const kern_panel *p, size_t sub, size_t from, size_t
 
 /* A multiplier per kind of type, of which there are fewer than types; a loader for each type. */
 #define TILER(name, n_tok, group, acts, has_min, top)                                                                   \
-    static void name(const kern_panel *p, size_t sub, size_t from, size_t to, const kern_act8 *const *x,                       \
+    static void name(const kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,                     \
                      float (*out)[KERN_PANEL_SUBS][16]) {                                                               \
-        panel_tile(p, sub, from, to, x, out, n_tok, (format){NULL, NULL, NULL, NULL, 0, group, acts, has_min, 0, top});             \
+        panel_tile(p, sub, from, to, (const kern_act8 *const *)x, out, n_tok, (format){NULL, NULL, NULL, NULL, 0, group, acts, has_min, 0, top});             \
     }
 #define MULTIPLIER(group, acts, has_min, top)                                                                           \
     VEC_MANY(many_##group##_##acts##_##has_min##_##top, VEC_TOKENS, group, acts, has_min, top)                          \

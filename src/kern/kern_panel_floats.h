@@ -33,29 +33,20 @@ KERN_INLINE void panel_tile_floats(const kern_panel *p, size_t sub, size_t n_in,
             vf_store(out[t][sub + s], vf_add(vf_load(out[t][sub + s]), acc[t][s]));
 }
 
-KERN_OUTLINE void many_floats(const kern_panel *p, size_t sub, size_t n_in, const float *const *x,
+KERN_OUTLINE void many_floats(const kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,
                               float (*out)[KERN_PANEL_SUBS][16]) {
-    panel_tile_floats(p, sub, n_in, x, out, VEC_FLOAT_TOKENS);
+    (void)from; /* 0 */
+    panel_tile_floats(p, sub, to, (const float *const *)x, out, VEC_FLOAT_TOKENS);
 }
-KERN_OUTLINE void one_floats(const kern_panel *p, size_t sub, size_t n_in, const float *const *x,
+KERN_OUTLINE void one_floats(const kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,
                              float (*out)[KERN_PANEL_SUBS][16]) {
-    panel_tile_floats(p, sub, n_in, x, out, 1);
+    (void)from;
+    panel_tile_floats(p, sub, to, (const float *const *)x, out, 1);
 }
 static void multiply_floats(kern_panel *p, const float *const *acts, size_t n, size_t n_in,
                             float (*sums)[KERN_PANEL_SUBS][16]) {
-    size_t turns = KERN_PANEL_SUBS / VEC_SUBS * div_up(n, VEC_FLOAT_TOKENS), turn = 0, row = 0;
-    for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += VEC_SUBS) {
-        const bool last_sub = sub + VEC_SUBS == KERN_PANEL_SUBS;
-        size_t t = 0;
-        for (; VEC_FLOAT_TOKENS > 2 && t + 2 < n; t += VEC_FLOAT_TOKENS) {
-            const float *x[VEC_FLOAT_TOKENS];
-            for (size_t i = 0; i < VEC_FLOAT_TOKENS; i++) x[i] = acts[MIN(t + i, n - 1)];
-            row = kern_panel_ahead(p, row, ++turn, turns, last_sub ? t : 0);
-            many_floats(p, sub, n_in, x, sums + t);
-        }
-        if (t < n) row = kern_panel_ahead(p, row, ++turn, turns, last_sub ? t : 0);
-        for (; t < n; t++) one_floats(p, sub, n_in, acts + t, sums + t);
-    }
+    kern_panel_tiles(p, (const void *const *)acts, n, n_in, sums,
+                     (kern_tilers){many_floats, one_floats, VEC_FLOAT_TOKENS, VEC_SUBS, MAX(2, VEC_FLOAT_TOKENS / 4)});
 }
 _Static_assert(VEC_FLOAT_TOKENS <= KERN_PANEL_EXCESS, "sums in excess have a place");
 

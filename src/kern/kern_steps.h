@@ -24,24 +24,9 @@ KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const kern_panel *p, size_t sub
     }
 }
 
-/* VEC_TOKENS at a time. Of the rest, so many are cheaper one by one; more of them go together with copies of the last, whose
- * sums are in excess. */
-enum { PANEL_FEW = MAX(2, VEC_TOKENS / 2) };
 KERN_OUTLINE void panel_multiply(kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
                                  float (*sums)[KERN_PANEL_SUBS][16], kern_tiler *many, kern_tiler *one) {
-    size_t turns = KERN_PANEL_SUBS / VEC_SUBS * div_up(n, VEC_TOKENS), turn = 0, row = 0;
-    for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += VEC_SUBS) {
-        const bool last_sub = sub + VEC_SUBS == KERN_PANEL_SUBS;
-        size_t t = 0;
-        for (; VEC_TOKENS > 2 && t + PANEL_FEW < n; t += VEC_TOKENS) {
-            const kern_act8 *few[VEC_TOKENS];
-            for (size_t i = 0; t + VEC_TOKENS > n && i < VEC_TOKENS; i++) few[i] = acts[MIN(t + i, n - 1)];
-            row = kern_panel_ahead(p, row, ++turn, turns, last_sub ? t : 0);
-            many(p, sub, 0, n_blocks, t + VEC_TOKENS > n ? few : acts + t, sums + t);
-        }
-        if (t < n) row = kern_panel_ahead(p, row, ++turn, turns, last_sub ? t : 0);
-        for (; t < n; t++) one(p, sub, 0, n_blocks, acts + t, sums + t);
-    }
+    kern_panel_tiles(p, (const void *const *)acts, n, n_blocks, sums, (kern_tilers){many, one, VEC_TOKENS, VEC_SUBS, MAX(2, VEC_TOKENS / 2)});
 }
 _Static_assert(VEC_TOKENS <= KERN_PANEL_EXCESS, "sums in excess have a place");
 

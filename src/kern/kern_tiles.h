@@ -95,7 +95,7 @@ KERN_OUTLINE void multiply_tiles(kern_panel *p, const kern_act8 *const *acts, si
             tile_dots(s, x, at, here, whole);
             for (s->first = 0; s->first < TILE && t + s->first < n; s->first += VEC_TOKENS)
                 for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += VEC_SUBS)
-                    tiler(p, sub, at, at + here, x + s->first, sums + t + s->first);
+                    tiler(p, sub, at, at + here, (const void *const *)x + s->first, sums + t + s->first);
         }
     }
     tile_release();
@@ -110,21 +110,23 @@ _Static_assert(TILE % VEC_TOKENS == 0 && VEC_TOKENS <= KERN_PANEL_EXCESS, "sums 
     }
 KERN_KINDS(TILES)
 
-enum { PEAK_DOTS = 4 };
-static uint64_t byte_peak(uint64_t rounds) {
-    _Alignas(64) uint8_t some[TILE][64] = {{3}};
-    shapes_of(4, 6, 8, 16);
-    tile_load(4, some, 64);
-    tile_load(6, some, 64);
-    for (uint64_t i = 0; i < rounds; i++) {
-        tile_dot_bytes(0, 6, 4);
-        tile_dot_bytes(1, 6, 4);
-        tile_dot_bytes(2, 6, 4);
-        tile_dot_bytes(3, 6, 4);
+/* For the bench: sums of TILE by TILE, `columns` a product. */
+#define TILE_PEAK(name, dot, columns)           \
+    static uint64_t name(uint64_t rounds) {     \
+        _Alignas(64) uint8_t some[TILE][64] = {{0}}; \
+        shapes_of(4, 6, 8, 16);                 \
+        tile_load(4, some, 64);                 \
+        tile_load(6, some, 64);                 \
+        for (uint64_t i = 0; i < rounds; i++) { \
+            dot(0, 6, 4);                       \
+            dot(1, 6, 4);                       \
+            dot(2, 6, 4);                       \
+            dot(3, 6, 4);                       \
+        }                                       \
+        tile_release();                         \
+        return rounds * 4 * TILE * TILE * (columns); \
     }
-    tile_release();
-    return rounds * PEAK_DOTS * TILE * TILE * 64;
-}
+TILE_PEAK(byte_peak, tile_dot_bytes, 64)
 
 /* ---- floats ------------------------------------------------------------------------------------------------- */
 
@@ -207,21 +209,9 @@ static void multiply_floats(kern_panel *p, const float *const *acts, size_t n, s
     tile_release();
 }
 
+TILE_PEAK(part_peak, tile_dot_halves, TILE_DEPTH)
 /* A product of a BF16 and a float is three. */
-static uint64_t float_peak(uint64_t rounds) {
-    _Alignas(64) uint8_t some[TILE][64] = {{0}};
-    shapes_of(4, 6, 8, 16);
-    tile_load(4, some, 64);
-    tile_load(6, some, 64);
-    for (uint64_t i = 0; i < rounds; i++) {
-        tile_dot_halves(0, 6, 4);
-        tile_dot_halves(1, 6, 4);
-        tile_dot_halves(2, 6, 4);
-        tile_dot_halves(3, 6, 4);
-    }
-    tile_release();
-    return rounds * PEAK_DOTS * TILE * TILE * TILE_DEPTH / 3;
-}
+static uint64_t float_peak(uint64_t rounds) { return part_peak(rounds) / 3; }
 
 static const kern_bytes bytes = {.multiply = {KERN_FORMATS(ENTRY_MULTIPLY)}, .peak = byte_peak};
 static const kern_floats floats = {.multiply = multiply_floats, .peak = float_peak};

@@ -58,11 +58,29 @@ static void put_sums(kern_panel *p, size_t n) {
     }
 }
 
-size_t kern_panel_ahead(kern_panel *p, size_t row, size_t turn, size_t turns, size_t done) {
+/* Before each of `turns` tiles, 1 the first: rows of p->next from `row` on that are due by then are prefetched, and the sums of
+ * the first `done` activations, which are complete, leave, so that the tile hides what that takes. Returns the row to go on with. */
+static size_t work_ahead(kern_panel *p, size_t row, size_t turn, size_t turns, size_t done) {
     put_sums(p, done);
     for (; row * turns < turn * p->next.n_rows; row++)
         for (size_t at = 0; at < p->next.bytes + 63; at += 64) __builtin_prefetch(p->next.at + row * p->next.row_bytes + at);
     return row;
+}
+
+void kern_panel_tiles(kern_panel *p, const void *const *acts, size_t n, size_t to, float (*sums)[KERN_PANEL_SUBS][16], kern_tilers t) {
+    size_t turns = KERN_PANEL_SUBS / t.subs * div_up(n, t.tokens), turn = 0, row = 0;
+    for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += t.subs) {
+        const bool last_sub = sub + t.subs == KERN_PANEL_SUBS;
+        size_t i = 0;
+        for (; t.tokens > t.few && i + t.few < n; i += t.tokens) {
+            const void *some[KERN_PANEL_EXCESS];
+            for (size_t j = 0; i + t.tokens > n && j < t.tokens; j++) some[j] = acts[MIN(i + j, n - 1)];
+            row = work_ahead(p, row, ++turn, turns, last_sub ? i : 0);
+            t.many(p, sub, 0, to, i + t.tokens > n ? some : acts + i, sums + i);
+        }
+        if (i < n) row = work_ahead(p, row, ++turn, turns, last_sub ? i : 0);
+        for (; i < n; i++) t.one(p, sub, 0, to, acts + i, sums + i);
+    }
 }
 
 /* One tile of rows, from `row` on, times the activations [first, first + n). */
