@@ -11,6 +11,7 @@
 #include "lwip/inet_chksum.h"
 #include "lwip/init.h"
 #include "lwip/prot/dhcp.h"
+#include "lwip/prot/iana.h"
 #include "lwip/prot/icmp.h"
 #include "lwip/prot/ip4.h"
 #include "lwip/prot/tcp.h"
@@ -25,6 +26,7 @@
 #define DHCP_WAIT_NS (10 * SECOND_NS) /* then the fixed address is taken, where there is one */
 #define FRAMES_A_POLL 256
 #define FRAMES_A_LOOK 16 /* half-open connections are counted that often */
+#define QUESTIONS_A_SECOND 4
 #define HALF_OPEN_ROOM FRAMES_A_LOOK
 
 static struct {
@@ -32,6 +34,8 @@ static struct {
     struct netif netif;
     net_config config;
     uint64_t asked_ns, link_ns; /* when DHCP was; when the card was looked at */
+    uint64_t questions_ns; /* of DHCP, since then */
+    uint32_t n_questions;
     uint64_t isn_seed;
     uint64_t n_in, n_out, n_in_lost, n_out_lost; /* frames; lost: there was no room for them */
     struct raw_pcb *ping;
@@ -69,6 +73,15 @@ signed char net_tcp_look(const struct tcp_pcb *pcb, const struct tcp_hdr *head) 
 
 /* ---- frames ------------------------------------------------------------------------------------------------- */
 
+/* Questions for an address beyond a few a second stay here: lwIP asks again as soon as a server refuses. */
+static bool asks_too_often(const uint8_t *frame, size_t bytes) {
+    if (bytes < 42 || frame[12] != 8 || frame[13] || frame[23] != IP_PROTO_UDP || frame[37] != LWIP_IANA_PORT_DHCP_SERVER)
+        return false;
+    uint64_t now = plat_time_ns();
+    if (now - net.questions_ns > SECOND_NS) net.questions_ns = now, net.n_questions = 0;
+    return net.n_questions++ >= QUESTIONS_A_SECOND;
+}
+
 static err_t send_frame(struct netif *netif, struct pbuf *p) {
     (void)netif;
     uint8_t *to = p->tot_len <= NIC_FRAME_MAX ? net.card->tx_place(net.card) : NULL;
@@ -76,7 +89,9 @@ static err_t send_frame(struct netif *netif, struct pbuf *p) {
         net.n_out_lost++;
         return ERR_MEM;
     }
-    net.card->tx_send(net.card, pbuf_copy_partial(p, to, p->tot_len, 0));
+    size_t bytes = pbuf_copy_partial(p, to, p->tot_len, 0);
+    if (asks_too_often(to, bytes)) return ERR_OK;
+    net.card->tx_send(net.card, bytes);
     net.n_out++;
     return ERR_OK;
 }

@@ -49,9 +49,11 @@ static int card_socket(void) {
     return s;
 }
 
-static void set_up(int s, struct ifreq *r) {
-    r->ifr_flags = IFF_UP | IFF_RUNNING;
-    if (ioctl(s, SIOCSIFFLAGS, r)) say("no such network card");
+static bool set_up(int s) {
+    struct ifreq r = {.ifr_name = CARD, .ifr_flags = IFF_UP | IFF_RUNNING};
+    if (!ioctl(s, SIOCSIFFLAGS, &r)) return true;
+    say("the network card");
+    return false;
 }
 
 static void take(uint32_t address, uint32_t mask, uint32_t gateway) {
@@ -63,7 +65,6 @@ static void take(uint32_t address, uint32_t mask, uint32_t gateway) {
     a.sin_addr.s_addr = mask;
     memcpy(&r.ifr_netmask, &a, sizeof a);
     if (ioctl(s, SIOCSIFNETMASK, &r)) say("mask");
-    set_up(s, &r);
     if (gateway) {
         struct rtentry route = {.rt_flags = RTF_UP | RTF_GATEWAY};
         a.sin_addr.s_addr = gateway;
@@ -136,6 +137,7 @@ static bool ask(int s, const uint8_t mac[6], const lease *asked, uint8_t kind, l
     send_message(s, id, mac, asked);
     for (int64_t until = now_s() + TRY_S; now_s() <= until;) {
         ssize_t n = recv(s, &m, sizeof m, 0); /* at most a second */
+        if (n < 0 && errno != EAGAIN) sleep(1);
         if (n > 0 && read_message(&m, (size_t)n, id, mac, out) == kind) return true;
     }
     return false;
@@ -177,11 +179,10 @@ static _Noreturn void ask_for_ever(const net_config *c) {
 }
 
 void init_net_start(const net_config *c) {
-    struct ifreq r = {.ifr_name = CARD};
     int s = card_socket();
-    if (!c->dhcp) take(c->address, c->mask, c->gateway);
-    else set_up(s, &r);
+    bool up = set_up(s);
     close(s);
+    if (up && !c->dhcp) take(c->address, c->mask, c->gateway);
     fflush(NULL);
-    if (c->dhcp && fork() == 0) ask_for_ever(c);
+    if (up && c->dhcp && fork() == 0) ask_for_ever(c);
 }

@@ -89,6 +89,8 @@ static void put_on_wire(bool to_peer, const void *data, size_t bytes) {
 }
 static void from_peer(const void *data, size_t bytes) { put_on_wire(false, data, bytes); }
 
+static void answer_dhcp(void); /* to what stands in card_tx, if it asks for an address */
+
 static bool link_up(nic *n) {
     (void)n;
     return !wire.no_card;
@@ -111,6 +113,7 @@ static uint8_t *tx_place(nic *n) {
 static void tx_send(nic *n, size_t bytes) {
     (void)n;
     put_on_wire(true, card_tx, bytes);
+    answer_dhcp();
 }
 static nic server_card = {"wire", {2, 0, 0, 0, 0, 2}, link_up, rx_peek, rx_drop, tx_place, tx_send};
 
@@ -555,13 +558,87 @@ static void test_addresses(void) {
     echo(5, 1000, 20);
 }
 
+/* A DHCP server that says nonsense, then one that does not; and the end of what it lent. */
+static struct {
+    bool on;
+    uint32_t yours, mask, gateway, seconds, id_off;
+    uint8_t answers[4]; /* to DISCOVER (1) and REQUEST (3) */
+    size_t n_asked;
+} dhcp;
+
+static uint8_t *put_option(uint8_t *to, uint8_t kind, const void *value, uint8_t bytes) {
+    to[0] = kind, to[1] = bytes;
+    memcpy(to + 2, value, bytes);
+    return to + 2 + bytes;
+}
+
+static void answer_dhcp(void) {
+    const uint8_t *asked = card_tx + 42, *o = asked + 240;
+    if (!dhcp.on || memcmp(card_tx + 12, "\10\0", 2) != 0 || card_tx[23] != 17 || card_tx[37] != 67) return;
+    dhcp.n_asked++;
+    while (*o != 53 && *o != 255) o += 2 + o[1];
+    uint8_t kind = *o == 53 && o[2] < 4 ? dhcp.answers[o[2]] : 0, f[42 + 300] = {0}, *b = f + 42, *ip = f + 14;
+    if (!kind) return;
+    memset(f, 255, 6);
+    memcpy(f + 6, "\2\0\0\0\0\1\10\0\105", 9);
+    ip[2] = (uint8_t)((sizeof f - 14) >> 8), ip[3] = (uint8_t)(sizeof f - 14), ip[8] = 64, ip[9] = 17;
+    memcpy(ip + 12, "\12\0\0\1\377\377\377\377", 8);
+    put_checksum(ip + 10, ip, 20, 0);
+    ip[21] = 67, ip[23] = 68, ip[24] = (uint8_t)((sizeof f - 34) >> 8), ip[25] = (uint8_t)(sizeof f - 34);
+    memcpy(b, asked, 44);
+    b[0] = 2;
+    store_u32(b + 4, load_u32(asked + 4) + dhcp.id_off);
+    store_u32(b + 16, dhcp.yours);
+    memcpy(b + 236, "\143\202\123\143", 4);
+    uint32_t seconds = __builtin_bswap32(dhcp.seconds), server = PEER_ADDRESS;
+    uint8_t *to = put_option(b + 240, 53, &kind, 1);
+    to = put_option(to, 54, &server, 4);
+    to = put_option(to, 1, &dhcp.mask, 4);
+    to = put_option(to, 3, &dhcp.gateway, 4);
+    *put_option(to, 51, &seconds, 4) = 255;
+    fly(false, f, sizeof f);
+}
+
+static void test_dhcp(void) {
+    err e;
+    rng_seed(&dice, 1);
+    peer_start(PEER_ADDRESS, (const uint8_t[]){2, 0, 0, 0, 0, 1}, from_peer);
+    CHECK(net_open(&server_card, &(net_config){.dhcp = true}, &e) == ERR_NONE);
+    CHECK(plat_listen(&listener, "0.0.0.0", 80) == PLAT_OK);
+    dhcp.on = true, dhcp.seconds = 600, dhcp.mask = 0x00ffffff, dhcp.gateway = PEER_ADDRESS, dhcp.yours = SERVER_ADDRESS;
+    for (int bad = 0; bad < 4; bad++) {
+        memcpy(dhcp.answers, "\0\2\0\5", 4);
+        dhcp.id_off = bad == 0;
+        if (bad == 1) dhcp.answers[3] = 6; /* no, after an offer */
+        if (bad == 2) dhcp.answers[1] = 5; /* what was not asked */
+        if (bad == 3) dhcp.answers[1] = 9, dhcp.answers[3] = 255;
+        dhcp.n_asked = 0;
+        pass_ms(130000); /* a minute between tries, at most */
+        CHECK(net_address() == 0 && dhcp.n_asked > 0 && dhcp.n_asked < 600);
+    }
+    memcpy(dhcp.answers, "\0\2\0\5", 4);
+    pass_ms(120000);
+    CHECK(net_address() == SERVER_ADDRESS);
+    echo(5, 1000, 20);
+    dhcp.n_asked = 0;
+    pass_ms(500000); /* asked again, and lent again */
+    CHECK(net_address() == SERVER_ADDRESS && dhcp.n_asked > 0);
+    dhcp.on = false;
+    pass_ms(1300000);
+    CHECK(net_address() == 0); /* nobody lends it any more */
+    dhcp.on = true;
+    pass_ms(120000);
+    CHECK(net_address() == SERVER_ADDRESS);
+    echo(5, 1000, 20);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
 } tests[] = {{"echo", test_echo},       {"bad_wire", test_bad_wire},   {"states", test_states},
              {"resets", test_resets},   {"many", test_many},           {"half_open", test_half_open},
              {"garbage", test_garbage}, {"memory", test_memory},       {"closed", test_closed_windows},
-             {"silence", test_silence}, {"addresses", test_addresses}};
+             {"silence", test_silence}, {"addresses", test_addresses}, {"dhcp", test_dhcp}};
 
 static void on_assert(const char *text) {
     printf("assertion: %s\n", text);
