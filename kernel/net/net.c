@@ -75,8 +75,8 @@ signed char net_tcp_look(const struct tcp_pcb *pcb, const struct tcp_hdr *head) 
 
 /* Questions for an address beyond a few a second stay here: lwIP asks again as soon as a server refuses. */
 static bool asks_too_often(const uint8_t *frame, size_t bytes) {
-    if (bytes < 42 || frame[12] != 8 || frame[13] || frame[23] != IP_PROTO_UDP || frame[37] != LWIP_IANA_PORT_DHCP_SERVER)
-        return false;
+    bool udp = bytes >= 42 && frame[12] == 8 && !frame[13] && frame[23] == IP_PROTO_UDP;
+    if (!udp || frame[37] != LWIP_IANA_PORT_DHCP_SERVER) return false;
     uint64_t now = plat_time_ns();
     if (now - net.questions_ns > SECOND_NS) net.questions_ns = now, net.n_questions = 0;
     return net.n_questions++ >= QUESTIONS_A_SECOND;

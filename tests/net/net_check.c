@@ -605,7 +605,8 @@ static void test_dhcp(void) {
     peer_start(PEER_ADDRESS, (const uint8_t[]){2, 0, 0, 0, 0, 1}, from_peer);
     CHECK(net_open(&server_card, &(net_config){.dhcp = true}, &e) == ERR_NONE);
     CHECK(plat_listen(&listener, "0.0.0.0", 80) == PLAT_OK);
-    dhcp.on = true, dhcp.seconds = 600, dhcp.mask = 0x00ffffff, dhcp.gateway = PEER_ADDRESS, dhcp.yours = SERVER_ADDRESS;
+    dhcp.on = true, dhcp.seconds = 600;
+    dhcp.yours = SERVER_ADDRESS, dhcp.mask = 0x00ffffff, dhcp.gateway = PEER_ADDRESS;
     for (int bad = 0; bad < 4; bad++) {
         memcpy(dhcp.answers, "\0\2\0\5", 4);
         dhcp.id_off = bad == 0;
