@@ -186,15 +186,14 @@ static size_t page_bounds(const dev_attn *a, const attn_task *t, size_t *first) 
 /* s->segment = the queries over the pages of t->segment. */
 static void attend_segment(dev *d, const dev_attn *a, const attn_task *t, attn_scratch *s) {
     size_t rows = t->n_tok * t->group, n_pos = t->run->pos + t->token + t->n_tok, first;
-    size_t end = page_bounds(a, t, &first);
+    size_t seen = page_bounds(a, t, &first), end = MIN(seen, (t->segment + 1) * SEGMENT_PAGES);
     size_t k_at = a->k_offset + t->head_kv * kern_attn_tile_bytes(a->type_k, a->dim_k);
     size_t v_at = a->v_offset + t->head_kv * kern_attn_tile_bytes(a->type_v, a->dim_v);
     state_clear(&s->segment, rows, a->dim_v);
     first = MAX(first, t->segment * SEGMENT_PAGES);
-    end = MIN(end, (t->segment + 1) * SEGMENT_PAGES);
     for (size_t page = first; page < end; page++) {
         if (!page_ranges(a, t, page, s->from, s->to)) continue;
-        const char *at = t->run->pages[page], *next = page + 1 < end ? t->run->pages[page + 1] : NULL;
+        const char *at = t->run->pages[page], *next = page + 1 < seen ? t->run->pages[page + 1] : NULL;
         kern_attn args = {
             .n_q = rows,
             .dim_k = a->dim_k,

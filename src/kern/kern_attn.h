@@ -122,13 +122,13 @@ KERN_INLINE void attn_block(float *out, size_t out_row, const float *a, size_t a
 /* n is 1 or a constant of the level, as is strips. */
 KERN_INLINE void attn_strips(float *out, size_t out_row, const float *a, size_t a_row, size_t n, attn_operand b,
                              size_t strips, size_t depth, attn_ahead ahead, size_t rows, size_t here) {
-    static const attn_ahead nothing;
+    if (n < rows || strips < here) return;
+    ahead.lines = div_up(ahead.lines, n / rows * (strips / here)); /* a part with each block */
     for (size_t s = 0; s + here <= strips; s += here) {
         attn_operand at = b;
         at.at = (const char *)b.at + s * b.strip * (b.halves ? 2 : 4);
-        for (size_t i = 0; i + rows <= n; i += rows)
-            attn_block(out + i * out_row + 16 * s, out_row, a + i * a_row, a_row, rows, at, here, depth,
-                       i + s ? nothing : ahead);
+        for (size_t i = 0; i + rows <= n; i += rows, ahead.at += 64 * ahead.lines)
+            attn_block(out + i * out_row + 16 * s, out_row, a + i * a_row, a_row, rows, at, here, depth, ahead);
     }
 }
 
@@ -158,26 +158,38 @@ KERN_OUTLINE void attn_multiply_halves(float *out, size_t out_row, const float *
 
 /* ---- one tile -------------------------------------------------------------------------------------------- */
 
-/* Turns the scores of a query into weights relative to its new maximum; updates its maximum, sum and output so far. */
-KERN_INLINE void weigh(const kern_attn *a, size_t i, size_t n_groups, float *scores) {
-    vf x[KERN_ATTN_TILE / 16], tops = vf_set(-F32_INF), sum = vf_set(0);
-    for (size_t g = 0; g < n_groups; g++) tops = vf_max(x[g] = vf_load(scores + 16 * g), tops);
-    float old = a->max[i], top = vf_max_all(tops);
-    if (top < old) top = old;
-    vf base = vf_set(top == -F32_INF ? 0 : top); /* where all scores are -infinity: weights 0, not NaN */
-    for (size_t g = 0; g < n_groups; g++) {
-        x[g] = exp_vf(vf_sub(x[g], base));
-        vf_store(scores + 16 * g, x[g]);
-        sum = vf_add(sum, x[g]);
+/* Turns the scores of n queries, a constant, into weights relative to their new maximum; updates maximum, sum and output
+ * so far. Step by step for all of them: for each there is a chain of two sums across a vector and an exponential. */
+KERN_INLINE void weigh(const kern_attn *a, size_t first, size_t n, size_t n_groups, float *scores) {
+    vf x[VEC_QUERIES][KERN_ATTN_TILE / 16], tops[VEC_QUERIES], bases[VEC_QUERIES], sums[VEC_QUERIES];
+    float top[VEC_QUERIES];
+    for (size_t i = 0; i < n; i++) {
+        tops[i] = vf_set(-F32_INF);
+        for (size_t g = 0; g < n_groups; g++)
+            tops[i] = vf_max(x[i][g] = vf_load(scores + i * KERN_ATTN_TILE + 16 * g), tops[i]);
     }
-    if (top != old) {
-        float factor[16];
-        vf_store(factor, exp_vf(vf_sub(vf_set(old), base)));
-        scale(a->acc + i * align_up(a->dim_v, 16), factor[0], a->dim_v);
-        a->sum[i] *= factor[0];
+    for (size_t i = 0; i < n; i++) top[i] = vf_max_all(tops[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (top[i] < a->max[first + i]) top[i] = a->max[first + i];
+        bases[i] = vf_set(top[i] == -F32_INF ? 0 : top[i]); /* where all scores are -infinity: weights 0, not NaN */
+        sums[i] = vf_set(0);
     }
-    a->sum[i] += vf_sum(sum);
-    a->max[i] = top;
+    for (size_t i = 0; i < n; i++)
+        for (size_t g = 0; g < n_groups; g++) {
+            x[i][g] = exp_vf(vf_sub(x[i][g], bases[i]));
+            vf_store(scores + i * KERN_ATTN_TILE + 16 * g, x[i][g]);
+            sums[i] = vf_add(sums[i], x[i][g]);
+        }
+    for (size_t i = 0; i < n; i++) {
+        float *max = &a->max[first + i], *sum = &a->sum[first + i], factor[16];
+        if (top[i] != *max) {
+            vf_store(factor, exp_vf(vf_sub(vf_set(*max), bases[i])));
+            scale(a->acc + (first + i) * align_up(a->dim_v, 16), factor[0], a->dim_v);
+            *sum *= factor[0];
+        }
+        *sum += vf_sum(sums[i]);
+        *max = top[i];
+    }
 }
 
 static void attn_weigh(const kern_attn *a, size_t i, size_t n_groups, float *scores) {
@@ -188,8 +200,7 @@ static void attn_weigh(const kern_attn *a, size_t i, size_t n_groups, float *sco
     }
     for (size_t p = 0; p < from; p++) scores[p] = -F32_INF;
     for (size_t p = to; p < n; p++) scores[p] = -F32_INF;
-    if (n_groups == KERN_ATTN_TILE / 16) weigh(a, i, KERN_ATTN_TILE / 16, scores);
-    else weigh(a, i, n_groups, scores);
+    weigh(a, i, 1, n_groups, scores);
 }
 
 static void attn_tile(const kern_attn *a) {
@@ -206,10 +217,11 @@ static void attn_tile(const kern_attn *a) {
         tile_keys(a, n_groups, tile);
         attn_multiply(scores, KERN_ATTN_TILE, a->q, a->dim_k, a->n_q, keys, n_groups, a->dim_k, next_k);
     }
-    for (size_t i = 0; i < a->n_q; i++) {
-        attn_weigh(a, i, n_groups, scores + i * KERN_ATTN_TILE);
-        all_seen &= a->from[i] == 0 && a->to[i] >= a->n_pos;
-    }
+    for (size_t i = 0; i < a->n_q; i++) all_seen &= a->from[i] == 0 && a->to[i] >= a->n_pos;
+    size_t at_once = all_seen && a->n_pos == KERN_ATTN_TILE ? a->n_q / VEC_QUERIES * VEC_QUERIES : 0;
+    for (size_t i = 0; i < at_once; i += VEC_QUERIES)
+        weigh(a, i, VEC_QUERIES, KERN_ATTN_TILE / 16, scores + i * KERN_ATTN_TILE);
+    for (size_t i = at_once; i < a->n_q; i++) attn_weigh(a, i, n_groups, scores + i * KERN_ATTN_TILE);
     if (few && all_seen && a->type_v == QUANT_F16 && strips % VEC_STRIP == 0) {
         values.at = a->v;
         attn_multiply_halves(a->acc, acc_row, scores, KERN_ATTN_TILE, a->n_q, values, strips, a->n_pos, next_v);
