@@ -15,7 +15,7 @@ include tests/tidy/tidy.mk
 
 SUITES += tidy example cli plans chat quantize size
 SUITE_FILES += $(B)/complete $(B)/tiny-models $(B)/huge-models $(B)/pty
-LONG_SUITES += clang asan cli-asan chat-asan quantize-asan soak tsan valgrind fuzzing readers
+LONG_SUITES += group clang asan cli-asan chat-asan quantize-asan soak tsan valgrind fuzzing readers
 
 LEAT_BYTES_MAX := 1120000 # of the stripped program: half of it is kernels
 MODELS := $(B)/models
@@ -111,6 +111,11 @@ suite-chat-asan: $(B)/pty $(MODELS)/done
 suite-quantize-asan: $(MODELS)/done
 	@$(MAKE) $(JOBS) --no-print-directory SAN=1 B=$(B)/san all
 	@tests/cli/quantize.sh $(B)/san/leat $(MODELS) $(B)/san/test-files/quantize
+
+# A streamed model while the limit of its control group changes.
+suite-group: $(B)/leat $(B)/bench-model
+	@[ -s $(MODELS)/8x32.gguf ] || { mkdir -p $(MODELS) && $(B)/bench-model 8x32 q4_k $(MODELS)/8x32.gguf; }
+	@tests/cli/group.sh $(B)/leat $(MODELS)/8x32.gguf $(B)/test-files/group
 
 # A streamed model while its memory changes and its disk fails.
 suite-soak: $(B)/test

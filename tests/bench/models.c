@@ -24,6 +24,9 @@ static const struct {
     /* Layers and experts of Qwen3-30B-A3B, smaller ones: routing recorded from that model can be forced on it */
     {"48x128", {.arch = "qwen3moe", .n_layer = 48, .n_embd = 1024, .n_head = 16, .n_head_kv = 4, .head_dim = 64,
                 .n_ff = 256, .n_ff_expert = 256, .n_expert = 128, .n_expert_used = 8}},
+    /* 240 MB, for tests of what memory does; token ids in, token ids out */
+    {"8x32", {.arch = "qwen3moe", .n_layer = 8, .n_embd = 1024, .n_head = 16, .n_head_kv = 4, .head_dim = 64,
+              .n_ff = 512, .n_ff_expert = 512, .n_expert = 32, .n_expert_used = 4, .n_vocab = 256}},
 };
 
 static quant_id type_named(const char *name) {
@@ -43,9 +46,8 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         if (strcmp(shapes[i].name, argv[1]) != 0) continue;
         tiny_spec s = shapes[i].spec;
-        s.n_vocab = 32000;
         s.n_ctx = 32768;
-        s.tok = TINY_TOK_SPM;
+        if (!s.n_vocab) s.n_vocab = 32000, s.tok = TINY_TOK_SPM;
         s.type = type;
         s.seed = 1;
         tiny_write(&s, argv[3]);

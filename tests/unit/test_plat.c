@@ -115,6 +115,9 @@ TEST(plat_group_limits_v1) {
     posix_group_limits(root, &l);
     CHECK_EQ(l.memory_bytes, 4000000);
     CHECK_EQ(l.memory_free_bytes, 3000000);
+    tree(root, "cg/memory/m/memory.soft_limit_in_bytes", "2000000\n");
+    posix_group_limits(root, &l);
+    CHECK_EQ(l.memory_bytes, 2000000);
     CHECK(l.cores == UINT64_MAX);
     tree(root, "cg/cpu/c/cpu.cfs_quota_us", "-1\n");
     tree(root, "cg/cpu/cpu.cfs_quota_us", "400000\n");

@@ -38,7 +38,8 @@ static uint64_t number(const char *dir, const char *name, const char *key, uint6
 
 static void one_group(const char *dir, bool v2, posix_limits *l) {
     uint64_t most = number(dir, v2 ? "memory.max" : "memory.limit_in_bytes", "", NO_LIMIT);
-    if (v2) most = MIN(most, number(dir, "memory.high", "", NO_LIMIT)); /* above it everything is slow */
+    /* Above it everything is slow, or taken back first: the one that can fall below what is held, while we can obey. */
+    most = MIN(most, number(dir, v2 ? "memory.high" : "memory.soft_limit_in_bytes", "", NO_LIMIT));
     if (most < NO_LIMIT) {
         uint64_t used = number(dir, v2 ? "memory.current" : "memory.usage_in_bytes", "", 0);
         uint64_t cache = number(dir, "memory.stat", v2 ? "inactive_file " : "total_inactive_file ", 0) +
