@@ -9,6 +9,9 @@
 #
 # Peers: LEAT_PEER_LLAMA, LEAT_PEER_IK, LEAT_PEER_MOE: command lines with {file}, {threads} and {n_gen} that print tokens
 # a second as `leat bench --vs` reads them. They should let the system page the file (mmap, no repacking).
+# BigMoeOnEdge (LEAT_PEER_MOE) prints more than one speed, and at random only when it is told to:
+#     bmoe-cli -m {file} -p x -n {n_gen} -t {threads} -c 600 --ubatch 64 --moe-stream --force-cache --cache-mb MIB
+#         --temp 100 --top-k 0 --top-p 1 --seed 1 | sed -n 's/^generation:.*(\(.*\) tok.s)/\1 tok\/s/p'
 # LEAT_BENCH_DIR (BUILD/bench/models) gets 8 GB of models, LEAT_TRACES (../shared/traces) has recorded routing.
 #
 # Each run starts with the file out of the page cache and, where control groups may be made, in one whose memory is

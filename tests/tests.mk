@@ -15,7 +15,7 @@ include tests/tidy/tidy.mk
 
 SUITES += tidy example cli plans chat quantize size
 SUITE_FILES += $(B)/complete $(B)/tiny-models $(B)/huge-models $(B)/pty
-LONG_SUITES += group clang asan cli-asan chat-asan quantize-asan soak tsan valgrind fuzzing readers
+LONG_SUITES += group filesystems clang asan cli-asan chat-asan quantize-asan soak tsan valgrind fuzzing readers
 
 LEAT_BYTES_MAX := 1120000 # of the stripped program: half of it is kernels
 MODELS := $(B)/models
@@ -113,9 +113,14 @@ suite-quantize-asan: $(MODELS)/done
 	@tests/cli/quantize.sh $(B)/san/leat $(MODELS) $(B)/san/test-files/quantize
 
 # A streamed model while the limit of its control group changes.
-suite-group: $(B)/leat $(B)/bench-model
-	@[ -s $(MODELS)/8x32.gguf ] || { mkdir -p $(MODELS) && $(B)/bench-model 8x32 q4_k $(MODELS)/8x32.gguf; }
+$(MODELS)/8x32.gguf: $(B)/bench-model
+	@mkdir -p $(@D)
+	@$< 8x32 q4_k $@
+suite-group: $(B)/leat $(MODELS)/8x32.gguf
 	@tests/cli/group.sh $(B)/leat $(MODELS)/8x32.gguf $(B)/test-files/group
+
+suite-filesystems: $(B)/leat $(MODELS)/8x32.gguf
+	@tests/cli/filesystems.sh $(B)/leat $(MODELS)/8x32.gguf $(B)/test-files/filesystems
 
 # A streamed model while its memory changes and its disk fails.
 suite-soak: $(B)/test
