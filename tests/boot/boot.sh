@@ -202,7 +202,7 @@ commands() {
     for text in 'usage: leat COMMAND' 'model.gguf  (in use)' 'model.gguf is in memory' 'module model.gguf' 'RAM       ' \
         'kernel and modules' 'avx2' 'host bridge' '/disk0 ' '32 reads of 1048576 bytes at a time' '4 tokens: p50' \
         'on: cores that wait spin' '64 tokens: p50' 'mode      deterministic' 'off: cores that wait halt' 'pp8' \
-        'from DHCP' 'state         port' '10.0.2.2: ' 'leat by PVH' '0:00:' 'reboots after 300 s'; do
+        'from DHCP' 'state         port' '10.0.2.2: ' 'leat by PVH' '0:0' 'reboots after 300 s'; do
         says "$1" "$text" || return 1
     done
 }
@@ -220,8 +220,8 @@ typed() {
     # Each line is typed when the prompt is there for it.
     wait_for_line "$log" 'lists the commands' && printf 'statsu\r' >&3 &&
         wait_for_line "$log" "did you mean 'status'" && printf 'utime\e[D\e[D\e[D\e[Dp\x05x\x7f\r' >&3 &&
-        wait_for_line "$log" '0:00:' && printf '\e[A\r' >&3 &&
-        wait_for_line "$log" '0:00:' 2 && printf 'chat --temp 0 -n 8 --isa avx2\r' >&3 &&
+        wait_for_line "$log" '0:0' && printf '\e[A\r' >&3 &&
+        wait_for_line "$log" '0:0' 2 && printf 'chat --temp 0 -n 8 --isa avx2\r' >&3 &&
         wait_for_line "$log" '/help lists the commands' && printf 'Once upon a time\r' >&3 &&
         wait_for_line "$log" "$(head -1 "$out/talk")" && wait_for_line "$log" $'\e[?2004h' 6 && printf '/exit\r' >&3 &&
         wait_for_line "$log" $'\e[?2004h' 7 && printf 'shutdown\r' >&3 && wait_for_line "$log" 'power off' && status=0
@@ -241,7 +241,7 @@ serves() {
     local ask='{"prompt":"Once upon","n_predict":1000,"ignore_eos":true,"stream":true}'
     port=$(free_port)
     qemu "$1" -no-reboot -kernel "$B/leat.elf" -initrd sample/sample.gguf -append 'on-panic=exit run="serve --port 80"' \
-        -device virtio-net-pci,netdev=n -netdev "user,id=n,hostfwd=tcp:127.0.0.1:$port-:80" &
+        -device virtio-net-pci,netdev=n -netdev "user,id=n,hostfwd=tcp:127.0.0.1:$port-:80" -pidfile "$out/$1.pid" &
     guest=$!
     until grep -q '"ok"' <<< "$(get /health)"; do
         kill -0 $guest 2> /dev/null || return 1
@@ -255,7 +255,7 @@ serves() {
         exec 4>&-
     done
     [ $status = 0 ] || get /slots
-    kill $guest
+    kill "$(< "$out/$1.pid")"
     wait $guest
     return $status
 }
