@@ -8,7 +8,7 @@
 #include "base/base.h"
 
 /* Of kernel.ld. */
-extern char boot_image[], kernel_rodata[], kernel_data[], kernel_end[];
+extern __attribute__((visibility("hidden"))) char boot_image[], kernel_rodata[], kernel_data[], kernel_end[];
 
 _Noreturn void kernel_main(void);
 /* What the machine is for: src/hosted/main_bare.c. */

@@ -29,6 +29,7 @@ $(patsubst %.S,$(B)/obj/%.o,$(KERNEL_S)): $(B)/obj/%.o: %.S Makefile kernel/kern
 # Linked twice: the second time with the names of the functions that the first one placed.
 $(B)/leat.elf: $(KERNEL_O) $(B)/libleat.a kernel/kernel.ld kernel/symbols.awk
 	$(call say,link    $@)
+	@! objdump -r -j .text.boot_relocate $(B)/obj/kernel/boot/start.o | grep GOT # runs before that is relocated
 	$(Q)$(LD) $(KERNEL_LINK) -o $@.1 $(KERNEL_O) $(B)/libleat.a
 	$(Q)$(NM) -n $@.1 | awk -f kernel/symbols.awk > $@.s
 	$(Q)$(CC) -c $@.s -o $@.o

@@ -7,8 +7,9 @@
 boot_info boot;
 
 /* Relocations as ELF's RELR has them: the address of a word, then bits for the 63 words after it, and so on. Every
- * such word gets how far we are from where we were linked. */
-extern const uint64_t kernel_relocations[], kernel_relocations_end[];
+ * such word gets how far we are from where we were linked. Hidden, as boot_image is: else a compiler may take their
+ * addresses from a table that is to be relocated itself. */
+extern __attribute__((visibility("hidden"))) const uint64_t kernel_relocations[], kernel_relocations_end[];
 #define LINKED_FOR 0x200000u
 void boot_relocate(void);
 
