@@ -219,7 +219,7 @@ static err_code write_bytes(gguf_writer *w, const void *bytes, size_t n, err *e)
 
 /* Zeros from `bytes` up to the next multiple of the alignment. */
 static err_code write_padding(gguf_writer *w, uint64_t bytes, err *e) {
-    static const uint8_t zeros[4096];
+    static const uint8_t zeros[256];
     size_t n = (size_t)(align_up((size_t)bytes, w->alignment) - bytes);
     err_code c = ERR_NONE;
     for (size_t part; n > 0 && !c; n -= part) {

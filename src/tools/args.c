@@ -124,7 +124,7 @@ static int set_ints(parser *p, const tools_option *o, const char *name, const ch
 static int set_value(parser *p, const tools_option *o, const char *name, const char *text) {
     void *at = p->values + o->at;
     p->given[o - p->command->options] = true;
-    switch (o->kind) {
+    switch ((tools_kind)o->kind) {
     case TOOLS_KIND_FLAG: *(bool *)at = true; return TOOLS_OK;
     case TOOLS_KIND_INT: return set_int(p, o, name, text, at);
     case TOOLS_KIND_FLOAT: return set_float(p, o, name, text, at);
@@ -259,7 +259,7 @@ int args_parse(tools *t, int argc, char **argv, void *values) {
 /* The option's default as help shows it. */
 static size_t default_text(const tools_option *o, const char *values, char *buf, size_t cap) {
     const void *at = values + o->at;
-    switch (o->kind) {
+    switch ((tools_kind)o->kind) {
     case TOOLS_KIND_INT: return fmt(buf, cap, "%d", *(const int32_t *)at);
     case TOOLS_KIND_U64:
     case TOOLS_KIND_SIZE: return fmt(buf, cap, "%llu", (unsigned long long)*(const uint64_t *)at);

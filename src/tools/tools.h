@@ -50,15 +50,15 @@ typedef struct tools_ints {
 } tools_ints;
 
 typedef struct tools_option {
-    tools_kind kind;
+    uint8_t kind;      /* tools_kind                                                   */
     char letter;       /* of the short form, or 0                                      */
-    const char *word;  /* taken with one dash as well ("ctk"), or NULL                 */
     bool required;     /* a usage error when absent                                    */
     bool bare;         /* also taken from an argument without a dash                   */
+    uint16_t at;       /* offset in the command's values                               */
+    const char *word;  /* taken with one dash as well ("ctk"), or NULL                 */
     const char *name;  /* of the long form, without dashes                             */
     const char *value; /* its name in the help: "N", "FILE", "md|json"                 */
     const char *help;  /* "{}" becomes the default value; the rest is wrapped as words */
-    size_t at;         /* offset in the command's values                               */
     double min, max;
 } tools_option;
 
