@@ -154,6 +154,9 @@ typedef struct leat_stats {
     uint64_t major_faults;               /* of the process: pages that had to be read from a disk */
 } leat_stats;
 leat_stats leat_session_stats(const leat_session *session);
+/* Fresh memory costs page faults, on a virtual machine more than reading does. It is touched beside the first steps;
+ * for measurements: waits until all of it has been. */
+void leat_session_await_memory(leat_session *session);
 
 /* What a session like this one would do in so much memory (0: what is free), asked of one whose weights are mapped. */
 typedef struct leat_plan {

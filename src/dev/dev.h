@@ -47,6 +47,7 @@ typedef struct dev_matrix {
     const void *data;    /* leased from the store for the time of the op */
     quant_id type;
     size_t n_in, n_rows, row_bytes;
+    size_t out_first;    /* of its first row, among the output's: a matrix may come in parts */
     size_t n_experts;    /* 1 for a plain matrix */
     const float *scales; /* one per expert (".scale" tensors), or NULL */
     const void *const *experts_at; /* (n_experts): each expert's matrix, where they do not follow each other at data */

@@ -27,8 +27,8 @@ static matrix_tasks split(const dev *d, const dev_op *op) {
     return t;
 }
 
-/* onto += rows [first, first + n) of the result, + bias. */
-static void add_rows(dev *d, const dev_op *op, size_t first, size_t n) {
+/* onto += columns [first, first + n) of the result, + bias. */
+static void add_columns(dev *d, const dev_op *op, size_t first, size_t n) {
     for (size_t i = 0; i < op->n; i++) {
         float *x = op->onto->rows[i] + first;
         kern_add(d->kern, x, op->bufs[0]->rows[i] + first, n);
@@ -48,13 +48,13 @@ static void run_rows(dev *d, const dev_op *op, size_t job, size_t first, size_t 
         .n_in = m->n_in,
         .acts = dev_rows(d, op, worker)->rows[kern_act_of(d->kern, m->type, op->role)],
         .outs = op->bufs[job]->rows,
-        .out_first = first,
+        .out_first = m->out_first + first,
         .n_act = op->n,
         .scale = m->scales ? m->scales[0] : 1.0f,
         .scratch = dev_scratch(d, worker),
     };
     kern_run_matmul(d->kern, &args);
-    if (op->onto) add_rows(d, op, first, n);
+    if (op->onto) add_columns(d, op, m->out_first + first, n);
 }
 
 static void run_matmul(dev *d, dev_op *op, int worker, int n_workers) {

@@ -52,6 +52,7 @@ static void resize(leat_model *m, bool *enough) {
 static bool share_anew(leat_model *m) {
     bool enough = true;
     uint64_t held = mem_bytes_total(), weights = store_held_bytes(m->weights);
+    weights += m->table_bytes;
     uint64_t others = held - MIN(held, weights) + overhead(m, m->ram_bytes);
     if (store_mode_of(m->weights) != STORE_STREAMING)
         return !m->ram_bytes || others + store_units_bytes(m->weights) <= MIN(m->ram_bytes, plat_mem_total());
@@ -85,11 +86,14 @@ err_code engine_place_weights(leat_session *s, err *e) {
     }
     if (others >= ram) return too_small(s, ram, others, e);
     err why = {0};
-    err_code code = store_stream(m->weights, (size_t)(ram - others), &why);
+    err_code code = model_split_units(m->model, &why);
+    uint64_t held = mem_bytes_total();
+    if (!code) code = store_stream(m->weights, (size_t)(ram - others), &why);
     if (code == ERR_MEMORY) code = too_small(s, ram, others, e);
     else if (code && e) *e = why;
     m->placed = !code;
     if (!code) engine_load_usage(m);
+    m->table_bytes = mem_bytes_total() - held - store_held_bytes(m->weights);
     m->other_bytes = others;
     m->ram_bytes = m->ceiling_bytes = ram;
     m->weights_bytes = ram - others;
@@ -128,6 +132,7 @@ leat_code leat_plan_memory(const leat_session *s, uint64_t ram, leat_plan *out, 
         return (leat_code)ERR(e, ERR_ARGUMENT, "a plan is made of mapped weights only");
     uint64_t others = all_but_weights(m, &ram);
     if (others >= ram) return (leat_code)too_small(s, ram, others, e);
+    if (model_split_units(m->model, e)) return LEAT_MEMORY;
     if (store_plan_within(m->weights, (size_t)MIN(ram - others, (uint64_t)SIZE_MAX), &p, e))
         return (leat_code)too_small(s, ram, others, e);
     *out = (leat_plan){.fits = p.fits,
@@ -160,6 +165,8 @@ const char *leat_session_memory(const leat_session *s, char *buf, size_t cap) {
     store_describe(s->model->weights, buf, cap);
     return buf;
 }
+
+void leat_session_await_memory(leat_session *s) { store_await_memory(s->model->weights); }
 
 leat_stats leat_session_stats(const leat_session *s) {
     store_stats t = store_stats_of(s->model->weights);

@@ -20,6 +20,7 @@ struct leat_model {
     bool keep_usage;    /* see leat_model_options */
     char warning[640];  /* "": none */
     /* Streaming: */
+    uint64_t table_bytes; /* of a store that streams, beside the weights */
     uint64_t other_bytes, ceiling_bytes; /* what is not for weights; all that may be held now, at most ram_bytes */
     uint64_t weights_bytes;              /* what the store was told last */
     uint64_t looked_ns;                  /* when the machine was last asked how it is */

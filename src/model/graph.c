@@ -2,10 +2,12 @@
  *
  *     x -> norm -> Q K V -> (bias, QK-norm, rotation) -> attention -> O -> + x -> norm -> feed-forward -> + x
  *
- * with the sum "+ x" folded into the matrix before it. Weights are leased layer by layer; the next layer's are
- * wanted while this one computes. The arithmetic of a row never depends on the other rows of the batch.
+ * with the sum "+ x" folded into the matrix before it. Weights are leased as ops are recorded and released when
+ * these have run; what follows is read meanwhile. The arithmetic of a row never depends on the other rows of the batch.
  */
 #include "model/model_int.h"
+
+#define LEASES_MAX 64 /* units between two submits */
 
 struct model_graph {
     arena memory;
@@ -22,9 +24,9 @@ struct model_graph {
     const float **rope_rows;                     /* (rows) */
     float *q_scale;                              /* (rows) */
     void *embedding_row;                         /* one row as stored */
-    dev_matrix weights[W_COUNT];                 /* of the layer in work, leased */
+    dev_matrix routed_weights[3];                /* gate, up, down of the experts of the layer in work */
     dev_matrix next_router;                      /* of the layer after it, pinned */
-    store_lease leases[LAYER_UNITS_MAX];         /* its units */
+    store_lease leases[LEASES_MAX];              /* of what is recorded and not yet submitted */
     size_t n_leases;
     model_leases experts;
     size_t n_used;                               /* experts of a layer for each token */
@@ -39,6 +41,7 @@ struct model_graph {
 
 /* Output rows are computed this many bytes at a time: prompts ask for one row, eval for all. */
 #define LOGITS_BYTES ((size_t)32 << 20)
+#define LOGITS_ROWS_MAX 64 /* more gain nothing */
 /* Steps of so many rows foresee what each row will use; longer ones use nearly everything. */
 #define FORESEE_ROWS 8
 /* Layers are submitted together while they read no more than this, where weights are in place: between two submits
@@ -119,7 +122,8 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
     g->routing_tokens = o->routing_tokens;
     g->routed = o->routed;
     g->routed_user = o->routed_user;
-    g->logits_max = MIN(MAX(LOGITS_BYTES / (s->n_vocab * sizeof(float)), 1), o->rows_max);
+    size_t rows = LOGITS_BYTES / (s->n_vocab * sizeof(float));
+    g->logits_max = MIN(MIN(MAX(rows, 1), LOGITS_ROWS_MAX), o->rows_max);
     buffer_plan buffers[BUFFERS];
     size_t n_in = MAX(MAX(s->n_embd, s->n_head * s->dim_v), MAX(s->n_ff, s->n_ff_shared));
     dev_opts device = {
@@ -169,13 +173,12 @@ bool model_graph_input(const model_graph *g, size_t index, model_input *out) {
 
 static bool in_place(const model_graph *g) { return store_mode_of(g->model->store) == STORE_MAPPED; }
 
-/* The layers after this one and those of the next step, in order: reads run ahead as far as there is room. */
+/* Where the store does not read on by itself: this layer's units and those after it are wanted. */
 static void want_ahead(model_graph *g, size_t layer) {
-    const bound_layer *l = &g->model->layers[layer];
-    if (in_place(g)) return;
-    uint32_t n = model_unit_of_output(g->model) + 1;
-    for (uint32_t i = 0; i < n - l->n_units; i++) {
-        uint32_t unit = (l->first_unit + l->n_units + i) % n;
+    uint32_t first = g->model->layers[layer].first_unit, n = g->model->n_dense_units;
+    if (store_mode_of(g->model->store) != STORE_RESIDENT) return;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t unit = (first + i) % n;
         store_want(g->model->store, &unit, 1);
     }
 }
@@ -191,43 +194,136 @@ static size_t layer_bytes(const model_graph *g, size_t layer) {
     return bytes;
 }
 
-static void release_layer(model_graph *g) {
+/* Runs what was recorded: its weights are free again. */
+static void run_recorded(model_graph *g) {
+    dev_submit(g->dev);
     while (g->n_leases) store_release(g->model->store, &g->leases[--g->n_leases]);
+    store_poll(g->model->store, 0);
+}
+
+/* One op on matrices with the same input, or several where these lie in pieces. */
+typedef struct matrix_op {
+    kern_role role;
+    size_t n, n_jobs;
+    dev_matrix matrices[DEV_JOBS_MAX];
+    const dev_buf *outs[DEV_JOBS_MAX];
+    const dev_buf *onto; /* or NULL; then a single matrix, and its bias */
+    const float *bias;
+} matrix_op;
+
+static void record_op(model_graph *g, matrix_op *op) {
+    const dev_matrix *matrices[DEV_JOBS_MAX];
+    for (size_t i = 0; i < op->n_jobs; i++) matrices[i] = &op->matrices[i];
+    for (size_t i = 0; i < op->n_jobs && op->onto; i++)
+        dev_matmul_onto(g->dev, op->role, matrices[i], op->outs[i], op->onto, op->bias, op->n);
+    if (op->n_jobs && !op->onto) dev_matmul(g->dev, op->role, matrices, op->outs, op->n_jobs, op->n);
+    op->n_jobs = 0;
+}
+
+/* A unit that passes through a ring makes room for the next one as soon as it has been used. */
+static err_code lease(model_graph *g, matrix_op *op, uint32_t unit, err *e) {
+    store *s = g->model->store;
+    err ignored;
+    if (g->n_leases) {
+        const store_lease *last = &g->leases[g->n_leases - 1];
+        if (last->unit == unit) return ERR_NONE;
+        if (g->n_leases == LEASES_MAX || last->passes) {
+            record_op(g, op);
+            run_recorded(g);
+        }
+    }
+    if (store_try_lease(s, unit, &g->leases[g->n_leases], &ignored) != STORE_READY) {
+        record_op(g, op); /* what can be computed is computed while it comes */
+        run_recorded(g);
+        err_code code = store_lease_now(s, unit, &g->leases[0], e);
+        if (code) return code;
+    }
+    g->n_leases++;
+    return ERR_NONE;
+}
+
+/* The matrix's rows in part i of its tensor; false: none are. */
+static bool piece_of(const model_graph *g, const bound_matrix *b, size_t i, dev_matrix *out) {
+    size_t from = i * b->part_rows, first = MAX(from, b->row_first);
+    size_t end = MIN(from + b->part_rows, b->row_first + b->matrix.n_rows);
+    if (first >= end) return false;
+    const store_lease *last = &g->leases[g->n_leases - 1];
+    *out = b->matrix;
+    out->n_rows = end - first;
+    out->out_first = first - b->row_first;
+    out->data = (const char *)store_span_at(g->model->store, last, b->span) + (first - from) * out->row_bytes;
+    return true;
+}
+
+static void add_piece(model_graph *g, matrix_op *op, const dev_matrix *piece, const dev_buf *out) {
+    if (op->n_jobs == DEV_JOBS_MAX) record_op(g, op);
+    op->outs[op->n_jobs] = out;
+    op->matrices[op->n_jobs++] = *piece;
+}
+
+/* Where a matrix lies in one piece it is one, else it is taken as its weights come. */
+static err_code record_matrix(model_graph *g, matrix_op *op, const bound_matrix *b, const dev_buf *out, err *e) {
+    dev_matrix piece = b->matrix;
+    const char *at = store_tensor_at(g->model->store, b->tensor);
+    if (at) {
+        piece.data = at + b->row_first * piece.row_bytes;
+        add_piece(g, op, &piece, out);
+        return ERR_NONE;
+    }
+    for (uint32_t i = 0; i < b->n_units; i++) {
+        err_code code = lease(g, op, b->unit + i, e);
+        if (code) return code;
+        if (piece_of(g, b, i, &piece)) add_piece(g, op, &piece, out);
+    }
+    return ERR_NONE;
+}
+
+static err_code end_matmul(model_graph *g, matrix_op *op) {
+    record_op(g, op);
+    if (g->n_leases && g->leases[g->n_leases - 1].passes) run_recorded(g);
+    return ERR_NONE;
+}
+
+/* outs = matrices x set ROWS. */
+static err_code record_matmul(model_graph *g, kern_role role, const bound_matrix *const *matrices,
+                              const dev_buf *const *outs, size_t n_matrices, size_t n, err *e) {
+    matrix_op op = {.role = role, .n = n};
+    for (size_t j = 0; j < n_matrices; j++) {
+        err_code code = record_matrix(g, &op, matrices[j], outs[j], e);
+        if (code) return code;
+    }
+    return end_matmul(g, &op);
+}
+
+/* out = matrix x set ROWS; x += out + bias. */
+static err_code record_matmul_onto(model_graph *g, kern_role role, const bound_matrix *matrix, const dev_buf *out,
+                                   const float *bias, size_t n, err *e) {
+    matrix_op op = {.role = role, .n = n, .onto = &g->x, .bias = bias};
+    err_code code = record_matrix(g, &op, matrix, out, e);
+    return code ? code : end_matmul(g, &op);
 }
 
 /* Matrices of experts have their place when they are leased, unless all are in place already. */
-static void place_experts(model_graph *g, int role, const bound_matrix *b) {
-    dev_matrix *m = &g->weights[role];
-    *m = b->matrix;
-    m->data = store_tensor_at(g->model->store, b->tensor);
-    m->experts_at = m->data ? NULL : (const void *const *)g->experts.at[role - W_GATE_EXPS];
-}
-
-static err_code lease_layer(model_graph *g, size_t layer, err *e) {
-    const bound_layer *l = &g->model->layers[layer];
-    for (uint32_t i = 0; i < l->n_units; i++, g->n_leases++) {
-        err_code code = store_lease_now(g->model->store, l->first_unit + i, &g->leases[i], e);
-        if (code) return code;
+static void place_experts(model_graph *g, size_t layer) {
+    for (size_t i = 0; i < 3; i++) {
+        const bound_matrix *b = &g->model->layers[layer].weights[W_GATE_EXPS + i];
+        dev_matrix *m = &g->routed_weights[i];
+        *m = b->matrix;
+        m->data = store_tensor_at(g->model->store, b->tensor);
+        m->experts_at = m->data ? NULL : (const void *const *)g->experts.at[i];
     }
-    for (int w = 0; w < W_COUNT; w++) {
-        const bound_matrix *b = &l->weights[w];
-        if (b->tensor == NO_TENSOR) continue;
-        if (model_is_routed(w)) {
-            place_experts(g, w, b);
-            continue;
-        }
-        g->weights[w] = b->matrix;
-        g->weights[w].data = (const char *)store_span_at(g->model->store, &g->leases[b->unit], b->span) +
-                             b->row_first * b->matrix.row_bytes;
-    }
-    return ERR_NONE;
 }
 
 /* ---- blocks --------------------------------------------------------------------------------------------------- */
 
 /* What an input must be prepared as for these matrices; to be summed up, as floats too. */
-static uint32_t input_formats(const model_graph *g, kern_role role, const dev_matrix *const *matrices, size_t n) {
-    return dev_formats(g->dev, role, matrices, n) | (g->inputs.n_matrices ? 1u << KERN_ACT_F32 : 0);
+static uint32_t input_formats(const model_graph *g, kern_role role, const bound_matrix *const *matrices, size_t n) {
+    uint32_t formats = g->inputs.n_matrices ? 1u << KERN_ACT_F32 : 0;
+    for (size_t i = 0; i < n; i++) {
+        const dev_matrix *m = &matrices[i]->matrix;
+        formats |= dev_formats(g->dev, role, &m, 1);
+    }
+    return formats;
 }
 
 /* Set ROWS is now this input of the layer. */
@@ -243,9 +339,9 @@ static void record_norm(model_graph *g, const float *weight, size_t n, const uin
     dev_norm(g->dev, &g->x, weight, g->model->shape.rms_eps, n, rows, formats);
 }
 
-static void record_attention(model_graph *g, const model_batch *b, size_t layer) {
+static err_code record_attention(model_graph *g, const model_batch *b, size_t layer, err *e) {
     const bound_layer *l = &g->model->layers[layer];
-    const dev_matrix *qkv[3] = {&g->weights[W_Q], &g->weights[W_K], &g->weights[W_V]}, *o = &g->weights[W_O];
+    const bound_matrix *qkv[3] = {&l->weights[W_Q], &l->weights[W_K], &l->weights[W_V]}, *o = &l->weights[W_O];
     const dev_buf *qkv_out[3] = {&g->q, &g->k, &g->v};
     bool no_rope = (g->model->family->blocks & FAMILY_NO_ROPE_4) && (layer + 1) % 4 == 0;
     dev_attn *a = &g->attention;
@@ -259,38 +355,45 @@ static void record_attention(model_graph *g, const model_batch *b, size_t layer)
     a->v_offset = kv_v_offset(b->cache, layer);
     record_norm(g, l->vectors[V_ATTN_NORM], b->n, NULL, input_formats(g, b->role, qkv, 3));
     record_input(g, layer, IN_ATTN, b->n);
-    dev_matmul(g->dev, b->role, qkv, qkv_out, 3, b->n);
+    err_code code = record_matmul(g, b->role, qkv, qkv_out, 3, b->n, e);
+    if (code) return code;
     dev_attend(g->dev, a);
     dev_prepare(g->dev, &g->attn, b->n, input_formats(g, b->role, &o, 1));
     record_input(g, layer, IN_O, b->n);
-    dev_matmul_onto(g->dev, b->role, o, &g->proj, &g->x, l->vectors[V_O_BIAS], b->n);
+    return record_matmul_onto(g, b->role, o, &g->proj, l->vectors[V_O_BIAS], b->n, e);
 }
 
 /* What down takes: silu(gate x) * up x, from set ROWS. */
-static void record_gated(model_graph *g, const model_batch *b, size_t layer, weight_role gate, const float *gate_bias,
-                         const float *up_bias, size_t width) {
-    const dev_matrix *gate_up[2] = {&g->weights[gate], &g->weights[gate + 1]}, *down = &g->weights[gate + 2];
+static err_code record_gated(model_graph *g, const model_batch *b, size_t layer, weight_role gate,
+                             const float *gate_bias, const float *up_bias, size_t width, err *e) {
+    const bound_matrix *first = &g->model->layers[layer].weights[gate];
+    const bound_matrix *gate_up[2] = {first, first + 1}, *down = first + 2;
     const dev_buf *gate_up_out[2] = {&g->gate, &g->up};
     g->gate.width = g->up.width = width;
-    dev_matmul(g->dev, b->role, gate_up, gate_up_out, 2, b->n);
+    err_code code = record_matmul(g, b->role, gate_up, gate_up_out, 2, b->n, e);
+    if (code) return code;
     dev_swiglu(g->dev, DEV_SET_ROWS, &g->gate, &g->up, gate_bias, up_bias, b->n, input_formats(g, b->role, &down, 1));
     record_input(g, layer, gate == W_GATE ? IN_DOWN : IN_DOWN_SHARED, b->n);
+    return ERR_NONE;
 }
 
-static void record_dense(model_graph *g, const model_batch *b, size_t layer) {
+static err_code record_dense(model_graph *g, const model_batch *b, size_t layer, err *e) {
     const bound_layer *l = &g->model->layers[layer];
-    const dev_matrix *gate_up[2] = {&g->weights[W_GATE], &g->weights[W_UP]};
+    const bound_matrix *gate_up[2] = {&l->weights[W_GATE], &l->weights[W_UP]};
     record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, input_formats(g, b->role, gate_up, 2));
     record_input(g, layer, IN_FFN, b->n);
-    record_gated(g, b, layer, W_GATE, l->vectors[V_GATE_BIAS], l->vectors[V_UP_BIAS], g->model->shape.n_ff);
-    dev_matmul_onto(g->dev, b->role, &g->weights[W_DOWN], &g->proj, &g->x, l->vectors[V_DOWN_BIAS], b->n);
+    err_code code = record_gated(g, b, layer, W_GATE, l->vectors[V_GATE_BIAS], l->vectors[V_UP_BIAS],
+                                 g->model->shape.n_ff, e);
+    if (code) return code;
+    return record_matmul_onto(g, b->role, &l->weights[W_DOWN], &g->proj, l->vectors[V_DOWN_BIAS], b->n, e);
 }
 
 /* Rows of the experts that ops are for now; all of them where n_slots says how many. */
 static void record_routed(model_graph *g, kern_role role, size_t layer, size_t n_slots) {
-    const dev_matrix *gate_up[2] = {&g->weights[W_GATE_EXPS], &g->weights[W_UP_EXPS]}, *down = &g->weights[W_DOWN_EXPS];
+    const dev_matrix *gate_up[2] = {&g->routed_weights[0], &g->routed_weights[1]}, *down = &g->routed_weights[2];
+    const bound_matrix *bound_down = &g->model->layers[layer].weights[W_DOWN_EXPS];
     const dev_buf *gate_up_out[2] = {&g->slot_gate, &g->slot_up}, *down_out = &g->slot_down;
-    uint32_t formats = input_formats(g, role, &down, 1);
+    uint32_t formats = input_formats(g, role, &bound_down, 1);
     record_routed_input(g, layer, IN_EXPERTS, DEV_SET_ROWS);
     dev_matmul_experts(g->dev, role, DEV_SET_ROWS, gate_up, gate_up_out, 2);
     if (n_slots) dev_swiglu(g->dev, DEV_SET_SLOTS, &g->slot_gate, &g->slot_up, NULL, NULL, n_slots, formats);
@@ -323,8 +426,8 @@ static bool foresee_experts(model_graph *g, const model_batch *b, size_t layer) 
         const dev_matrix *matrix = &g->next_router;
         const dev_buf *out = &g->foreseen;
         g->next_router = b_router->matrix;
-        g->next_router.data = store_pinned_at(m->store, next->first_unit + b_router->unit, b_router->span);
-        by_router = g->next_router.data != NULL;
+        g->next_router.data = store_pinned_at(m->store, b_router->unit, b_router->span);
+        by_router = g->next_router.data != NULL && b_router->n_units == 1;
         if (by_router) {
             record_norm(g, next->vectors[V_FFN_NORM], b->n, NULL, dev_formats(g->dev, b->role, &matrix, 1));
             dev_matmul(g->dev, b->role, &matrix, &out, 1, b->n);
@@ -337,31 +440,33 @@ static err_code record_experts(model_graph *g, const model_batch *b, size_t laye
     const bound_layer *l = &g->model->layers[layer];
     const model_shape *s = &g->model->shape;
     bool shared = s->n_ff_shared > 0;
-    const dev_matrix *router = &g->weights[W_ROUTER], *shared_router = &g->weights[W_ROUTER_SHARED];
-    const dev_matrix *gate_up[2] = {&g->weights[W_GATE_EXPS], &g->weights[W_UP_EXPS]};
-    const dev_matrix *inputs[6] = {
-        router, gate_up[0], gate_up[1], shared_router, &g->weights[W_GATE_SHARED], &g->weights[W_UP_SHARED]};
-    const dev_matrix *shared_down = &g->weights[W_DOWN_SHARED];
+    const bound_matrix *w = l->weights, *router = &w[W_ROUTER], *shared_router = &w[W_ROUTER_SHARED];
+    const bound_matrix *inputs[6] = {
+        router, &w[W_GATE_EXPS], &w[W_UP_EXPS], shared_router, &w[W_GATE_SHARED], &w[W_UP_SHARED]};
+    const bound_matrix *shared_down = &w[W_DOWN_SHARED];
     const dev_buf *router_out = &g->router, *shared_gate = &g->shared_gate, *shared_out = &g->shared;
     record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, input_formats(g, b->role, inputs, shared ? 6 : 3));
     record_input(g, layer, IN_FFN, b->n);
-    dev_matmul(g->dev, b->role, &router, &router_out, 1, b->n);
+    err_code code = record_matmul(g, b->role, &router, &router_out, 1, b->n, e);
+    if (code) return code;
+    place_experts(g, layer);
     if (g->routing) dev_force_route(g->dev, g->routes, layer * g->n_used);
     dev_route(g->dev, &g->router, b->n, s->n_expert, g->n_used,
               (g->model->family->blocks & FAMILY_ROUTER_NORMALISED) != 0, 1.0f);
-    if (g->weights[W_DOWN_EXPS].experts_at) {
+    if (g->routed_weights[2].experts_at) {
         leased_step step = {g, b->role, layer};
-        dev_submit(g->dev);
-        err_code code = model_leases_run(&g->experts, g->model, g->dev, layer, b->n, compute_leased, &step, e);
+        run_recorded(g);
+        code = model_leases_run(&g->experts, g->model, g->dev, layer, b->n, compute_leased, &step, e);
         if (code) return code;
     } else {
         record_routed(g, b->role, layer, b->n * g->n_used);
     }
     dev_combine(g->dev, &g->slot_down, &g->proj, shared ? NULL : &g->x, b->n);
     if (shared) {
-        dev_matmul(g->dev, b->role, &shared_router, &shared_gate, 1, b->n);
-        record_gated(g, b, layer, W_GATE_SHARED, NULL, NULL, s->n_ff_shared);
-        dev_matmul(g->dev, b->role, &shared_down, &shared_out, 1, b->n);
+        if ((code = record_matmul(g, b->role, &shared_router, &shared_gate, 1, b->n, e)) ||
+            (code = record_gated(g, b, layer, W_GATE_SHARED, NULL, NULL, s->n_ff_shared, e)) ||
+            (code = record_matmul(g, b->role, &shared_down, &shared_out, 1, b->n, e)))
+            return code;
         dev_add_gated(g->dev, &g->proj, &g->shared, &g->shared_gate, &g->x, b->n);
     }
     return ERR_NONE;
@@ -428,26 +533,22 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
     for (size_t layer = 0; layer < s->n_layer; layer++) {
         if (b->yield && b->yield(b->user))
             code = ERR(e, ERR_CANCELLED, "cancelled at layer %zu of %zu", layer, s->n_layer);
-        if (code || (code = lease_layer(g, layer, e))) break;
         want_ahead(g, layer);
-        record_attention(g, b, layer);
-        if (s->n_expert) code = record_experts(g, b, layer, e);
-        else record_dense(g, b, layer);
-        if (code) break;
+        if (code || (code = record_attention(g, b, layer, e)) ||
+            (code = s->n_expert ? record_experts(g, b, layer, e) : record_dense(g, b, layer, e)))
+            break;
         bool foreseen = s->n_expert && foresee_experts(g, b, layer);
         recorded += layer_bytes(g, layer) * b->n;
         bool wait = in_place(g) && !g->routed && layer + 1 < s->n_layer && recorded < SUBMIT_BYTES;
         if (!wait) {
-            dev_submit(g->dev);
+            run_recorded(g);
             recorded = 0;
         }
         if (foreseen) model_leases_expect(&g->experts, g->model, layer, &g->foreseen, b->n);
         if (g->routed && s->n_expert) g->routed(g->routed_user, layer, dev_routed_rows(g->dev), b->n, g->n_used);
-        release_layer(g);
     }
     if (code) { /* the layers ahead are wanted by nobody now, and what is recorded must not wait for the next step */
-        dev_submit(g->dev);
-        release_layer(g);
+        run_recorded(g);
         store_forget_wants(g->model->store);
     }
     return code;
@@ -456,20 +557,14 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
 err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows, size_t n,
                             const float *const **rows_out, err *e) {
     ASSERT(n > 0 && n <= g->logits_max);
-    dev_matrix output;
-    store_lease lease;
-    err_code code = store_lease_now(g->model->store, model_unit_of_output(g->model), &lease, e);
-    if (code) return code;
-    output = g->model->output.matrix;
-    output.data = lease.at;
-    const dev_matrix *matrix = &output;
+    const bound_matrix *matrix = &g->model->output;
     const dev_buf *out = &g->logits;
     record_norm(g, g->model->output_norm, n, rows, input_formats(g, role, &matrix, 1));
     if (g->inputs.n_matrices) dev_add_squares(g->dev, n, &g->inputs.output);
-    dev_matmul(g->dev, role, &matrix, &out, 1, n);
-    if (g->model->output_bias) dev_add_bias(g->dev, &g->logits, g->model->output_bias, n);
-    dev_submit(g->dev);
-    store_release(g->model->store, &lease);
+    err_code code = record_matmul(g, role, &matrix, &out, 1, n, e);
+    if (!code && g->model->output_bias) dev_add_bias(g->dev, &g->logits, g->model->output_bias, n);
+    run_recorded(g);
+    if (code) return code;
     *rows_out = (const float *const *)g->logits.rows;
     return ERR_NONE;
 }

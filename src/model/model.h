@@ -39,6 +39,8 @@ size_t model_family_names(char *buf, size_t cap);
  * it. */
 err_code model_open(model **out, const gguf *g, store *s, err *e);
 void model_close(model *m); /* accepts NULL */
+/* Before the store streams: dense weights in many small units instead of few large ones. */
+err_code model_split_units(model *m, err *e);
 const model_shape *model_shape_of(const model *m);
 const char *model_family_name(const model *m);
 kv_shape model_kv_shape(const model *m); /* in F16 */

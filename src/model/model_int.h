@@ -49,12 +49,14 @@ typedef enum {
 /* A matrix in the file; data is filled in while it is leased. */
 typedef struct bound_matrix {
     uint32_t tensor;   /* NO_TENSOR: this layer has none */
-    uint8_t unit, span; /* in which of its layer's units, and which part of it; not for experts */
+    uint32_t unit, n_units; /* in which units; not for experts: several have part_rows rows of the tensor each ... */
+    uint8_t span;      /* ... or it is this part of a unit */
+    size_t part_rows;
     size_t row_first;  /* where it starts inside a fused tensor (attn_qkv) */
     dev_matrix matrix; /* data NULL */
 } bound_matrix;
 
-#define LAYER_UNITS_MAX 5 /* attention and routers; gate, up, down; the shared expert */
+#define OPS_NONE 8 /* more than a layer has ops with dense matrices */
 
 typedef struct bound_layer {
     bound_matrix weights[W_COUNT];
@@ -73,6 +75,7 @@ struct model {
     bound_matrix output;
     const float *output_norm, *output_bias;
     const float *rope_freqs;      /* (n_rot / 2), or NULL */
+    uint32_t n_dense_units;       /* experts come after them */
 };
 
 err_code model_read_shape(model *m, err *e);
@@ -81,7 +84,6 @@ err_code model_bind(model *m, err *e);
 /* ---- what is read and held as a whole ------------------------------------------------------------------- */
 
 err_code model_set_units(model *m, err *e);
-uint32_t model_unit_of_output(const model *m); /* the last of the dense ones */
 uint32_t model_unit_of_expert(const model *m, size_t layer, size_t expert);
 
 /* The leases of one layer's experts, where these are not all in place for good. */

@@ -1,32 +1,47 @@
-/* units.c: what the store reads and holds as a whole. A layer's dense tensors are several units, so that a ring of few
- * small slots can pass those through that do not fit; gate, up and down of one expert are one. Units are numbered in
- * the order of their use: layers, output; then experts by layer. Next: experts.c.
+/* units.c: what the store reads and holds as a whole. The dense tensors that one op of a layer uses are a unit; where
+ * weights are streamed a large tensor is several, of some rows each, so that a ring of few small slots can pass those
+ * through that do not fit. Gate, up and down of one expert are one. Units are numbered in the order of their use:
+ * layers, output; then experts by layer. Next: experts.c.
  */
 #include "model/model_int.h"
 
-uint32_t model_unit_of_output(const model *m) {
-    const bound_layer *last = &m->layers[m->shape.n_layer - 1];
-    return last->first_unit + last->n_units;
-}
+/* Dense weights are cut into so many parts: a slot of the ring is that share of them. */
+#define PARTS 512
+#define PART_BYTES_MIN ((size_t)64 << 10)
+#define PART_ROWS 64 /* a multiple of all kernels' steps */
 
 uint32_t model_unit_of_expert(const model *m, size_t layer, size_t expert) {
-    return model_unit_of_output(m) + 1 + (uint32_t)(layer * m->shape.n_expert + expert);
+    return m->n_dense_units + (uint32_t)(layer * m->shape.n_expert + expert);
 }
+
+static uint64_t tensor_bytes(const model *m, const bound_matrix *b) {
+    return gguf_tensor_at(m->file, b->tensor)->bytes;
+}
+
+/* ---- telling the store ------------------------------------------------------------------------------------ */
 
 typedef struct describer {
     const model *m;
     store_span *spans; /* (STORE_SPANS_MAX), filled anew for each unit */
 } describer;
 
+/* What the unit has of a matrix's tensor. */
+static store_span span_of(const model *m, const bound_matrix *b, size_t unit) {
+    uint64_t all = tensor_bytes(m, b), part = (uint64_t)b->part_rows * b->matrix.row_bytes;
+    uint64_t from = (unit - b->unit) * part;
+    return (store_span){.tensor = b->tensor, .offset = from, .bytes = b->n_units == 1 ? all : MIN(part, all - from)};
+}
+
 static void describe_dense(const describer *d, size_t unit, store_unit *out) {
+    const model *m = d->m;
     size_t layer = 0, n = 0;
-    while (unit >= d->m->layers[layer].first_unit + d->m->layers[layer].n_units) layer++;
-    const bound_layer *l = &d->m->layers[layer];
-    for (int w = 0; w < W_COUNT; w++) {
-        const bound_matrix *b = &l->weights[w];
-        if (b->tensor == NO_TENSOR || model_is_routed(w) || b->unit != unit - l->first_unit) continue;
+    while (layer < m->shape.n_layer && unit >= m->layers[layer].first_unit + m->layers[layer].n_units) layer++;
+    if (layer == m->shape.n_layer) d->spans[n++] = span_of(m, &m->output, unit);
+    for (int w = 0; w < W_COUNT && layer < m->shape.n_layer; w++) {
+        const bound_matrix *b = &m->layers[layer].weights[w];
+        if (b->tensor == NO_TENSOR || model_is_routed(w) || unit < b->unit || unit >= b->unit + b->n_units) continue;
         if (b->span < n) continue; /* a fused tensor is one part */
-        d->spans[n++] = (store_span){.tensor = b->tensor, .bytes = gguf_tensor_at(d->m->file, b->tensor)->bytes};
+        d->spans[n++] = span_of(m, b, unit);
     }
     *out = (store_unit){.spans = d->spans, .n_spans = n, .layer = (uint32_t)layer};
 }
@@ -43,27 +58,25 @@ static void describe_expert(const describer *d, size_t layer, size_t expert, sto
 
 static void describe(const void *user, size_t i, store_unit *out) {
     const describer *d = user;
-    const model_shape *s = &d->m->shape;
-    size_t output = model_unit_of_output(d->m);
-    if (i < output) {
-        describe_dense(d, i, out);
-    } else if (i == output) {
-        uint32_t tensor = d->m->output.tensor;
-        d->spans[0] = (store_span){.tensor = tensor, .bytes = gguf_tensor_at(d->m->file, tensor)->bytes};
-        *out = (store_unit){.spans = d->spans, .n_spans = 1, .layer = (uint32_t)s->n_layer};
-    } else {
-        i -= output + 1;
-        describe_expert(d, i / s->n_expert, i % s->n_expert, out);
-    }
+    size_t n_expert = d->m->shape.n_expert, dense = d->m->n_dense_units;
+    if (i < dense) describe_dense(d, i, out);
+    else describe_expert(d, (i - dense) / n_expert, (i - dense) % n_expert, out);
 }
 
-static int group_of(int role) {
+/* ---- numbers ---------------------------------------------------------------------------------------------- */
+
+/* Matrices of one op, in the order of their use. */
+static int op_of(int role) {
     switch (role) {
-    case W_GATE: return 1;
-    case W_UP: return 2;
-    case W_DOWN: return 3;
-    case W_GATE_SHARED: case W_UP_SHARED: case W_DOWN_SHARED: return 4;
-    default: return 0;
+    case W_Q: case W_K: case W_V: return 0;
+    case W_O: return 1;
+    case W_ROUTER: return 2;
+    case W_GATE: case W_UP: return 3;
+    case W_DOWN: return 4;
+    case W_ROUTER_SHARED: return 5;
+    case W_GATE_SHARED: case W_UP_SHARED: return 6;
+    case W_DOWN_SHARED: return 7;
+    default: return OPS_NONE;
     }
 }
 
@@ -74,34 +87,90 @@ static int same_tensor(const bound_layer *l, int w) {
     return k;
 }
 
-/* In which of its layer's units each matrix is, and as which part of it. */
-static void number_units(model *m) {
-    uint32_t next = 0;
+/* Units of an op, begun with the next number. */
+typedef struct numbering {
+    uint32_t next;
+    size_t part_bytes;        /* 0: all of an op's tensors are one unit */
+    uint64_t open_bytes;      /* of the last unit, which may take more tensors; 0: it may not */
+    uint8_t n_open;
+} numbering;
+
+static void number_tensor(numbering *x, const model *m, bound_matrix *b) {
+    uint64_t bytes = tensor_bytes(m, b);
+    size_t rows = (size_t)(bytes / b->matrix.row_bytes);
+    b->part_rows = rows;
+    b->n_units = 1;
+    b->span = 0;
+    if (x->part_bytes && bytes > x->part_bytes) {
+        b->part_rows = align_up(div_up(rows, (size_t)div_up(bytes, x->part_bytes)), PART_ROWS);
+        b->n_units = (uint32_t)div_up(rows, b->part_rows);
+    }
+    bool joins = x->open_bytes && b->n_units == 1 && (!x->part_bytes || x->open_bytes + bytes <= x->part_bytes);
+    if (!joins) {
+        b->unit = x->next;
+        x->next += b->n_units;
+        x->n_open = 0;
+        x->open_bytes = 0;
+    } else {
+        b->unit = x->next - 1;
+    }
+    if (b->n_units > 1) return;
+    b->span = x->n_open++;
+    x->open_bytes += bytes;
+}
+
+static void number_units(model *m, size_t part_bytes) {
+    numbering x = {.part_bytes = part_bytes};
     for (size_t layer = 0; layer < m->shape.n_layer; layer++) {
         bound_layer *l = &m->layers[layer];
-        l->first_unit = next;
-        for (int group = 0; group < LAYER_UNITS_MAX; group++) {
-            uint8_t n = 0;
+        l->first_unit = x.next;
+        for (int op = 0; op < OPS_NONE; op++) {
+            x.open_bytes = 0;
             for (int w = 0; w < W_COUNT; w++) {
                 bound_matrix *b = &l->weights[w];
                 int first = same_tensor(l, w);
-                if (b->tensor == NO_TENSOR || model_is_routed(w) || group_of(first) != group) continue;
-                b->unit = (uint8_t)(next - l->first_unit);
-                b->span = first == w ? n++ : l->weights[first].span;
+                if (b->tensor == NO_TENSOR || model_is_routed(w) || op_of(first) != op) continue;
+                if (first == w) {
+                    number_tensor(&x, m, b);
+                    continue;
+                }
+                const bound_matrix *same = &l->weights[first];
+                b->unit = same->unit;
+                b->n_units = same->n_units;
+                b->part_rows = same->part_rows;
+                b->span = same->span;
             }
-            next += n > 0;
         }
-        l->n_units = next - l->first_unit;
+        l->n_units = x.next - l->first_unit;
     }
+    x.open_bytes = 0;
+    number_tensor(&x, m, &m->output);
+    m->n_dense_units = x.next;
 }
 
-err_code model_set_units(model *m, err *e) {
+static err_code tell_store(model *m, err *e) {
     store_span spans[STORE_SPANS_MAX];
     describer d = {m, spans};
     const model_shape *s = &m->shape;
-    number_units(m);
     store_units units = {.describe = describe, .user = &d,
-                         .n_units = model_unit_of_output(m) + 1 + s->n_layer * s->n_expert,
+                         .n_units = m->n_dense_units + s->n_layer * s->n_expert,
                          .n_layers = s->n_layer + 1, .n_used = s->n_expert_used};
     return store_set_units(m->store, &units, e);
+}
+
+err_code model_set_units(model *m, err *e) {
+    number_units(m, 0);
+    return tell_store(m, e);
+}
+
+err_code model_split_units(model *m, err *e) {
+    uint64_t bytes = tensor_bytes(m, &m->output);
+    for (size_t layer = 0; layer < m->shape.n_layer; layer++)
+        for (int w = 0; w < W_COUNT; w++) {
+            const bound_layer *l = &m->layers[layer];
+            if (l->weights[w].tensor == NO_TENSOR || model_is_routed(w) || same_tensor(l, w) != w) continue;
+            bytes += tensor_bytes(m, &l->weights[w]);
+        }
+    number_units(m, MAX((size_t)(bytes / PARTS), PART_BYTES_MIN));
+    return tell_store(m, e);
 }

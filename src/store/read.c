@@ -98,6 +98,7 @@ void store_settle(store *s, uint32_t id) {
         u->place = u->abandoned ? ON_DISK : FAILED;
     } else if (u->sent_span == u->n_spans) {
         u->place = IN_RAM;
+        s->n_unread -= u->home == HOME_PINNED && s->n_unread > 0;
         store_let_go(s, id);
     }
 }
@@ -113,7 +114,8 @@ uint64_t store_sent_bytes(const store *s, uint32_t id) {
 static uint32_t next_to_send(store *s) {
     if (s->in_flight >= STORE_DEPTH_MAX || (s->in_flight >= s->depth && s->in_flight_bytes >= DEPTH_BYTES))
         return STORE_NOBODY;
-    if (s->lines[LINE_WANTED].first != STORE_NOBODY) return s->lines[LINE_WANTED].first;
+    if (s->lines[LINE_WANTED].first != STORE_NOBODY || (s->mode == STORE_STREAMING && store_read_on(s)))
+        return s->lines[LINE_WANTED].first;
     if (s->in_flight >= MIN(s->depth, AHEAD_DEPTH)) return STORE_NOBODY;
     if (s->lines[LINE_AHEAD].first == STORE_NOBODY && !store_read_ahead(s)) return STORE_NOBODY;
     return s->lines[LINE_AHEAD].first;

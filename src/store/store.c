@@ -121,6 +121,8 @@ err_code store_set_units(store *s, const store_units *all, err *e) {
                            .tensor = u.spans[k].tensor};
         }
     }
+    for (size_t i = 0; i < s->n_units; i++)
+        if (s->units[i].home == HOME_BLOCK) mem_block_free(s->units[i].base);
     arena_close(&s->tables);
     s->tables = tables;
     s->units = units;
@@ -153,6 +155,10 @@ uint64_t store_held_bytes(const store *s) {
 static void want(store *s, uint32_t id) {
     unit *u = &s->units[id];
     if (u->wanted) return;
+    if (u->home == HOME_RING && s->mode == STORE_STREAMING) { /* they come in their order */
+        if (u->place == ON_DISK || u->place == FAILED) store_seek(s, id);
+        return;
+    }
     if (u->place == ON_DISK || u->place == FAILED) {
         u->ahead = u->wasted = false;
         if (!store_take_home(s, id)) {
@@ -232,11 +238,10 @@ store_state store_try_lease(store *s, uint32_t id, store_lease *out, err *e) {
     const span *first = &s->spans[u->first_span];
     const gguf_tensor *t = gguf_tensor_at(s->g, first->tensor);
     if (s->mode == STORE_MAPPED || u->place == IN_RAM) {
-        *out = (store_lease){span_at(s, first, u), (size_t)first->bytes, id};
+        *out = (store_lease){span_at(s, first, u), (size_t)first->bytes, id, u->home == HOME_RING};
         u->leases++;
         store_hold(s, id);
         forget(s, id);
-        if (!u->expert) s->layer = u->layer;
         return STORE_READY;
     }
     if (u->place == FAILED) {
@@ -257,8 +262,12 @@ const void *store_span_at(const store *s, const store_lease *lease, size_t i) {
 
 void store_release(store *s, const store_lease *lease) {
     ASSERT(lease->unit < s->n_units && s->units[lease->unit].leases > 0);
-    s->units[lease->unit].leases--;
+    unit *u = &s->units[lease->unit];
+    u->leases--;
     store_let_go(s, lease->unit);
+    if (u->home != HOME_RING || u->leases) return;
+    store_leave_home(s, lease->unit); /* the next pass reads it again */
+    store_pump(s);
 }
 
 err_code store_lease_now(store *s, uint32_t id, store_lease *out, err *e) {
@@ -292,7 +301,7 @@ const void *store_tensor_at(const store *s, uint32_t tensor) {
 
 /* ---- gathering --------------------------------------------------------------------------------------- */
 
-/* The dense unit that begins with the tensor; looked for once while the same tensor is asked for. */
+/* The first dense unit that begins with some of the tensor; looked for once while the same tensor is asked for. */
 static uint32_t find_unit(store *s, uint32_t tensor) {
     if (s->gathered_tensor == tensor + 1) return s->gathered_unit;
     s->gathered_tensor = tensor + 1;
@@ -305,12 +314,15 @@ static uint32_t find_unit(store *s, uint32_t tensor) {
 /* Bytes of a tensor that are in memory now, or NULL. Not through a mapping: a page that the system must read first
  * brings its neighbours along, and with read-ahead of megabytes those of some hundred norms are a gigabyte. */
 static const char *find_bytes(store *s, uint32_t tensor, uint64_t offset, size_t bytes) {
-    uint32_t id = find_unit(s, tensor);
-    if (id == STORE_NOBODY || s->units[id].place != IN_RAM) return NULL;
-    const span *p = &s->spans[s->units[id].first_span];
     uint64_t from = gguf_tensor_at(s->g, tensor)->offset + offset;
-    if (from < p->offset || from + bytes > p->offset + p->bytes) return NULL;
-    return s->units[id].base + p->at + (from - p->offset);
+    for (size_t id = find_unit(s, tensor); id < s->n_units; id++) { /* its parts follow each other */
+        const span *p = &s->spans[s->units[id].first_span];
+        if (p->tensor != tensor || from < p->offset) return NULL;
+        if (from >= p->offset + p->bytes) continue;
+        bool whole = from + bytes <= p->offset + p->bytes && s->units[id].place == IN_RAM;
+        return whole ? s->units[id].base + p->at + (from - p->offset) : NULL;
+    }
+    return NULL;
 }
 
 /* Through the bounce buffer, in pieces. */

@@ -8,9 +8,10 @@
  *
  * MAPPED     the home can map files: a lease is a pointer into the mapping
  * RESIDENT   it cannot: a unit is read once, on first want, into memory that stays
- * STREAMING  within a given number of bytes: dense units pinned as far as they fit, the others through a ring of slots;
- *            experts in the slots of a cache (cache/cache.h). Nothing is ever copied: reads past the page cache go to
- *            where the kernels find them.
+ * STREAMING  within a given number of bytes: dense units pinned as far as they fit, the others through a ring of slots:
+ *            leased one at a time in their order, and read ahead in it as there is room; experts in the slots of
+ *            a cache (cache/cache.h). Nothing is ever copied: reads past the page cache go to where the kernels find
+ *            them.
  * One thread calls; what is leased may be read by all. docs/STREAMING.md tells how it is used.
  */
 #ifndef LEAT_STORE_H
@@ -37,6 +38,7 @@ typedef struct store_lease {
     const void *at; /* the bytes of the unit's first part; valid until released */
     size_t bytes;
     uint32_t unit;
+    bool passes; /* through the ring: the sooner it is released, the sooner others are read */
 } store_lease;
 
 err_code store_open(store **out, const gguf *g, const store_opts *o, err *e);
@@ -53,7 +55,8 @@ typedef struct store_span {
 typedef struct store_unit {
     const store_span *spans; /* (n_spans), at most STORE_SPANS_MAX */
     size_t n_spans;
-    uint32_t layer; /* units are wanted in the order of layers, again and again; experts only by the router's choice */
+    uint32_t layer; /* units are used in their order, again and again; experts only by the router's choice, and they
+                     * come after all others */
     bool expert;
 } store_unit;
 
@@ -78,6 +81,9 @@ err_code store_stream(store *s, size_t bytes_max, err *e);
  * given, and never less than can be planned with. Experts go first; where they have no more to give, dense weights do,
  * and all is read again then. Not while leases are out. False where they still take more. */
 bool store_resize(store *s, size_t bytes_max);
+
+/* STREAMING: until all its memory has been touched once, which begins with store_stream. */
+void store_await_memory(store *s);
 
 /* What store_stream would do within bytes_max. Changes nothing. */
 typedef struct store_plan {

@@ -12,7 +12,7 @@
 #define STORE_PIECE_BYTES ((size_t)8 << 20)
 #define STORE_DEPTH 8      /* reads under way, until the probe knows better */
 #define STORE_DEPTH_MAX 32
-#define STORE_RING_MAX 20
+#define STORE_RING_MAX 8
 #define STORE_RANKS 16 /* guesses are counted by rank up to this one */
 #define AHEAD_WASTE 24 /* of so many bytes read one may be read ahead for nothing */
 #define STORE_NOBODY UINT32_MAX
@@ -90,10 +90,11 @@ struct store {
     size_t n_touchers;
     _Atomic size_t touched; /* bytes taken by them; past the end: they return */
     uint32_t ring[STORE_RING_MAX]; /* who is there, or STORE_NOBODY */
+    uint32_t next_dense;           /* the dense unit that is read next, if it is not in memory */
+    size_t n_unread;               /* pinned units that were never read */
     cache *experts;                /* NULL: the model has none */
     uint32_t *unit_of;             /* by cache_id */
     uint32_t *visited;             /* scratch of store_visit */
-    uint32_t layer;                /* last leased */
     uint32_t *expected;            /* (n_expected) units that may be read ahead; before next_expected it was tried */
     size_t n_expected, next_expected;
     bool sure;                     /* that they will be used */
@@ -123,6 +124,8 @@ void store_abandon_ahead(store *s, uint32_t layer); /* what is read ahead for th
 
 /* stream.c */
 void store_lay_out(store *s); /* places of spans in memory, for the alignment */
+bool store_read_on(store *s); /* one more dense unit joins the line */
+void store_seek(store *s, uint32_t id); /* reading on goes on with this unit of the ring */
 bool store_take_home(store *s, uint32_t id); /* memory for a unit; false: none now */
 bool store_take_spare(store *s, uint32_t id); /* the same for an expert, at nobody's cost who is needed sooner */
 void store_leave_home(store *s, uint32_t id); /* the unit is on disk again */

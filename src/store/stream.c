@@ -3,11 +3,12 @@
  * Filled in this order: dense units, all pinned where they fit; a cache of experts with the rest. Where the dense units
  * do not fit either, as many as can stay pinned, and the others, evenly spread over the layers, pass through a ring of
  * slots: every pass reads each of them once, which is the least there is, since a pass needs all of them in the same
- * order.
+ * order. A slot is free as soon as its unit was used.
  */
 #include "store/store_int.h"
 
-#define RING_AHEAD 2 /* slots of the ring beside those in use: one being read, one done */
+#define RING_SLOTS 4 /* one in use, one that is there, two being read */
+#define RING_LEAST 2
 #define BOUNCE_BYTES ((size_t)64 << 10)
 #define PROBE_FROM_BYTES ((uint64_t)256 << 20) /* smaller files are read before a probe is done */
 
@@ -30,28 +31,15 @@ void store_lay_out(store *s) {
 
 /* ---- homes -------------------------------------------------------------------------------------------- */
 
-/* Layers until this one is wanted again. */
-static size_t ahead(const store *s, uint32_t layer) {
-    return layer > s->layer ? layer - s->layer : layer + s->n_layers - s->layer;
-}
-
-/* A slot of the ring: an empty one, else that of the unit wanted last. */
 static bool take_ring(store *s, uint32_t id) {
-    size_t best = SIZE_MAX, distance = 0;
     for (size_t i = 0; i < s->n_ring; i++) {
-        uint32_t who = s->ring[i];
-        if (who != STORE_NOBODY && s->units[who].holds) continue;
-        size_t at = who == STORE_NOBODY ? SIZE_MAX : ahead(s, s->units[who].layer);
-        if (best != SIZE_MAX && at <= distance) continue;
-        best = i;
-        distance = at;
+        if (s->ring[i] != STORE_NOBODY) continue;
+        s->ring[i] = id;
+        s->units[id].slot = (uint32_t)i;
+        s->units[id].base = s->ring_memory + i * s->ring_slot_bytes;
+        return true;
     }
-    if (best == SIZE_MAX) return false;
-    if (s->ring[best] != STORE_NOBODY) store_leave_home(s, s->ring[best]);
-    s->ring[best] = id;
-    s->units[id].slot = (uint32_t)best;
-    s->units[id].base = s->ring_memory + best * s->ring_slot_bytes;
-    return true;
+    return false;
 }
 
 static bool take_cached(store *s, uint32_t id, bool spare) {
@@ -76,6 +64,43 @@ bool store_take_home(store *s, uint32_t id) {
     case HOME_CACHE: return take_cached(s, id, false);
     }
     return false;
+}
+
+static uint32_t dense_after(const store *s, uint32_t id) { return id + 1 < s->n_dense ? id + 1 : 0; }
+
+/* Dense units in their order, again and again: pinned ones once, the others as the ring has room. */
+bool store_read_on(store *s) {
+    if (!s->n_unread && s->n_pinned == s->n_dense) return false;
+    for (size_t looked = 0; looked < s->n_dense; looked++) {
+        uint32_t id = s->next_dense;
+        unit *u = &s->units[id];
+        if (u->place == ON_DISK) {
+            if (!store_take_home(s, id)) return false;
+            if (store_start(s, id, LINE_WANTED)) return true;
+            u->place = IN_RAM; /* it has no bytes */
+        }
+        s->next_dense = dense_after(s, id);
+    }
+    return false;
+}
+
+void store_seek(store *s, uint32_t id) {
+    s->units[id].place = ON_DISK;
+    uint32_t next = s->next_dense;
+    while (next != id && s->units[next].home != HOME_RING) next = dense_after(s, next);
+    if (next == id) return; /* it is the next one, once there is room */
+    s->next_dense = id;
+    for (size_t i = 0; i < s->n_ring; i++) { /* what was read for a pass that ended early */
+        unit *u = s->ring[i] == STORE_NOBODY ? NULL : &s->units[s->ring[i]];
+        if (!u || u->leases) continue;
+        if (u->place == READING) {
+            u->broken = u->abandoned = true;
+            store_leave_line(s, s->ring[i]);
+            store_settle(s, s->ring[i]);
+        } else {
+            store_leave_home(s, s->ring[i]);
+        }
+    }
 }
 
 bool store_take_spare(store *s, uint32_t id) { return take_cached(s, id, true); }
@@ -112,32 +137,23 @@ typedef struct plan {
     size_t n_dense, n_experts;
     size_t n_ring, n_ringed;           /* slots, and the units that share them */
     size_t pinned_bytes, ring_slot_bytes;
-    size_t ring_least;                 /* units of one layer that pass through the ring: leased together */
+    size_t n_last;                     /* units of the last layer: the output matrix, which not every step uses */
 } plan;
 
-/* Of the dense units in order, m pass through the ring, evenly spread. The last one (the output matrix, which is large)
- * only when all do. */
+/* Of the dense units in order, so many pass through the ring, evenly spread. Those of the last layer only when all
+ * others do. */
 static bool is_ringed(const plan *p, size_t i) {
-    size_t n = p->n_ringed == p->n_dense ? p->n_dense : p->n_dense - 1;
-    return i < n && (i + 1) * p->n_ringed / n > i * p->n_ringed / n;
+    size_t n = p->n_dense - p->n_last;
+    if (i >= n) return p->n_ringed > n && i < p->n_ringed;
+    return p->n_ringed >= n || (i + 1) * p->n_ringed / n > i * p->n_ringed / n;
 }
 
 static void measure(const store *s, plan *p) {
-    size_t dense = 0;
-    size_t layer_units = 0, layer = SIZE_MAX;
-    p->pinned_bytes = p->ring_slot_bytes = p->ring_least = 0;
-    for (size_t i = 0; i < s->n_units; i++) {
-        const unit *u = &s->units[i];
-        if (u->expert) continue;
-        size_t bytes = align_up(u->bytes, 4096);
-        if (!is_ringed(p, dense++)) {
-            p->pinned_bytes += bytes;
-            continue;
-        }
-        layer_units = u->layer == layer ? layer_units + 1 : 1;
-        layer = u->layer;
-        p->ring_least = MAX(p->ring_least, layer_units);
-        p->ring_slot_bytes = MAX(p->ring_slot_bytes, bytes);
+    p->pinned_bytes = p->ring_slot_bytes = 0;
+    for (size_t i = 0; i < p->n_dense; i++) {
+        size_t bytes = align_up(s->units[i].bytes, 4096);
+        if (is_ringed(p, i)) p->ring_slot_bytes = MAX(p->ring_slot_bytes, bytes);
+        else p->pinned_bytes += bytes;
     }
 }
 
@@ -160,33 +176,37 @@ static err_code open_cache(store *s, const plan *p, size_t bytes_max, err *e) {
     return code;
 }
 
+/* Less than a cache needs. */
+static size_t cache_least(const store *s, const plan *p) {
+    size_t least = SIZE_MAX;
+    for (size_t i = p->n_dense; i < s->n_units; i++) least = MIN(least, s->units[i].bytes);
+    return p->n_experts ? least * s->n_used : 0;
+}
+
 /* The first plan that fits, from all dense units pinned to none. */
 static err_code choose(store *s, plan *p, size_t bytes_max, err *e) {
-    size_t least = SIZE_MAX;
+    size_t least = SIZE_MAX, for_experts;
     err why = {0};
-    for (size_t i = 0; i < s->n_units; i++) {
-        if (s->units[i].expert) p->n_experts++;
-        else p->n_dense++;
-    }
+    while (p->n_dense < s->n_units && !s->units[p->n_dense].expert) p->n_dense++;
+    p->n_experts = s->n_units - p->n_dense;
+    for (size_t i = p->n_dense; i > 0 && s->units[i - 1].layer == s->units[p->n_dense - 1].layer; i--) p->n_last++;
+    for_experts = cache_least(s, p);
     for (p->n_ringed = 0; p->n_ringed <= p->n_dense; p->n_ringed++) {
+        bool last = p->n_ringed == p->n_dense; /* only then fewer slots than let reads run ahead */
         measure(s, p);
-        for (p->n_ring = p->n_ringed ? MIN(p->ring_least + RING_AHEAD, STORE_RING_MAX) : 0;; p->n_ring--) {
-            bool last = p->n_ringed == p->n_dense; /* only then fewer slots than let reads run ahead */
+        for (p->n_ring = p->n_ringed ? RING_SLOTS : 0;; p->n_ring--) {
             size_t fixed = p->pinned_bytes + p->n_ring * p->ring_slot_bytes + BOUNCE_BYTES;
-            least = MIN(least, fixed);
-            if (p->n_ringed && p->n_ringed <= p->n_ring) { /* no gain over pinning them */
-                if (last && p->n_ring > p->ring_least) continue;
-                break;
-            }
-            if (fixed <= bytes_max) {
+            bool gains = !p->n_ringed || p->n_ringed > p->n_ring; /* over pinning them */
+            if (gains) least = MIN(least, fixed);
+            if (gains && fixed <= bytes_max && for_experts <= bytes_max - fixed) {
                 err_code code = p->n_experts ? open_cache(s, p, bytes_max - fixed, &why) : ERR_NONE;
                 if (!code) return ERR_NONE;
             }
-            if (!last || p->n_ring <= p->ring_least) break;
+            if (!last || p->n_ring <= RING_LEAST) break;
         }
     }
     return ERR(e, ERR_MEMORY, "%zu MiB for weights are too little: the layers alone want %zu MiB%s%s", bytes_max >> 20,
-               (least + ((size_t)1 << 20) - 1) >> 20, why.code ? "; and for experts: " : "", why.text);
+               (least + for_experts + ((size_t)1 << 20) - 1) >> 20, why.code ? "; and for experts: " : "", why.text);
 }
 
 /* ---- making memory real ---------------------------------------------------------------------------------- */
@@ -208,9 +228,13 @@ static void start_touching(store *s) {
     while (s->n_touchers < n && !plat_thread_start(&s->touchers[s->n_touchers], touch, s, -1)) s->n_touchers++;
 }
 
+void store_await_memory(store *s) {
+    while (s->n_touchers) plat_thread_join(s->touchers[--s->n_touchers]);
+}
+
 static void stop_touching(store *s) {
     atomic_store(&s->touched, SIZE_MAX / 2);
-    while (s->n_touchers) plat_thread_join(s->touchers[--s->n_touchers]);
+    store_await_memory(s);
 }
 
 /* ---- beginning and end ---------------------------------------------------------------------------------- */
@@ -237,7 +261,6 @@ static void open_direct(store *s) {
 }
 
 static void settle_homes(store *s, const plan *p) {
-    size_t dense = 0;
     uint32_t cached = 0;
     char *pinned = s->memory;
     for (size_t i = 0; i < s->n_units; i++) {
@@ -246,7 +269,7 @@ static void settle_homes(store *s, const plan *p) {
             u->home = HOME_CACHE;
             u->cache_id = cached;
             s->unit_of[cached++] = (uint32_t)i;
-        } else if (is_ringed(p, dense++)) {
+        } else if (is_ringed(p, i)) {
             u->home = HOME_RING;
         } else {
             u->home = HOME_PINNED;
@@ -257,7 +280,8 @@ static void settle_homes(store *s, const plan *p) {
     for (size_t i = 0; i < STORE_RING_MAX; i++) s->ring[i] = STORE_NOBODY;
     s->n_ring = p->n_ring;
     s->n_dense = p->n_dense;
-    s->n_pinned = p->n_dense - p->n_ringed;
+    s->n_pinned = s->n_unread = p->n_dense - p->n_ringed;
+    s->next_dense = 0;
     s->ring_slot_bytes = p->ring_slot_bytes;
     s->ring_memory = s->memory + p->pinned_bytes;
     s->cache_memory = s->ring_memory + p->n_ring * p->ring_slot_bytes;
@@ -388,14 +412,14 @@ void store_usage_set(store *s, const store_usage *u) { cache_import(s->experts, 
 /* ---- asking beforehand ------------------------------------------------------------------------------------- */
 
 static void count_bytes(const store *s, const plan *p, store_plan *out) {
-    size_t dense = 0, layers = 0;
+    size_t layers = 0;
     uint32_t last = STORE_NOBODY;
     for (size_t i = 0; i < s->n_units; i++) {
         const unit *u = &s->units[i];
         uint64_t bytes = 0;
         for (size_t k = 0; k < u->n_spans; k++) bytes += s->spans[u->first_span + k].bytes;
         if (!u->expert) {
-            if (is_ringed(p, dense++)) out->scan_bytes += bytes;
+            if (is_ringed(p, i)) out->scan_bytes += bytes;
             continue;
         }
         layers += u->layer != last; /* experts come layer by layer */
@@ -415,7 +439,8 @@ err_code store_plan_within(store *s, size_t bytes_max, store_plan *out, err *e) 
     if (!out->fits) {
         code = choose(s, &p, bytes_max, e);
     } else {
-        for (size_t i = 0; i < s->n_units; i++) *(s->units[i].expert ? &p.n_experts : &p.n_dense) += 1;
+        while (p.n_dense < s->n_units && !s->units[p.n_dense].expert) p.n_dense++;
+        p.n_experts = s->n_units - p.n_dense;
         measure(s, &p);
     }
     if (!code) {

@@ -197,6 +197,7 @@ static int measure(bench *b, bench_row *r) {
         r->n_threads == 1 ? "" : "s");
     tools_progress_start(&bar, b->t, label);
     int status = time_own(b, r, b->l.session, r->n_depth, r->n_prompt ? n : MIN(n, (size_t)4), &ignored);
+    leat_session_await_memory(b->l.session);
     leat_stats before = leat_session_stats(b->l.session);
     look(b, &looks[0]);
     b->recorded.generated = r->n_gen > 0;

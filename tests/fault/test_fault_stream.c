@@ -156,7 +156,7 @@ TEST(fault_stream_dense_weights_give_way) {
     for (ram = (uint64_t)16 << 20;; ram += (uint64_t)256 << 10) { /* until some dense parts stay */
         CHECK_EQ(leat_model_open(&m, model_path, &(leat_model_options){.ram_bytes = ram}, &e), LEAT_OK);
         if (!leat_session_open(&s, m, &(leat_session_options){.n_ctx = 32, .n_threads = 1}, &e)) {
-            if (pinned(s) >= 24) break;
+            if (pinned(s) >= 140) break;
             leat_session_close(s);
         }
         leat_model_close(m);
