@@ -1,16 +1,17 @@
 /* dev.c: opening, buffers, the op list. The ops themselves: dev_rows.c, dev_matmul.c, dev_experts.c, dev_attn.c. */
 #include "dev/dev_int.h"
 
-static size_t acts_bytes(const kern *k, size_t rows, size_t n_in) {
+static size_t acts_bytes(const kern *k, uint32_t formats, size_t rows, size_t n_in) {
     size_t bytes = 0;
     for (int f = 0; f < KERN_ACT_FORMATS; f++)
-        bytes += rows * (kern_act_bytes(k, (kern_act)f, n_in) + sizeof(void *)) + 2 * 64;
+        if (formats >> f & 1) bytes += rows * (kern_act_bytes(k, (kern_act)f, n_in) + sizeof(void *)) + 2 * 64;
     return bytes;
 }
 
-static bool acts_open(dev *d, dev_acts *a, size_t rows, size_t n_in) {
+static bool acts_open(dev *d, dev_acts *a, uint32_t formats, size_t rows, size_t n_in) {
     a->n_rows = rows;
     for (int f = 0; f < KERN_ACT_FORMATS && rows; f++) {
+        if (!(formats >> f & 1)) continue;
         size_t stride = kern_act_bytes(d->kern, (kern_act)f, n_in);
         char *data = arena_alloc(&d->memory, rows * stride, 64);
         a->rows[f] = arena_array(&d->memory, rows, sizeof *a->rows[f]);
@@ -20,12 +21,12 @@ static bool acts_open(dev *d, dev_acts *a, size_t rows, size_t n_in) {
     return true;
 }
 
-static bool own_open(dev *d, size_t workers, size_t n_in) {
+static bool own_open(dev *d, size_t workers, uint32_t formats, size_t n_in) {
     d->own = arena_array(&d->memory, workers, sizeof *d->own);
     if (!d->own) return false;
     d->own[0] = d->acts[DEV_SET_ROWS];
     for (size_t w = 1; w < workers; w++)
-        if (!acts_open(d, &d->own[w], 1, n_in)) return false;
+        if (!acts_open(d, &d->own[w], formats, 1, n_in)) return false;
     return true;
 }
 
@@ -55,9 +56,11 @@ err_code dev_open(dev **out, const dev_opts *o, err *e) {
     scratch = align_up(MAX(scratch, o->n_in_max * sizeof(float)), 4096); /* a normed row, see dev_norm */
     size_t parts = DEV_ATTN_SEGMENTS_MAX * o->n_head * dev_attn_part_floats(o->head_dim_max) * sizeof(float);
     /* The sum of everything, so that no address space is asked for in vain: limits on it and valgrind would refuse. */
-    size_t bytes = sizeof(dev) + 2 * 4096 + workers * scratch + acts_bytes(o->kern, o->rows_max, o->n_in_max) +
-                   workers * (sizeof(dev_acts) + acts_bytes(o->kern, 1, o->n_in_max)) + 64 +
-                   acts_bytes(o->kern, o->slots_max, o->n_slot_in_max) + routing_bytes(o->slots_max, o->n_experts) +
+    uint32_t of_rows = o->formats[DEV_SET_ROWS], of_slots = o->formats[DEV_SET_SLOTS];
+    size_t bytes = sizeof(dev) + 2 * 4096 + workers * scratch + acts_bytes(o->kern, of_rows, o->rows_max, o->n_in_max) +
+                   workers * (sizeof(dev_acts) + acts_bytes(o->kern, of_rows, 1, o->n_in_max)) + 64 +
+                   acts_bytes(o->kern, of_slots, o->slots_max, o->n_slot_in_max) +
+                   routing_bytes(o->slots_max, o->n_experts) +
                    workers * DEV_OPS_MAX * sizeof *(*out)->taken + 2 * 64 + parts + o->buffers_bytes;
     arena memory;
     err_code code = arena_open(&memory, MEM_SCRATCH, bytes, e);
@@ -75,8 +78,9 @@ err_code dev_open(dev **out, const dev_opts *o, err *e) {
     d->attn_parts_max = DEV_ATTN_SEGMENTS_MAX * o->n_head;
     d->attn_parts = arena_alloc(&d->memory, parts, 64);
     if (!d->worker_scratch || !d->taken || !d->attn_parts ||
-        !acts_open(d, &d->acts[DEV_SET_ROWS], o->rows_max, o->n_in_max) || !own_open(d, workers, o->n_in_max) ||
-        !acts_open(d, &d->acts[DEV_SET_SLOTS], o->slots_max, o->n_slot_in_max) ||
+        !acts_open(d, &d->acts[DEV_SET_ROWS], of_rows, o->rows_max, o->n_in_max) ||
+        !own_open(d, workers, of_rows, o->n_in_max) ||
+        !acts_open(d, &d->acts[DEV_SET_SLOTS], of_slots, o->slots_max, o->n_slot_in_max) ||
         (o->slots_max && !routing_open(d, o->slots_max, o->n_experts))) {
         memory = d->memory;
         goto fail;
@@ -86,7 +90,7 @@ err_code dev_open(dev **out, const dev_opts *o, err *e) {
 fail:
     arena_close(&memory);
     return ERR(e, ERR_MEMORY, "no memory for the activations of a step: %zu rows of up to %zu floats need %zu MiB",
-               o->rows_max, o->n_in_max, (acts_bytes(o->kern, o->rows_max, o->n_in_max) + workers * scratch) >> 20);
+               o->rows_max, o->n_in_max, bytes >> 20);
 }
 
 void dev_close(dev *d) {

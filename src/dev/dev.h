@@ -16,6 +16,9 @@
 
 typedef struct dev dev;
 
+/* The sets of prepared activations. */
+typedef enum { DEV_SET_ROWS, DEV_SET_SLOTS, DEV_SETS } dev_set;
+
 typedef struct dev_opts {
     const kern *kern;
     pool *pool;         /* borrowed */
@@ -23,6 +26,7 @@ typedef struct dev_opts {
     size_t slots_max;   /* rows_max x experts used a token; 0 without experts */
     size_t n_in_max;    /* longest row of any matrix */
     size_t n_slot_in_max; /* longest input row of an expert's down matrix; 0 without experts */
+    uint32_t formats[DEV_SETS]; /* masks of 1 << kern_act: all that the sets will be prepared in */
     size_t n_experts;
     size_t attn_rows_max; /* most query rows of one attention task: tokens x heads of a group */
     size_t head_dim_max, n_head;
@@ -55,8 +59,6 @@ typedef struct dev_matrix {
 
 /* ---- recording. Each call appends one op; all see the results of those before. ---------------------- */
 
-/* The sets of prepared activations. */
-typedef enum { DEV_SET_ROWS, DEV_SET_SLOTS, DEV_SETS } dev_set;
 /* Which formats a set must be prepared in for these matrices, as a mask of 1 << kern_act. */
 uint32_t dev_formats(const dev *d, kern_role role, const dev_matrix *const *matrices, size_t n);
 

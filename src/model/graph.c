@@ -102,6 +102,20 @@ static err_code open_buffers(model_graph *g, const buffer_plan *all, err *e) {
     return ERR_NONE;
 }
 
+/* All formats that inputs of the model's matrices are prepared in; of the experts' last ones for SLOTS. */
+static uint32_t formats_of(const model *m, const model_graph_opts *o, dev_set set) {
+    uint32_t formats = o->inputs ? 1u << KERN_ACT_F32 : 0;
+    for (kern_role role = KERN_PROMPT; role <= KERN_DECODE; role++) {
+        if (set == DEV_SET_ROWS) formats |= 1u << kern_act_of(o->kern, m->output.matrix.type, role);
+        for (size_t i = 0; i < m->shape.n_layer * W_COUNT; i++) {
+            const bound_matrix *b = &m->layers[i / W_COUNT].weights[i % W_COUNT];
+            bool is_in = b->tensor != NO_TENSOR && (i % W_COUNT == W_DOWN_EXPS) == (set == DEV_SET_SLOTS);
+            if (is_in) formats |= 1u << kern_act_of(o->kern, b->matrix.type, role);
+        }
+    }
+    return formats;
+}
+
 err_code model_graph_open(model_graph **out, const model *m, const model_graph_opts *o, err *e) {
     *out = NULL;
     const model_shape *s = &m->shape;
@@ -133,6 +147,7 @@ err_code model_graph_open(model_graph **out, const model *m, const model_graph_o
         .slots_max = o->rows_max * g->n_used,
         .n_in_max = MAX(n_in, s->n_ff_expert),
         .n_slot_in_max = s->n_ff_expert,
+        .formats = {formats_of(m, o, DEV_SET_ROWS), formats_of(m, o, DEV_SET_SLOTS)},
         .n_experts = s->n_expert,
         .attn_rows_max = MAX(ATTN_ROWS, s->n_head / s->n_head_kv),
         .head_dim_max = MAX(s->dim_k, s->dim_v),

@@ -62,12 +62,12 @@ static uint64_t walk(store *s, int passes, bool foresees) {
             if (used[1] == used[0]) used[1] = LAYERS + l * EACH + (used[0] - LAYERS + 1) % EACH;
             store_visit(s, l, used, NULL, 2, 1);
             store_want(s, used, 2);
-            if (foresees && l + 1 < LAYERS) foresee(s, l + 1, &r);
             for (int i = 0; i < 2; i++) {
                 CHECK_MSG(store_lease_now(s, used[i], &expert, &e) == ERR_NONE, "%s", e.text);
                 check_unit(s, &expert);
                 store_release(s, &expert);
             }
+            if (foresees && l + 1 < LAYERS) foresee(s, l + 1, &r);
             check_unit(s, &dense);
             store_release(s, &dense);
             CHECK_EQ(store_gather(s, 1, l * 333, row, sizeof row, &e), ERR_NONE);
@@ -130,7 +130,7 @@ TEST(stream_reads_ahead_while_that_pays) {
         walk(s, 40, true);
         store_stats t = store_stats_of(s);
         CHECK(!store_foresees(s));
-        CHECK_MSG(t.ahead >= 2 && t.ahead < 32 && t.ahead_used < t.ahead, "%llu read ahead, %llu used",
+        CHECK_MSG(t.ahead >= 1 && t.ahead < 32 && t.ahead_used < t.ahead, "%llu read ahead, %llu used",
                   (unsigned long long)t.ahead, (unsigned long long)t.ahead_used);
         store_close(s);
         gguf_close(g);
