@@ -2,6 +2,7 @@
 #include "srv/srv_client.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -81,15 +82,20 @@ size_t server_rss_kib(const server *s) {
 
 int try_dial(const server *s) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(s->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct timeval limit = {300, 0};
-    if (fd < 0) die("socket");
-    if (connect(fd, (struct sockaddr *)&at, sizeof at)) {
+    for (int tries = 0; tries < 5; tries++) { /* a server's machine that stands still for a minute, accepts later */
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0) die("socket");
+        if (!connect(fd, (struct sockaddr *)&at, sizeof at)) {
+            setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+            return fd;
+        }
+        int error = errno;
         close(fd);
-        return -1;
+        errno = error;
+        if (error != ETIMEDOUT) break;
     }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    return fd;
+    return -1;
 }
 
 int dial(const server *s) {
