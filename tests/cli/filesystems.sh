@@ -22,15 +22,16 @@ mounted() { # where, mount's arguments: true if it is mounted there
 }
 printf '1 2 3 4 5 6 7 8' > "$work/ids"
 run() { "$leat" run "$1" --ids "$work/ids" -n 24 --temp 0 -c 64 -t 2 --ignore-eos --no-usage "${@:2}"; }
-run "$model" > "$work/mapped" 2> "$err"
+check mapped 0 . '' run "$model" -q
+mv "$out" "$work/mapped"
 
 image() { # name, mkfs and its options: one that is mounted
     local name=$1 file=$work/$1.image
     shift
-    command -v "$1" > /dev/null || { echo "$name: no $1 here: skipped"; return 1; }
+    command -v "$1" > /dev/null || { echo "skip filesystems: $name: no $1 here"; return 1; }
     truncate -s 600M "$file"
     "$@" "$file" > /dev/null 2> "$err" && mounted "$work/$name" -o loop "$file" ||
-        { echo "$name: cannot be made and mounted here ($(head -c 100 "$err")): skipped"; return 1; }
+        { echo "skip filesystems: $name cannot be made and mounted here: $(head -c 100 "$err")"; return 1; }
 }
 streams() { # name, pattern of how it reads
     cp "$model" "$work/$1/model.gguf" || { fail "$1" "no room for the model"; return; }
@@ -43,12 +44,12 @@ image ext4 mkfs.ext4 -q && streams ext4 'direct reads by'
 image xfs mkfs.xfs -q && streams xfs 'direct reads by'
 image btrfs mkfs.btrfs -q && streams btrfs 'direct reads by'
 if mounted "$work/tmpfs" -t tmpfs -o size=400M tmpfs; then streams tmpfs '(direct|buffered) reads by'
-else echo "tmpfs: cannot be mounted here: skipped"; fi
+else echo "skip filesystems: tmpfs cannot be mounted here"; fi
 mkdir -p "$work/lower" "$work/upper" "$work/space"
 if mounted "$work/overlay" -t overlay -o "lowerdir=$work/lower,upperdir=$work/upper,workdir=$work/space" overlay; then
     streams overlay '(direct|buffered) reads by'
 else
-    echo "overlay: cannot be mounted here: skipped"
+    echo "skip filesystems: overlay cannot be mounted here"
 fi
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
