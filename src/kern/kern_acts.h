@@ -43,7 +43,7 @@ static void prepare_i16(const float *x, size_t n, void *act) {
     }
 }
 
-#define ACT8_TRIES 8
+#define ACT8_TRIES 12
 
 /* Elements 2i and 2i + 1 become the sum of both. */
 KERN_INLINE vf sum_pairs(vf a) { return vf_add(a, vf_swap(a)); }

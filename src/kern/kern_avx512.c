@@ -18,6 +18,6 @@ static void prepare_i16_pairs(const float *x, size_t n, void *act); /* kern_pair
 static void prepare_i16_fives(const float *x, size_t n, void *act); /* kern_fives.h */
 #include "kern/kern_asm.h"
 #include "kern/kern_level.h"
-#include "kern/kern_signed.h"
 #include "kern/kern_paired.h"
+#include "kern/kern_signed.h"
 #include "kern/kern_fives.h"

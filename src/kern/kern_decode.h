@@ -145,7 +145,6 @@ KERN_INLINE void decode_stored(const kern_matmul *m, int group, bool has_min, in
     }
 #define DECODE_STORED(type, stored, f) \
     static void decode_##type(const kern_matmul *m) { stored(m); }
-#define DECODE_CODED DECODE_STORED
 #define DECODE_SIGNED VEC_DECODE_SIGNED
 #define DECODE_PAIRED VEC_DECODE_PAIRED
 #define DECODE_DIGITS VEC_DECODE_DIGITS

@@ -53,11 +53,8 @@ KERN_INLINE void fives_rows(const kern_matmul *m, size_t a, size_t n) {
     }
 }
 
-/* The sums of a single activation stay in registers. */
 static void decode_tq1_0(const kern_matmul *m) {
-    if (m->n_act == 1) fives_rows(m, 0, 1);
-    else
-        for (size_t a = 0; a < m->n_act; a += DECODE_ACTS) fives_rows(m, a, MIN(m->n_act - a, (size_t)DECODE_ACTS));
+    for (size_t a = 0; a < m->n_act; a += DECODE_ACTS) fives_rows(m, a, MIN(m->n_act - a, (size_t)DECODE_ACTS));
 }
 
 /* Digit k of byte i is weight 32 k + i, of 16 bytes from the 32nd on 160 + 16 k, of the last four 240 + 4 k. */

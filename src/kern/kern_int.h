@@ -192,9 +192,9 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
  * and what is taken off the unsigned integers, 0 or a power of two; how prefill multiplies them: weights a scale, activations
  * a scale, whether there are offsets, and a bound of the integers (31, 63 or 255). A level without loaders (scalar) has
  * integers plus 128 up to 255. Last, the way of decode and of the loader: FUSED types are multiplied as they are loaded, what
- * costs code for each; STORED ones by way of memory. CODED ones so too, with codebooks
- * that are looked up in a step before. Where a level has no better way, SIGNED ones are like CODED, DIGITS ones like STORED and
- * PAIRED ones like FUSED ones.
+ * costs code for each; STORED ones by way of memory. Where a level has no better way, SIGNED
+ * ones go by way of memory, too, with codebooks that are looked up in a step before, DIGITS ones like STORED and PAIRED ones
+ * like FUSED ones.
  *
  * Activations a scale: the peers use 32 for blocks below 256 weights, 256 for the others; half of the first and an eighth of
  * the second give about half of their error or less (docs/LAB.md). Weights a scale in prefill are 128 where the integers can
@@ -212,8 +212,8 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(q4_k, Q4_K, 256, 144, 32, 0, 32, 32, 1, 31, FUSED)         \
     ROW(q5_k, Q5_K, 256, 176, 32, 0, 32, 32, 1, 31, FUSED)         \
     ROW(q6_k, Q6_K, 256, 210, 16, 32, 16, 16, 0, 63, FUSED)        \
-    ROW(iq1_s, IQ1_S, 256, 50, 32, 0, 32, 32, 1, 31, CODED)        \
-    ROW(iq1_m, IQ1_M, 256, 56, 16, 16, 16, 32, 0, 255, CODED)      \
+    ROW(iq1_s, IQ1_S, 256, 50, 32, 0, 32, 32, 1, 31, SIGNED)       \
+    ROW(iq1_m, IQ1_M, 256, 56, 16, 16, 16, 32, 0, 255, SIGNED)     \
     ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 64, 32, 32, 0, 255, SIGNED)  \
     ROW(iq2_xs, IQ2_XS, 256, 74, 16, 64, 16, 32, 0, 255, SIGNED)    \
     ROW(iq2_s, IQ2_S, 256, 82, 16, 64, 16, 32, 0, 255, SIGNED)      \

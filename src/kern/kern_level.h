@@ -32,7 +32,6 @@ VEC_KINDS(MULTIPLIER)
 #define ENTRY_ACT(type, id, len, bytes, group, zero, panel_group, acts, ...) [QUANT_##id] = KERN_ACT_I8_##acts,
 #define ACT_FUSED KERN_ACT_I16
 #define ACT_STORED KERN_ACT_I16
-#define ACT_CODED KERN_ACT_I16
 #define ACT_SIGNED VEC_ACT_SIGNED
 #define ACT_PAIRED VEC_ACT_PAIRED
 #define ACT_DIGITS VEC_ACT_DIGITS

@@ -2,7 +2,7 @@
  *
  * Entries are written as 16-bit words, two bits a weight (three for IQ3), the first weight lowest. The preprocessor makes
  * two tables of each list: expanded to bytes for quant_unpack.h, 33 KiB in all, and as codes that vector instructions
- * look up and expand (kern/kern_formats.h), 5 KiB. The figures are those of ggml (MIT licence).
+ * look up and expand (kern/kern_formats.h, kern_signed.h), 9 KiB. The figures are those of ggml (MIT licence).
  */
 #include "quant/quant_grids.h"
 
@@ -350,6 +350,7 @@ const uint32_t quant_grid_iq3_s[512] = {LIST_IQ3_S};
 #undef E
 
 #define E(word) ((word) & 0xf00f) | ((word) & 0xf0) << 4 | ((word) >> 4 & 0xf0)
+_Alignas(64) const uint16_t quant_codes_iq1[2048] = {LIST_IQ1};
 _Alignas(64) const uint16_t quant_codes_iq2_xxs[256] = {LIST_IQ2_XXS};
 _Alignas(64) const uint16_t quant_codes_iq2_xs[512] = {LIST_IQ2_XS};
 _Alignas(64) const uint16_t quant_codes_iq2_s[1024] = {LIST_IQ2_S};

@@ -19,8 +19,9 @@ extern const uint64_t quant_grid_iq2_s[1024];
 extern const uint32_t quant_grid_iq3_xxs[256]; /* magnitudes: 4, 12, 20, 28, 36, 44, 52, 62 */
 extern const uint32_t quant_grid_iq3_s[512];   /* magnitudes: 1, 3 .. 15                    */
 
-/* The same entries as codes, 64-byte aligned. IQ2: two bits a weight, counting 0, 1, 2 in the order above, the lowest
- * those of weights 0, 1, 4, 5, then those of 2, 3, 6, 7. IQ3: a nibble a weight, 0 to 7. */
+/* The same entries as codes, 64-byte aligned. IQ1, IQ2: two bits a weight, counting 0, 1, 2 in the order above, the
+ * lowest those of weights 0, 1, 4, 5, then those of 2, 3, 6, 7. IQ3: a nibble a weight, 0 to 7. */
+extern const uint16_t quant_codes_iq1[2048];
 extern const uint16_t quant_codes_iq2_xxs[256], quant_codes_iq2_xs[512], quant_codes_iq2_s[1024];
 extern const uint16_t quant_codes_iq3_xxs[256], quant_codes_iq3_s[512];
 
