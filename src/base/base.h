@@ -95,6 +95,7 @@ size_t fmt_v(char *buf, size_t cap, const char *format, va_list args);
 const char *fmt_bytes(char *buf, size_t cap, uint64_t bytes);
 
 /* Whole string must be the number; false on overflow, empty, junk. */
+int hex_digit(int c); /* the value of a hexadecimal digit, or -1 */
 bool parse_u64(str s, uint64_t *out);
 bool parse_i64(str s, int64_t *out);
 bool parse_f64(str s, double *out);

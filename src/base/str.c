@@ -104,3 +104,9 @@ bool parse_bytes(str s, uint64_t *out) {
     *out = (uint64_t)(v * factor);
     return true;
 }
+
+int hex_digit(int c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    c |= 32;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}

@@ -39,10 +39,6 @@ static void skip_space(json_reader *r) {
 
 /* ---- strings ------------------------------------------------------------------------------------- */
 
-static int hex_digit(int c) {
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-}
-
 /* Four digits at r->at. */
 static err_code read_hex(json_reader *r, uint32_t *unit, err *e) {
     *unit = 0;

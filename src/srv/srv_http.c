@@ -174,12 +174,6 @@ int srv_http_head(str bytes, srv_head *h, const char **why) {
 enum { CHUNK_SIZE, CHUNK_EXTENSION, CHUNK_SIZE_LF, CHUNK_BYTES, CHUNK_CR, CHUNK_LF, TRAILER_START, TRAILER, TRAILER_LF,
        LAST_LF };
 
-int srv_http_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 32;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* One byte of what is not body; false: it must not be there. */
 static bool chunk_byte(srv_chunks *c, char b) {
     if (c->state != CHUNK_CR && c->state != CHUNK_LF && ++c->line > (c->state >= TRAILER_START ? TRAILER_BYTES_MAX
@@ -187,7 +181,7 @@ static bool chunk_byte(srv_chunks *c, char b) {
         return false;
     switch (c->state) {
     case CHUNK_SIZE: {
-        int d = srv_http_digit(b);
+        int d = hex_digit(b);
         if (d >= 0) {
             c->left = c->left << 4 | (uint64_t)d;
             return ++c->digits <= 15;

@@ -46,8 +46,6 @@ typedef enum { SRV_CHUNK_MORE, SRV_CHUNK_DATA, SRV_CHUNK_END, SRV_CHUNK_BAD } sr
  * is the next request. */
 srv_chunk srv_http_chunk(srv_chunks *c, str *in, str *data);
 
-int srv_http_digit(char c); /* the value of a hexadecimal digit, or -1 */
-
 /* The words of a status line: "Not Found". */
 const char *srv_http_reason(int status);
 

@@ -156,7 +156,7 @@ static str plain_name(srv_conn *c) {
     for (size_t i = 0; c->name[i]; i++) {
         int high, low;
         char b = c->name[i];
-        if (b == '%' && (high = srv_http_digit(c->name[i + 1])) >= 0 && (low = srv_http_digit(c->name[i + 2])) >= 0)
+        if (b == '%' && (high = hex_digit(c->name[i + 1])) >= 0 && (low = hex_digit(c->name[i + 2])) >= 0)
             b = (char)(high << 4 | low), i += 2;
         c->name[n++] = b;
     }

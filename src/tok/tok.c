@@ -248,7 +248,6 @@ size_t tok_unwrap(const tok *t, const int32_t **ids, size_t n) {
 
 size_t tok_count(const tok *t) { return t->names.count; }
 int32_t tok_bos(const tok *t) { return t->bos; }
-int32_t tok_eos(const tok *t) { return t->eos; }
 bool tok_adds_bos(const tok *t) { return first_id(t) >= 0; }
 bool tok_ends(const tok *t, int32_t id) {
     return id >= 0 && (uint32_t)id < t->names.count && (t->attr[id] & ATTR_ENDS);

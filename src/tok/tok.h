@@ -42,7 +42,6 @@ size_t tok_unwrap(const tok *t, const int32_t **ids, size_t n);
 size_t tok_count(const tok *t);              /* vocabulary size */
 bool tok_ends(const tok *t, int32_t id);     /* EOS, EOT, EOM ...: generation stops here */
 int32_t tok_bos(const tok *t);               /* -1 when there is none */
-int32_t tok_eos(const tok *t);
 bool tok_adds_bos(const tok *t);
 str tok_text(const tok *t, int32_t id);      /* as stored in the file */
 const char *tok_kind_name(const tok *t);     /* "BPE", "SPM", "WPM" */

@@ -45,12 +45,6 @@ static void put_alphabet(const tok *t, sink *s, str text) {
     }
 }
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* <0x0A> */
 static void put_byte(sink *s, str text) {
     int high = text.len == 6 ? hex_digit(text.ptr[3]) : -1, low = high < 0 ? -1 : hex_digit(text.ptr[4]);
