@@ -3,13 +3,13 @@
  */
 #include "engine/engine_int.h"
 
-/* What the counted memory does not show: the program itself, its stacks, page tables, the file's header in the page
- * cache, the kernel's part of the reads under way. */
+/* What the counted memory does not show: the program itself, its stacks, the file's header in the page cache, the
+ * kernel's part of the reads under way; page tables, 8 bytes for each 4096 where there are no larger pages. */
 static uint64_t overhead(const leat_model *m, uint64_t ram) {
     uint64_t header = 0;
     for (size_t i = 0; i < gguf_part_count(m->file); i++)
         if (gguf_tensor_count(m->file)) header = MAX(header, gguf_tensor_at(m->file, 0)->offset);
-    return ((uint64_t)12 << 20) + MIN(header, (uint64_t)64 << 20) + ram / 256;
+    return ((uint64_t)6 << 20) + MIN(header, (uint64_t)64 << 20) + ram / 512;
 }
 
 /* The least memory for weights that a plan can be made with, to 1/1024 of them. */
