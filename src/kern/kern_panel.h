@@ -1,8 +1,8 @@
 /* kern_panel.h: a panel of quantised weights times activations (template of a level).
  *
  * A tile is 16 * VEC_SUBS rows by up to VEC_TOKENS activations, in registers. Sums of 16 or 32 products are exact integers,
- * however a level comes by them (panel_steps and panel_multiply, the loop over activations: kern_steps.h); scales and
- * offsets are applied and added in float, in the same order at all levels. panel.c has the loops around.
+ * however a level comes by them (panel_steps and panel_multiply: kern_steps.h); scales and offsets are applied and added in
+ * float, in the same order at all levels. AVX-512 has its tiles in instructions (kern_asm.h). panel.c has the loops around.
  */
 #ifndef LEAT_KERN_PANEL_H
 #define LEAT_KERN_PANEL_H
@@ -53,30 +53,37 @@ KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub
     }
 }
 
-/* acc += a group of 128 weights, of which the integers have their scales in them but for one. */
-KERN_INLINE void panel_group(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub, size_t from, size_t to, const kern_act8 *const *x,
-                             size_t n_tok, format f) {
+/* out += a group of 128 weights, of which the integers have their scales in them but for one. What there was waits in memory. */
+KERN_INLINE void panel_group(float (*out)[KERN_PANEL_SUBS][16], const kern_panel *p, size_t sub, size_t from, size_t to,
+                             const kern_act8 *const *x, size_t n_tok, format f) {
     vf part[VEC_TOKENS][VEC_SUBS];
     for (size_t t = 0; t < n_tok; t++)
         for (size_t s = 0; s < VEC_SUBS; s++) part[t][s] = vf_set(0);
     for (size_t b = from; b < to; b++) panel_block(part, p, sub, b, x, n_tok, f);
     for (size_t s = 0; s < VEC_SUBS; s++) {
         vf scale = vf_load(p->scale[2 * from][sub + s]);
-        for (size_t t = 0; t < n_tok; t++) acc[t][s] = vf_fma(part[t][s], scale, acc[t][s]);
+        for (size_t t = 0; t < n_tok; t++) part[t][s] = vf_fma(part[t][s], scale, vf_load(out[t][sub + s]));
     }
+    if (f.has_min)
+#pragma GCC unroll 1
+        for (size_t b = from; b < to; b++) panel_offsets(part, p, sub, b, x, n_tok, f);
+    for (size_t t = 0; t < n_tok; t++)
+        for (size_t s = 0; s < VEC_SUBS; s++) vf_store(out[t][sub + s], part[t][s]);
 }
 
 /* out += panel * activations over blocks [from, to) of 32 columns; n_tok is a constant. */
 KERN_INLINE void panel_tile(const kern_panel *p, size_t sub, size_t from, size_t to, const kern_act8 *const *x, float (*out)[KERN_PANEL_SUBS][16],
                             size_t n_tok, format f) {
     vf acc[VEC_TOKENS][VEC_SUBS];
+    if (f.group == 128) {
+        for (size_t b = from; b < to; b += KERN_PANEL_GROUP) panel_group(out, p, sub, b, b + KERN_PANEL_GROUP, x, n_tok, f);
+        return;
+    }
     for (size_t t = 0; t < n_tok; t++)
         for (size_t s = 0; s < VEC_SUBS; s++) acc[t][s] = vf_load(out[t][sub + s]);
-    const size_t step = f.group == 128 ? KERN_PANEL_GROUP : 1;
-    for (size_t b = from; b < to; b += step) {
-        if (f.group == 128) panel_group(acc, p, sub, b, b + step, x, n_tok, f);
-        else panel_block(acc, p, sub, b, x, n_tok, f);
-        for (size_t i = b; f.has_min && i < b + step; i++) panel_offsets(acc, p, sub, i, x, n_tok, f);
+    for (size_t b = from; b < to; b++) {
+        panel_block(acc, p, sub, b, x, n_tok, f);
+        if (f.has_min) panel_offsets(acc, p, sub, b, x, n_tok, f);
     }
     for (size_t t = 0; t < n_tok; t++)
         for (size_t s = 0; s < VEC_SUBS; s++) vf_store(out[t][sub + s], acc[t][s]);

@@ -1,5 +1,4 @@
-/* kern_steps.h: the integer sums of a panel and activations, by dot products of four bytes, and the loop over activations (template
- * of a level).
+/* kern_steps.h: the integer sums of a panel and activations, by dot products of four bytes (template of a level).
  */
 #ifndef LEAT_KERN_STEPS_H
 #define LEAT_KERN_STEPS_H

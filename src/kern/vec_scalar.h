@@ -16,7 +16,7 @@
 #define VEC_NEEDS 0
 #define VEC_SUBS 1          /* a panel has 16 * VEC_SUBS rows                              */
 #define VEC_TOKENS 1        /* activations a tile of the panel kernels                     */
-#define VEC_MANY TILER
+#define VEC_MANY TILER      /* how the tiles of VEC_TOKENS are written: in C               */
 #define VEC_FLOAT_TOKENS 1  /* the same for float types                                    */
 #define VEC_ACTS 1          /* activations a pass of the decode kernels of F16 and BF16    */
 #define VEC_ROWS 1         /* rows that the decode kernels take together             */
