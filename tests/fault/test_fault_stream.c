@@ -86,7 +86,7 @@ static void check_model(const tiny_spec *spec, const char *name) {
     free(want);
     want = NULL;
     tries = 1;
-    ram = (uint64_t)12 << 20;
+    ram = (uint64_t)4 << 20;
     while (!answer()) ram += (uint64_t)256 << 10; /* the least that does */
     CHECK(strncmp(how, "streaming", 9) == 0);
     every_call_fails_once(answer);
@@ -153,7 +153,7 @@ TEST(fault_stream_dense_weights_give_way) {
     spec.n_layer = 12, spec.type = QUANT_F16;
     model_path = test_path(2, "fault-stream-shrink.gguf");
     tiny_write(&spec, model_path);
-    for (ram = (uint64_t)16 << 20;; ram += (uint64_t)256 << 10) { /* until some dense parts stay */
+    for (ram = (uint64_t)6 << 20;; ram += (uint64_t)256 << 10) { /* until some dense parts stay */
         CHECK_EQ(leat_model_open(&m, model_path, &(leat_model_options){.ram_bytes = ram}, &e), LEAT_OK);
         if (!leat_session_open(&s, m, &(leat_session_options){.n_ctx = 32, .n_threads = 1}, &e)) {
             if (pinned(s) >= 140) break;

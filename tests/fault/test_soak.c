@@ -57,7 +57,7 @@ static void soak(const tiny_spec *spec, const char *name, uint64_t steps, uint64
     leat_session *s = NULL;
     leat_error e;
     rng r;
-    uint64_t ram = (uint64_t)12 << 20, begin = plat_time_ns(), failures = 0, changes = 0, done = 0;
+    uint64_t ram = (uint64_t)4 << 20, begin = plat_time_ns(), failures = 0, changes = 0, done = 0;
     uint64_t faults = 0, tokens = 0;
     size_t held = mem_bytes_total(), at = 0;
     char how[256];
