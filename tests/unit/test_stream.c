@@ -218,7 +218,7 @@ static void same_bits_within(const tiny_spec *spec, const char *name, int stream
     CHECK(resident && strncmp(how, "resident", 8) == 0 && memcmp(want, resident, bytes) == 0);
     free(resident);
     int streams = 0;
-    for (uint64_t ram = (uint64_t)12 << 20;; ram += (uint64_t)300 << 10) {
+    for (uint64_t ram = (uint64_t)4 << 20;; ram += (uint64_t)300 << 10) {
         posix_uring_allow(streams % 3 != 2);
         float *got = run(path, ram, false, how, sizeof how);
         bool over = got && strncmp(how, "mapped", 6) == 0;
@@ -289,7 +289,7 @@ TEST(stream_follows_recorded_routing) {
     bool streams;
     routed(path, 0, &routing, a, &streams);
     CHECK(!streams);
-    routed(path, (uint64_t)19 << 20, &routing, b, &streams);
+    routed(path, (uint64_t)13 << 20, &routing, b, &streams);
     CHECK(streams && memcmp(a, b, sizeof a) == 0);
     experts[8] = 5; /* in layer 0: seen by all tokens after */
     routed(path, 0, &routing, c, &streams);
