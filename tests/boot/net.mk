@@ -11,4 +11,6 @@ suite-boot-net: $(B)/leat $(B)/leat.elf $(B)/leat-boot.img $(B)/srv-check $(B)/r
 	@B=$(B) tests/boot/net.sh
 suite-boot-http: $(B)/leat $(B)/leat.elf $(B)/srv-check $(B)/models/done linux-image
 	@B=$(B) tests/boot/http.sh
-.PHONY: suite-boot-net suite-boot-http
+suite-boot-lazy: $(B)/leat $(B)/leat.elf $(B)/srv-check
+	@B=$(B) tests/boot/http.sh lazy
+.PHONY: suite-boot-net suite-boot-http suite-boot-lazy
