@@ -183,12 +183,16 @@ static size_t cache_least(const store *s, const plan *p) {
     return p->n_experts ? least * s->n_used : 0;
 }
 
+static void count_units(const store *s, plan *p) {
+    while (p->n_dense < s->n_units && !s->units[p->n_dense].expert) p->n_dense++;
+    p->n_experts = s->n_units - p->n_dense;
+}
+
 /* The first plan that fits, from all dense units pinned to none. */
 static err_code choose(store *s, plan *p, size_t bytes_max, err *e) {
     size_t least = SIZE_MAX, for_experts;
     err why = {0};
-    while (p->n_dense < s->n_units && !s->units[p->n_dense].expert) p->n_dense++;
-    p->n_experts = s->n_units - p->n_dense;
+    count_units(s, p);
     for (size_t i = p->n_dense; i > 0 && s->units[i - 1].layer == s->units[p->n_dense - 1].layer; i--) p->n_last++;
     for_experts = cache_least(s, p);
     for (p->n_ringed = 0; p->n_ringed <= p->n_dense; p->n_ringed++) {
@@ -439,8 +443,7 @@ err_code store_plan_within(store *s, size_t bytes_max, store_plan *out, err *e) 
     if (!out->fits) {
         code = choose(s, &p, bytes_max, e);
     } else {
-        while (p.n_dense < s->n_units && !s->units[p.n_dense].expert) p.n_dense++;
-        p.n_experts = s->n_units - p.n_dense;
+        count_units(s, &p);
         measure(s, &p);
     }
     if (!code) {

@@ -21,14 +21,19 @@ static uint64_t cached_bytes(int fd, uint64_t size) {
     return n;
 }
 
+static FILE *huge_file(const huge_model *m, const char *path, uint64_t *size) {
+    if (!huge_write(m, path, size)) test_skip("no sparse files of 100 GB here");
+    CHECK(*size > (uint64_t)100 << 30);
+    FILE *f = fopen(path, "rb");
+    CHECK(f);
+    return f;
+}
+
 TEST(huge_headers_open_without_reading_weights) {
     static const huge_model model = {"llama", "huge", LAYERS, 4096, 32, 32, 128, 32768, EXPERTS, 2, 256, 4096};
     const char *path = test_path(6, "huge.gguf");
     uint64_t size;
-    if (!huge_write(&model, path, &size)) test_skip("no sparse files of 100 GB here");
-    CHECK(size > (uint64_t)100 << 30);
-    FILE *f = fopen(path, "rb");
-    CHECK(f);
+    FILE *f = huge_file(&model, path, &size);
     leat_model *m;
     leat_session *s;
     leat_error e;
@@ -52,10 +57,7 @@ TEST(huge_models_stream_without_reading_weights_first) {
     static const huge_model model = {"qwen3moe", "huge", 72, 1024, 16, 4, 64, 3584, 256, 8, 256, 4096};
     const char *path = test_path(6, "huge-stream.gguf");
     uint64_t size;
-    if (!huge_write(&model, path, &size)) test_skip("no sparse files of 100 GB here");
-    CHECK(size > (uint64_t)100 << 30);
-    FILE *f = fopen(path, "rb");
-    CHECK(f);
+    FILE *f = huge_file(&model, path, &size);
     leat_model *m;
     leat_session *s;
     leat_error e;
