@@ -43,6 +43,7 @@ void plat_decommit(void *at, size_t bytes);   /* contents lost, address space ke
 void plat_release(void *at, size_t bytes);    /* gives the reservation back                   */
 void plat_huge_pages(void *at, size_t bytes); /* a hint                                       */
 void plat_populate(void *at, size_t bytes);   /* a hint: all of it is used soon; contents stay */
+void plat_spread(void *at, size_t bytes);     /* a hint: pages not yet used lie on all nodes of memory in turn */
 size_t plat_page_bytes(void);
 uint64_t plat_mem_total(void);     /* bytes, within the limits that hold for this process */
 double plat_mem_pressure(void);    /* share of the last ten seconds in which somebody waited for memory; 0: unknown */
@@ -51,9 +52,17 @@ uint64_t plat_mem_available(void); /* bytes that could be used now without swapp
 
 /* ---- cores ------------------------------------------------------------------------------------- */
 
-int plat_core_count(void); /* cores this process may use: its affinity mask, or fewer under a quota of time */
+/* A core keeps one worker busy, though the system may see several processors of it, which share its units. Cores are
+ * numbered node by node: neighbours are near the same memory. */
+int plat_core_count(void); /* that this process may use: those of its affinity mask, or fewer under a quota of time */
+int plat_processor_count(void); /* the same for processors */
+typedef struct plat_core {
+    int32_t node;     /* of memory, that it is near */
+    int32_t capacity; /* its speed: 1024 is that of the fastest; 1024 where nobody says */
+} plat_core;
+plat_core plat_core_at(int core);
 typedef struct plat_thread plat_thread;
-/* Runs fn(arg) on a new thread; core < 0: unpinned, else the core-th core of the affinity mask. */
+/* Runs fn(arg) on a new thread; core < 0: unpinned, else the processors of that core. */
 int plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core);
 void plat_thread_join(plat_thread *t);
 int plat_pin_self(int core); /* core < 0: back to the whole mask */

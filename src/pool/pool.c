@@ -38,7 +38,7 @@ typedef struct patience {
 struct pool {
     int n_workers, n_groups, n_started;
     bool pinned, caller_waits;
-    uint64_t spin_ns; /* 0 with more workers than cores: somebody waits for the core that we would spin on */
+    uint64_t spin_ns; /* 0 with more workers than processors: somebody waits for the core that we would spin on */
     /* Written by the caller before `open` moves, read by who has a part of the run. */
     pool_fn *fn;
     void *arg;
@@ -153,9 +153,23 @@ static void work(void *arg) {
     }
 }
 
+/* The cores that make a step the shortest, in their order; returns how many. Parts are alike, so a step takes as long
+ * as its slowest worker: slow cores take part where their number makes up for it, or else not at all. */
+static int choose_cores(int core[POOL_WORKERS_MAX]) {
+    int n_all = MIN(plat_core_count(), POOL_WORKERS_MAX), slowest = 0, best = 0, n = 0;
+    for (int i = 0; i < n_all; i++) {
+        int capacity = plat_core_at(i).capacity, sum = 0;
+        for (int j = 0; j < n_all; j++) sum += plat_core_at(j).capacity < capacity ? 0 : capacity;
+        if (sum > best) best = sum, slowest = capacity;
+    }
+    for (int i = 0; i < n_all; i++)
+        if (plat_core_at(i).capacity >= slowest) core[n++] = i;
+    return n;
+}
+
 err_code pool_open(pool **out, const pool_opts *o, err *e) {
     *out = NULL;
-    int cores = plat_core_count(), n = o->n_workers ? o->n_workers : MIN(cores, POOL_WORKERS_MAX);
+    int core[POOL_WORKERS_MAX], n_chosen = choose_cores(core), n = o->n_workers ? o->n_workers : n_chosen;
     if (n < 1 || n > POOL_WORKERS_MAX)
         return ERR(e, ERR_ARGUMENT, "%d workers wanted, 1 to %d are possible", n, POOL_WORKERS_MAX);
     pool *p = mem_block(MEM_ENGINE, sizeof *p);
@@ -164,13 +178,15 @@ err_code pool_open(pool **out, const pool_opts *o, err *e) {
     p->yield = o->yield;
     p->user = o->user;
     p->n_groups = (int)div_up((size_t)n, GROUP);
-    p->spin_ns = n > cores ? 0 : SPIN_NS;
+    for (int i = 0; n == plat_core_count() && i < n; i++) core[i] = i;
+    p->spin_ns = n > plat_processor_count() ? 0 : SPIN_NS;
     p->caller_waits = plat_caps() & PLAT_CALLER_WAITS;
-    p->pinned = o->pin && n == cores && (plat_caps() & PLAT_CAN_PIN) && (p->caller_waits || !plat_pin_self(0));
+    p->pinned = o->pin && (n == n_chosen || n == plat_core_count()) && (plat_caps() & PLAT_CAN_PIN) &&
+                (p->caller_waits || !plat_pin_self(core[0]));
     for (p->n_started = !p->caller_waits; p->n_started < n; p->n_started++) {
         struct seat *seat = &p->seat[p->n_started];
         seat->p = p;
-        int error = plat_thread_start(&seat->thread, work, seat, p->pinned ? p->n_started : -1);
+        int error = plat_thread_start(&seat->thread, work, seat, p->pinned ? core[p->n_started] : -1);
         if (!error) continue;
         ERR(e, ERR_MEMORY, "worker %d of %d did not start: %s", p->n_started + 1, n, plat_error_name(error));
         pool_close(p);

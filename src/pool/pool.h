@@ -15,8 +15,8 @@
 typedef struct pool pool;
 
 typedef struct pool_opts {
-    int n_workers; /* 0: one per core of the affinity mask */
-    bool pin;      /* bind workers to cores; honoured only when n_workers equals the cores of the mask */
+    int n_workers; /* 0: one a core of the affinity mask; of cores of two speeds, those that make a step shortest */
+    bool pin;      /* bind workers to cores; only when they are as many as those cores, or as all of the mask */
     /* A caller that only waits calls it every millisecond, whatever it answers; may be NULL. */
     bool (*yield)(void *user);
     void *user;

@@ -227,6 +227,7 @@ static void touch(void *arg) {
 
 /* Where no thread starts it is done by the reads. */
 static void start_touching(store *s) {
+    plat_spread(s->memory, (size_t)(s->bounce - s->memory));
     size_t n = MIN((size_t)plat_core_count(), STORE_TOUCHERS);
     atomic_store(&s->touched, 0);
     while (s->n_touchers < n && !plat_thread_start(&s->touchers[s->n_touchers], touch, s, -1)) s->n_touchers++;

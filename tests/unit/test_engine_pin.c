@@ -11,7 +11,7 @@ static bool note_mask(void *user) {
 }
 
 /* The mask that the caller has while it computes; it has all its cores again afterwards. */
-static int cores_while_computing(leat_model *m, bool no_pin, int32_t n_threads) {
+static int processors_while_computing(leat_model *m, bool no_pin, int32_t n_threads) {
     cpu_set_t before, during, after;
     int32_t ids[40] = {0};
     leat_session *s;
@@ -30,13 +30,14 @@ static int cores_while_computing(leat_model *m, bool no_pin, int32_t n_threads) 
 
 TEST(engine_pins_unless_told_not_to) {
     cpu_set_t whole;
-    int cores = plat_core_count();
+    int processors = plat_processor_count();
     sched_getaffinity(0, sizeof whole, &whole);
-    if (!(plat_caps() & PLAT_CAN_PIN) || CPU_COUNT(&whole) != cores) test_skip("the cores are not ours alone");
+    if (!(plat_caps() & PLAT_CAN_PIN) || CPU_COUNT(&whole) != processors) test_skip("the cores are not ours alone");
+    if (plat_core_count() < 2) test_skip("one core");
     tiny_spec s = tiny_default("llama");
     leat_model *m = open_tiny(&s, "pin.gguf");
-    CHECK_EQ(cores_while_computing(m, false, 0), 1);
-    CHECK_EQ(cores_while_computing(m, true, 0), cores);
-    CHECK_EQ(cores_while_computing(m, false, cores + 1), cores);
+    CHECK(processors_while_computing(m, false, 0) < processors);
+    CHECK_EQ(processors_while_computing(m, true, 0), processors);
+    CHECK_EQ(processors_while_computing(m, false, plat_core_count() + 1), processors);
     leat_model_close(m);
 }

@@ -156,10 +156,116 @@ TEST(plat_threads_wait_and_wake) {
     CHECK_MSG(took > 2000000 && took < 60000000000u, "%llu ns", (unsigned long long)took);
 }
 
+/* ---- cores on paper ------------------------------------------------------------------------------- */
+
+static void list_of(const char *root, const char *format, int number, const char *text) {
+    char name[128];
+    snprintf(name, sizeof name, format, number);
+    tree(root, name, text);
+}
+
+static void siblings(const char *root, int processor, const char *text) {
+    list_of(root, "sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", processor, text);
+}
+
+/* The cores of processors [0, n), but those left out: as "0,8|1|2,10": "|" between cores, "/" between nodes, a capacity
+ * behind "*" where it is not 1024. */
+static const char *cores_of(const char *root, int n, uint64_t left_out) {
+    static posix_cores c;
+    static char text[1024];
+    posix_processors mask = {0};
+    size_t used = 0;
+    for (int i = 0; i < n; i++)
+        if (!(left_out >> i & 1)) CPU_SET_S((size_t)i, sizeof mask, mask.set);
+    posix_cores_read(root, &mask, &c);
+    CHECK_EQ(c.n_processors, CPU_COUNT_S(sizeof mask, mask.set));
+    text[0] = 0;
+    for (int core = 0; core < c.n; core++) {
+        int seen = 0;
+        if (core) used += fmt(text + used, sizeof text - used, c.at[core].node != c.at[core - 1].node ? " / " : "|");
+        for (int i = 0; i < POSIX_PROCESSORS; i++)
+            if (c.of[i] == core + 1) used += fmt(text + used, sizeof text - used, seen++ ? ",%d" : "%d", i);
+        CHECK(seen > 0);
+        if (c.at[core].capacity != 1024) used += fmt(text + used, sizeof text - used, "*%d", c.at[core].capacity);
+    }
+    return text;
+}
+
+/* Two sockets of four cores of two threads, numbered as servers do: first all cores, then their second threads. */
+static const char *two_sockets(const char *name) {
+    const char *root = empty_tree(name);
+    tree(root, "sys/devices/system/node/online", "0-1\n");
+    tree(root, "sys/devices/system/node/node0/cpulist", "0,2,4,6,8,10,12,14\n");
+    tree(root, "sys/devices/system/node/node1/cpulist", "1,3,5,7,9,11,13,15\n");
+    for (int i = 0; i < 16; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%d,%d\n", i % 8, i % 8 + 8);
+        siblings(root, i, text);
+    }
+    return root;
+}
+
+TEST(plat_cores_of_two_sockets) {
+    const char *root = two_sockets("cores-2x4x2");
+    CHECK_STR(cores_of(root, 16, 0), "0,8|2,10|4,12|6,14 / 1,9|3,11|5,13|7,15");
+    CHECK_STR(cores_of(root, 16, 0xff01), "2|4|6 / 1|3|5|7"); /* not ours: all second threads, and a core */
+    CHECK_STR(cores_of(root, 16, 0x00ff), "8|10|12|14 / 9|11|13|15");
+    CHECK_STR(cores_of(root, 16, 0xaaaa), "0,8|2,10|4,12|6,14");
+    CHECK_STR(cores_of(root, 20, 0x5555), "1,9|3,11|5,13|7,15 / 16|17|18|19"); /* of the last four nothing is known */
+    CHECK_STR(cores_of(root, 0, 0), "");
+}
+
+TEST(plat_cores_with_holes) {
+    const char *root = empty_tree("cores-holes");
+    /* Processors 2 and 7 are offline, nodes 1 to 7 are not there, and node 9 has memory only. */
+    tree(root, "sys/devices/system/node/online", "0,8-9\n");
+    tree(root, "sys/devices/system/node/node0/cpulist", "0-1,3\n");
+    tree(root, "sys/devices/system/node/node8/cpulist", "4-6\n");
+    tree(root, "sys/devices/system/node/node9/cpulist", "\n");
+    const char *lists[] = {"0-1\n", "0-1\n", NULL, "3\n", "4-5", "4-5", "6"};
+    for (int i = 0; i < 7; i++)
+        if (lists[i]) siblings(root, i, lists[i]);
+    CHECK_STR(cores_of(root, 8, 0x84), "0,1|3 / 4,5|6");
+}
+
+TEST(plat_cores_of_two_speeds) {
+    const char *root = empty_tree("cores-hybrid");
+    for (int i = 0; i < 8; i++) {
+        siblings(root, i, i > 3 ? "8191\n" : i < 2 ? "0-1\n" : "2-3\n"); /* a list without its own is not believed */
+        list_of(root, "sys/devices/system/cpu/cpu%d/cpu_capacity", i, i < 4 ? "1024\n" : i < 7 ? "446\n" : "fast\n");
+    }
+    CHECK_STR(cores_of(root, 8, 0), "0,1|2,3|4*446|5*446|6*446|7");
+}
+
+/* What makes no sense costs the knowledge that it would have been, and no processor is lost or counted twice. */
+TEST(plat_cores_of_broken_files) {
+    static const char *const broken[] = {"", "\n", "x\n", "0-\n", "3-1\n", "0-8192\n", "-1\n", "0,,2\n", "0-3 4\n",
+                                         "99999999999999999999\n", "0-3,"};
+    CHECK_STR(cores_of(empty_tree("cores-none"), 4, 0), "0|1|2|3");
+    for (size_t i = 0; i < COUNT_OF(broken); i++) {
+        const char *root = two_sockets("cores-broken");
+        siblings(root, 0, broken[i]);
+        siblings(root, 3, broken[i]);
+        CHECK_STR(cores_of(root, 16, 0), "0|2,10|4,12|6,14|8 / 1,9|3|5,13|7,15|11");
+        tree(root, "sys/devices/system/node/node0/cpulist", broken[i]);
+        CHECK_STR(cores_of(root, 8, 0), "1|3|5|7 / 0|2|4|6");
+        tree(root, "sys/devices/system/node/online", broken[i]);
+        CHECK_STR(cores_of(root, 4, 0), "0|1|2|3");
+    }
+    /* Two cores that both claim a processor; a node that has those of another. */
+    const char *root = two_sockets("cores-quarrel");
+    siblings(root, 2, "2,8,10\n");
+    tree(root, "sys/devices/system/node/node1/cpulist", "0-15\n");
+    CHECK_STR(cores_of(root, 16, 0), "0,8|2,10|4,12|6,14 / 1,9|3,11|5,13|7,15");
+}
+
 TEST(plat_pins_within_the_mask) {
     int cores = plat_core_count();
-    CHECK(cores >= 1);
-    for (int i = 0; i < cores; i++) CHECK_EQ(plat_pin_self(i), PLAT_OK);
+    CHECK(cores >= 1 && plat_processor_count() >= cores);
+    for (int i = 0; i < cores; i++) {
+        CHECK_EQ(plat_pin_self(i), PLAT_OK);
+        CHECK(plat_core_at(i).node >= 0 && plat_core_at(i).capacity > 0 && plat_core_at(i).capacity <= 1024);
+    }
     CHECK_EQ(plat_core_count(), cores);
     CHECK_EQ(plat_pin_self(cores), PLAT_INVALID);
     CHECK_EQ(plat_pin_self(-1), PLAT_OK);

@@ -189,13 +189,13 @@ static void note_mask(void *arg, size_t step, int part, int n_parts) {
     for (atomic_fetch_add(&p->n_here, 1); atomic_load(&p->n_here) < n_parts;) plat_yield();
 }
 
-/* Workers are bound where they are as many as the cores of the mask, to different ones inside it; else to none. */
+/* Workers are bound where they are as many as the cores of the mask, each to one of its own; else to none. */
 TEST(pool_pins_inside_the_mask) {
     static pinned p;
     cpu_set_t whole, all;
-    int cores = plat_core_count();
+    int cores = plat_core_count(), processors = plat_processor_count();
     sched_getaffinity(0, sizeof whole, &whole);
-    if (!(plat_caps() & PLAT_CAN_PIN) || CPU_COUNT(&whole) != cores) test_skip("the cores are not ours alone");
+    if (!(plat_caps() & PLAT_CAN_PIN) || CPU_COUNT(&whole) != processors) test_skip("the cores are not ours alone");
     for (int more = 0; more < 2; more++) {
         for (int pin = 0; pin < 2; pin++) {
             pool *workers = open_pool(cores + more, pin);
@@ -203,13 +203,52 @@ TEST(pool_pins_inside_the_mask) {
             pool_run(workers, note_mask, &p, 1);
             pool_close(workers);
             CPU_ZERO(&all);
-            for (int i = 0; i < cores + more; i++) CHECK_EQ(p.n_cpus[i], pin && !more ? 1 : cores);
+            for (int i = 0, sum = 0; i < cores + more; i++) {
+                if (!pin || more) CHECK_EQ(p.n_cpus[i], processors);
+                else CHECK((sum += p.n_cpus[i]) <= processors && p.n_cpus[i] > 0);
+            }
             for (int i = 0; i < MIN(cores, (int)COUNT_OF(p.masks)); i++) CPU_OR(&all, &all, &p.masks[i]);
             if (cores <= (int)COUNT_OF(p.masks)) CHECK(CPU_EQUAL(&all, &whole));
         }
     }
     sched_getaffinity(0, sizeof all, &all);
     CHECK_MSG(CPU_EQUAL(&all, &whole), "the caller stays bound after the pool was closed");
+}
+
+/* Which cores the workers of a made-up machine are bound to, as "2 3 4": "-" where to none. */
+static const char *bound_to(const plat_core *cores, int n_cores, int n_workers) {
+    static char text[256];
+    int core[16];
+    size_t used = 0;
+    for (size_t i = 0; i < COUNT_OF(core); i++) core[i] = -2;
+    fault_arm(&(fault_plan){.caller_waits = true, .fail_at = -1, .cores = cores, .n_cores = n_cores, .pins = core});
+    pool_close(open_pool(n_workers, true));
+    fault_arm(NULL);
+    text[0] = 0;
+    for (size_t i = 0; i < COUNT_OF(core) && core[i] > -2; i++) {
+        used += fmt(text + used, sizeof text - used, i ? " " : "");
+        used += fmt(text + used, sizeof text - used, core[i] < 0 ? "-" : "%d", core[i]);
+    }
+    return text;
+}
+
+/* One worker a core; slow cores where a step is the shorter for it. */
+TEST(pool_chooses_its_cores) {
+    static const plat_core even[] = {{0, 1024}, {0, 1024}, {1, 1024}, {1, 1024}};
+    static const plat_core half[] = {{0, 500}, {0, 500}, {0, 1024}, {0, 1024}}; /* 4 x 500 < 2 x 1024 */
+    static const plat_core many[] = {{0, 1024}, {0, 400}, {0, 400}, {0, 400}, {0, 400}, {0, 400}};
+    static const plat_core three[] = {{0, 200}, {0, 700}, {0, 1024}, {0, 700}}; /* 3 x 700 */
+    if (!(plat_caps() & PLAT_CAN_PIN)) test_skip("the cores are not ours alone");
+    CHECK_STR(bound_to(even, 4, 0), "0 1 2 3");
+    CHECK_STR(bound_to(even, 4, 4), "0 1 2 3");
+    CHECK_STR(bound_to(even, 4, 3), "- - -");
+    CHECK_STR(bound_to(even, 4, 5), "- - - - -");
+    CHECK_STR(bound_to(even, 1, 0), "0");
+    CHECK_STR(bound_to(half, 4, 0), "2 3");
+    CHECK_STR(bound_to(half, 4, 4), "0 1 2 3");
+    CHECK_STR(bound_to(half, 4, 3), "- - -");
+    CHECK_STR(bound_to(many, 6, 0), "0 1 2 3 4 5");
+    CHECK_STR(bound_to(three, 4, 0), "1 2 3");
 }
 
 /* ---- speed: generous bounds, because test machines are busy --------------------------------------- */

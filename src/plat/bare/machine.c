@@ -34,6 +34,7 @@ void plat_release(void *at, size_t bytes) { memory_release(at, bytes); }
 /* Committed memory is there, in large pages where they fit. */
 void plat_huge_pages(void *at, size_t bytes) { (void)at, (void)bytes; }
 void plat_populate(void *at, size_t bytes) { (void)at, (void)bytes; }
+void plat_spread(void *at, size_t bytes) { (void)at, (void)bytes; }
 size_t plat_page_bytes(void) { return MEMORY_PAGE; }
 uint64_t plat_mem_total(void) { return memory_bytes_total(); }
 uint64_t plat_mem_available(void) { return memory_bytes_free(); }
@@ -42,7 +43,10 @@ uint64_t plat_major_faults(void) { return 0; }
 
 /* ---- cores --------------------------------------------------------------------------------------- */
 
+/* Nobody is asked which processors share a core or a memory: each counts as a core, all as one node. */
 int plat_core_count(void) { return cpu_count() - first_core(); }
+int plat_processor_count(void) { return plat_core_count(); }
+plat_core plat_core_at(int core) { return (void)core, (plat_core){0, 1024}; }
 /* The first thread stays on core 0, and the pool's others each get a core of their own. */
 int plat_pin_self(int core) { return core <= 0 ? PLAT_OK : PLAT_INVALID; }
 

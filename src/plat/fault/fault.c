@@ -118,11 +118,25 @@ int __wrap_plat_commit(void *at, size_t bytes) {
     return strikes(&plan.memory_error) ? PLAT_NO_MEMORY : __real_plat_commit(at, bytes);
 }
 
+/* ---- cores: asked by the thread that armed the plan ------------------------------------------------- */
+
+static bool made_up(void) { return armed && plan.n_cores; }
+
+int __real_plat_core_count(void);
+int __wrap_plat_core_count(void);
+int __wrap_plat_core_count(void) { return made_up() ? plan.n_cores : __real_plat_core_count(); }
+
+plat_core __real_plat_core_at(int core);
+plat_core __wrap_plat_core_at(int core);
+plat_core __wrap_plat_core_at(int core) { return made_up() ? plan.cores[core] : __real_plat_core_at(core); }
+
 int __real_plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core);
 int __wrap_plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core);
 int __wrap_plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core) {
     *out = NULL;
-    return strikes(&plan.memory_error) ? PLAT_NO_MEMORY : __real_plat_thread_start(out, fn, arg, core);
+    if (strikes(&plan.memory_error)) return PLAT_NO_MEMORY;
+    if (made_up()) *plan.pins++ = core;
+    return __real_plat_thread_start(out, fn, arg, made_up() ? -1 : core);
 }
 
 /* ---- files --------------------------------------------------------------------------------------- */

@@ -19,6 +19,9 @@ typedef struct fault_plan {
     bool no_map;          /* hide PLAT_CAN_MAP                                        */
     bool caller_waits;    /* show PLAT_CALLER_WAITS                                   */
     uint64_t memory_total; /* what plat_mem_total says; 0: the truth                   */
+    const plat_core *cores; /* what there are, where n_cores is not 0                  */
+    int n_cores;
+    int *pins; /* with them: the core of each thread that is started; none is bound */
     double memory_pressure; /* what plat_mem_pressure says, where memory_total is set  */
 } fault_plan;
 

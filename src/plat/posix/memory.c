@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void *plat_reserve(size_t bytes) {
@@ -26,6 +27,18 @@ void plat_huge_pages(void *at, size_t bytes) { madvise(at, bytes, MADV_HUGEPAGE)
 #define MADV_POPULATE_WRITE 23
 #endif
 void plat_populate(void *at, size_t bytes) { madvise(at, bytes, MADV_POPULATE_WRITE); }
+
+/* Nodes beyond 64 stay out of it. */
+void plat_spread(void *at, size_t bytes) {
+    enum { INTERLEAVE = 3 }; /* set_mempolicy(2) */
+    unsigned long nodes = 0;
+    for (int i = 0; i < plat_core_count(); i++) {
+        int32_t node = plat_core_at(i).node;
+        if (node < 64) nodes |= 1ul << node;
+    }
+    if (nodes & (nodes - 1)) syscall(SYS_mbind, at, bytes, INTERLEAVE, &nodes, 65, 0);
+}
+
 size_t plat_page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 uint64_t plat_mem_total(void) {

@@ -4,6 +4,8 @@
 
 #include "plat/plat.h"
 
+#include <sched.h>
+
 /* First call of main: Ctrl-C and SIGTERM raise the flag of plat_interrupted (the second one ends the process at
  * once, with 128 + the signal), a closed stdout becomes an error instead of SIGPIPE, failed assertions print. */
 void plat_posix_start(void);
@@ -31,6 +33,19 @@ typedef struct posix_limits {
     uint64_t cores;             /* the share of time, rounded up to whole cores */
 } posix_limits;
 void posix_group_limits(const char *root, posix_limits *l);
+
+/* The cores of a mask, as /sys describes them; what it leaves out, or says in a way that makes no sense, is taken for a
+ * machine of one memory whose processors are all cores alike. `root` as above. */
+#define POSIX_PROCESSORS 8192
+typedef struct posix_cores {
+    int n_processors, n;
+    plat_core at[POSIX_PROCESSORS];
+    uint16_t of[POSIX_PROCESSORS]; /* 1 + the core of a processor; 0: it is not in the mask */
+} posix_cores;
+typedef struct posix_processors {
+    cpu_set_t set[POSIX_PROCESSORS / CPU_SETSIZE];
+} posix_processors;
+void posix_cores_read(const char *root, const posix_processors *mask, posix_cores *out);
 
 /* Up to two numbers after `key` at the start of a line of a text file (of the first line for ""); returns how many. */
 int posix_file_numbers(const char *path, const char *key, uint64_t out[2]);

@@ -1,11 +1,10 @@
-/* thread.c: threads on the cores of the affinity mask, and sleeping on a word. */
+/* thread.c: threads on the cores of the affinity mask, and sleeping on a word. Next: cores.c, which finds them. */
 #include "plat/posix/posix.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -13,37 +12,39 @@
 #include <unistd.h>
 
 /* The mask that the process started with: a pinned thread would otherwise see only its own core. A quota of time may
- * grant fewer cores than the mask has: more workers than that would be stopped together for the rest of each period. */
-#define MASK_CORES 8192
-static cpu_set_t mask[MASK_CORES / CPU_SETSIZE];
-static int mask_cores, quota_cores;
+ * grant less than the mask has: more workers than that would be stopped together for the rest of each period. */
+static posix_processors mask;
+static posix_cores cores;
+static int quota;
 static pthread_once_t mask_once = PTHREAD_ONCE_INIT;
 
 static void mask_read(void) {
     posix_limits l;
     posix_group_limits("", &l);
-    mask_cores = sched_getaffinity(0, sizeof mask, mask) == 0 ? CPU_COUNT_S(sizeof mask, mask) : 0;
-    quota_cores = (int)MIN(l.cores, (uint64_t)MAX(mask_cores, 1));
+    if (sched_getaffinity(0, sizeof mask, mask.set)) memset(&mask, 0, sizeof mask);
+    posix_cores_read("", &mask, &cores);
+    quota = (int)MIN(l.cores, (uint64_t)POSIX_PROCESSORS);
 }
 
-int plat_core_count(void) {
+static const posix_cores *known(void) {
     pthread_once(&mask_once, mask_read);
-    return quota_cores;
+    return &cores;
 }
+
+int plat_core_count(void) { return MIN(MAX(known()->n, 1), quota); }
+int plat_processor_count(void) { return MIN(MAX(known()->n_processors, 1), quota); }
+plat_core plat_core_at(int core) { return core < known()->n ? cores.at[core] : (plat_core){0, 1024}; }
 
 /* Under a quota other groups share the mask's cores with us: then binding to the first ones would crowd them. */
-bool posix_can_pin(void) { return plat_core_count() == mask_cores; }
+bool posix_can_pin(void) { return plat_core_count() == cores.n; }
 
+/* To all processors of a core: the system knows best which of them is idle. */
 int plat_pin_self(int core) {
-    if (core >= plat_core_count() || !mask_cores) return PLAT_INVALID;
-    cpu_set_t one[COUNT_OF(mask)];
-    CPU_ZERO_S(sizeof one, one);
-    for (size_t cpu = 0, seen = 0; core >= 0 && cpu < MASK_CORES; cpu++) {
-        if (!CPU_ISSET_S(cpu, sizeof mask, mask) || seen++ != (size_t)core) continue;
-        CPU_SET_S(cpu, sizeof one, one);
-        break;
-    }
-    return sched_setaffinity(0, sizeof mask, core < 0 ? mask : one) ? posix_error(errno) : PLAT_OK;
+    if (core >= plat_core_count() || !cores.n) return PLAT_INVALID;
+    posix_processors one = mask;
+    for (size_t i = 0; core >= 0 && i < POSIX_PROCESSORS; i++)
+        if (cores.of[i] != core + 1) CPU_CLR_S(i, sizeof one, one.set);
+    return sched_setaffinity(0, sizeof one, one.set) ? posix_error(errno) : PLAT_OK;
 }
 
 struct plat_thread {
