@@ -10,14 +10,16 @@ function cut(line, into,    n, i, c, quoted, cell) {
     into[++n] = cell
     return n
 }
-function read_row(name,    file, n, i, line, head, cells) {
+function read_row(name,    file, n, i, line, head, cells, last) {
     file = rows "/" name ".csv"
     if ((getline line < file) <= 0) return 0
     n = cut(line, head)
     for (i = 1; i <= n && head[i] != "peer"; i++) column[head[i]] = i
     if ((getline line < file) <= 0) return 0
     close(file)
+    last = head[n]
     n = cut(line, cells)
+    if (last == "sustained") v[name, last] = cells[n]
     for (i in column) v[name, i] = cells[column[i]]
     best[name] = 0
     for (i = column["growth"] + 1; i + 4 <= n; i += 5) {
@@ -32,16 +34,19 @@ function verdict(seen, wanted, most) {
     return (most ? seen <= wanted + 0 : seen + 0.005 >= wanted + 0) ? "yes" : "**no**"
 }
 function cell(name, who_) { return ((name, who_) in peer) ? sprintf("%.1f", peer[name, who_]) : "" }
-function table(title, like, share,    i, name, ratio) {
+function table(title, like,    i, name, ratio, generates) {
     print "\n## " title "\n"
-    print "| | leat, tok/s | bound | share | wanted | met | llama.cpp | ik_llama.cpp | over the better | wanted | met |"
-    print "| --- | ---: | ---: | ---: | ---: | :-: | ---: | ---: | ---: | ---: | :-: |"
+    generates = like ~ /tg/
+    print "| | leat, tok/s | bound | share |" (generates ? " of a bare read in turns |" : "") \
+        " wanted | met | llama.cpp | ik_llama.cpp | over the better | wanted | met |"
+    print "| --- | ---: | ---: | ---: |" (generates ? " ---: |" : "") " ---: | :-: | ---: | ---: | ---: | ---: | :-: |"
     for (i = 1; i <= n_rows; i++) {
         name = order[i]
         if (name !~ like) continue
         ratio = best[name] ? v[name, "tok_s"] / best[name] : 0
-        printf "| %s | %.1f | %.1f | %.2f | %s | %s | %s | %s | %s | %s | %s |\n", label[name], v[name, "tok_s"],
-            v[name, "bound_tok_s"], v[name, "share"], (wanted_share[name] == "-" ? "" : wanted_share[name]),
+        printf "| %s | %.1f | %.1f | %.2f |%s %s | %s | %s | %s | %s | %s | %s |\n", label[name], v[name, "tok_s"],
+            v[name, "bound_tok_s"], v[name, "share"],
+            (generates ? (v[name, "sustained"] > 0 ? sprintf(" %.2f |", v[name, "sustained"]) : " |") : ""), (wanted_share[name] == "-" ? "" : wanted_share[name]),
             verdict(v[name, "share"], wanted_share[name]), cell(name, "llama.cpp"), cell(name, "ik_llama.cpp"),
             (ratio ? sprintf("%.2fx", ratio) : ""), (wanted_ratio[name] == "-" ? "" : wanted_ratio[name] "x"),
             (ratio ? verdict(ratio, wanted_ratio[name]) : "")
@@ -86,7 +91,8 @@ END {
     print "# " v[one, "cpu"] "\n"
     printf "By `make bench`: %s, commit %s, %d threads, random weights. Medians; leat and peers took turns on the same file,\n",
         v[one, "isa"], v[one, "commit"], v[one, "threads"]
-    print "and the bound is of looks at the machine beside each repetition. Peers ran with the flags that are best for the row."
+    print "and the bound is of looks at the machine beside each repetition: its best moments. \"Of a bare read in turns\" holds a row against"
+    print "the mean of a plain read of memory, in turns with it: what a shared machine left to anybody. Peers ran with the flags that are best for the row."
     if (note) print "\n" note
     print "\n![decode and prefill against the bound](" picture ")"
     table("Generation, 1.1B", "^tg-[^8m]|^tg-mxfp4")

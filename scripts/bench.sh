@@ -9,7 +9,6 @@
 set -u
 B=$1 pattern=${2:-.}
 leat=$B/leat dir=${LEAT_BENCH_DIR:-$B/bench/models} rows=$B/bench/rows
-threads=$(nproc)
 mkdir -p "$dir" "$rows" docs/bench
 
 # name, shape, type, options of leat bench, wanted share, wanted ratio to the better peer, wanted growth
@@ -67,7 +66,7 @@ measure() { # name, file, options
         none) set -- "$1" "$2" "$3" ;;
         esac
         # shellcheck disable=SC2086
-        "$leat" bench "$2" $3 -r "$reps" -t "$threads" -o csv --vs-limit 120 "${@:4}" > "$out.new" 2> "$out.err" &&
+        "$leat" bench "$2" $3 -r "$reps" -o csv --vs-limit 120 "${@:4}" > "$out.new" 2> "$out.err" &&
             mv "$out.new" "$out" && break
         tail -n 1 "$out.err" >&2
     done

@@ -9,6 +9,8 @@
 
 #define LOAD_BUSY 0.5 /* other runnable tasks that spoil a figure */
 #define LOOK_NS 120000000u
+#define READ_NS 500000000u /* of the bare read beside a repetition, at most */
+#define READ_PART 6        /* of the repetition's time, so that rows take hardly longer */
 
 typedef struct bench_values {
     const char *model, *isa, *format, *routing, *record;
@@ -52,7 +54,7 @@ typedef struct bench {
     size_t n_rows;
 } bench;
 
-enum { OWN, SHALLOW, BOUND, SHARE, GROWTH, SAMPLES };
+enum { OWN, SHALLOW, BOUND, SHARE, SUSTAINED, GROWTH, SAMPLES };
 
 /* ---- measuring -------------------------------------------------------------------------------------------- */
 
@@ -129,6 +131,25 @@ static double deviation(const double *at, size_t n) {
     return n > 1 ? math_sqrt(squares / (double)(n - 1)) : 0;
 }
 
+static uint64_t read_ns(size_t n, double tok_s) {
+    return (uint64_t)MIN((double)n * 1e9 / tok_s / READ_PART, (double)READ_NS);
+}
+
+/* leat, and a bare read behind it or, every second time, before it: long enough to meet what leat meets, where a look
+ * takes the best moment. */
+static int take_turn(bench *b, const bench_row *r, size_t rep) {
+    double *own = &samples(b, OWN)[rep];
+    size_t n = (size_t)MAX(r->n_prompt, r->n_gen);
+    bounds_machine m = {0};
+    bool reads = b->probe && r->n_gen, first = rep % 2;
+    if (reads && first) m.read_bytes_s = bounds_read(b->probe, read_ns(n, own[-1]));
+    int status = time_own(b, r, b->l.session, r->n_depth, n, own);
+    if (status || !reads) return status;
+    if (!first) m.read_bytes_s = bounds_read(b->probe, read_ns(n, *own));
+    samples(b, SUSTAINED)[rep] = *own / bounds_decode(&b->counted, &m, r->n_gen, r->n_depth);
+    return TOOLS_OK;
+}
+
 /* Everybody once; every second time the other way round, so that what drifts favours nobody. */
 static int take_turns(bench *b, const bench_row *r, size_t rep) {
     size_t n = b->head.n_peers + 1;
@@ -139,7 +160,7 @@ static int take_turns(bench *b, const bench_row *r, size_t rep) {
             status = time_peer(b, r, who - 1, &samples(b, SAMPLES + who - 1)[rep]);
             continue;
         }
-        status = time_own(b, r, b->l.session, r->n_depth, (size_t)MAX(r->n_prompt, r->n_gen), &samples(b, OWN)[rep]);
+        status = take_turn(b, r, rep);
         if (!status && r->n_depth && r->n_gen)
             status = time_own(b, r, b->shallow, 0, (size_t)r->n_gen, &samples(b, SHALLOW)[rep]);
     }
@@ -177,6 +198,7 @@ static void sum_up(bench *b, bench_row *r) {
     r->tok_s = median(samples(b, OWN), n);
     r->bound = median(samples(b, BOUND), n);
     r->share = median(samples(b, SHARE), n);
+    r->sustained = r->n_gen && b->probe ? median(samples(b, SUSTAINED), n) : 0;
     r->growth = r->n_depth && r->n_gen ? median(samples(b, GROWTH), n) : 0;
     for (size_t p = 0; p < b->head.n_peers; p++) r->peers[p].ratio = r->tok_s / r->peers[p].tok_s;
 }

@@ -19,10 +19,10 @@ static void head_md(tools *t, const bench_head *h) {
                   m->n_threads, m->n_threads == 1 ? "" : "s", m->read_bytes_s / 1e9, m->dot_mac_s / 1e9,
                   m->float_mac_s / 1e9);
     }
-    tools_out(t, "\n| threads | test             |                tok/s |      bound | share |");
+    tools_out(t, "\n| threads | test             |                tok/s |      bound | share | of a read |");
     if (h->depths) tools_out(t, " growth |");
     for (size_t i = 0; i < h->n_peers; i++) tools_out(t, " %10s |               leat is |", h->peers[i].name);
-    tools_out(t, "\n| ------: | ---------------- | -------------------: | ---------: | ----: |");
+    tools_out(t, "\n| ------: | ---------------- | -------------------: | ---------: | ----: | --------: |");
     if (h->depths) tools_out(t, " -----: |");
     for (size_t i = 0; i < h->n_peers; i++) tools_out(t, " ---------: | --------------------: |");
     tools_out(t, "\n");
@@ -35,6 +35,8 @@ static void row_md(tools *t, const bench_head *h, const bench_row *r) {
     tools_out(t, "| %7d | %-16s |", r->n_threads, text);
     fmt(text, sizeof text, "%.2f ± %.2f", r->tok_s, r->deviation);
     tools_out(t, " %21s | %10.2f | %5.2f |", text, r->bound, r->share);
+    fmt(text, sizeof text, "%.2f", r->sustained);
+    tools_out(t, " %9s |", r->sustained > 0 ? text : "");
     fmt(text, sizeof text, "%.2f", r->growth);
     if (h->depths) tools_out(t, " %6s |", r->growth > 0 ? text : "");
     for (size_t i = 0; i < h->n_peers; i++) {
@@ -52,6 +54,7 @@ static void row_json(tools *t, const bench_head *h, const bench_row *r, bool fir
               r->n_prompt, r->n_gen, r->n_depth, r->n_threads);
     tools_out(t, "\"tok_s\": %.6g, \"tok_s_stddev\": %.6g, \"bound_tok_s\": %.6g, \"share\": %.4g, \"reps\": %d,\n   ",
               r->tok_s, r->deviation, r->bound, r->share, h->n_reps);
+    if (r->sustained > 0) tools_out(t, "\"sustained\": %.4g, ", r->sustained);
     if (r->growth > 0) tools_out(t, "\"growth\": %.4g, ", r->growth);
     for (size_t i = 0; i < h->n_peers; i++) {
         const bench_ratio *p = &r->peers[i];
@@ -87,7 +90,7 @@ static void row_csv(tools *t, const bench_head *h, const bench_row *r, bool firs
         tools_out(t, "cpu,isa,commit,model,architecture,model_bytes,parameters,token_bytes,read_bytes_s,dot_mac_s,"
                      "float_mac_s,n_prompt,n_gen,n_depth,threads,tok_s,tok_s_stddev,bound_tok_s,share,growth");
         for (size_t i = 0; i < h->n_peers; i++) tools_out(t, ",peer,peer_tok_s,ratio,ratio_min,ratio_max");
-        tools_out(t, "\n");
+        tools_out(t, ",sustained\n");
     }
     csv_str(t, h->cpu);
     csv_str(t, h->isa);
@@ -104,7 +107,7 @@ static void row_csv(tools *t, const bench_head *h, const bench_row *r, bool firs
         csv_str(t, h->peers[i].name);
         tools_out(t, "%.6g,%.4g,%.4g,%.4g", r->peers[i].tok_s, r->peers[i].ratio, r->peers[i].min, r->peers[i].max);
     }
-    tools_out(t, "\n");
+    tools_out(t, ",%.4g\n", r->sustained);
 }
 
 /* ---- any of them ------------------------------------------------------------------------------------------- */

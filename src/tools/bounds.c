@@ -43,14 +43,16 @@ static void dot_rounds(void *arg, size_t step, int part, int n_parts) {
     p->results[part] = kern_dot_peak(p->k, p->floats, p->rounds[p->floats]);
 }
 
-static double measure_read(bounds_probe *p, uint64_t ns_min) {
+/* Returns the best pass; the mean is bytes a second, too. */
+static double measure_read(bounds_probe *p, int passes_min, uint64_t ns_min, double *mean) {
     double best = 0;
-    uint64_t begin = plat_time_ns();
-    for (int pass = 0; pass < PASSES_MIN || plat_time_ns() - begin < ns_min; pass++) {
-        uint64_t start = plat_time_ns();
+    uint64_t begin = plat_time_ns(), at = begin;
+    for (int pass = 0; pass < passes_min || at - begin < ns_min; pass++) {
+        uint64_t start = at;
         pool_run(p->workers, read_share, p, 1);
-        uint64_t ns = MAX(plat_time_ns() - start, 1);
-        best = MAX(best, (double)p->bytes * 1e9 / (double)ns);
+        at = MAX(plat_time_ns(), start + 1);
+        best = MAX(best, (double)p->bytes * 1e9 / (double)(at - start));
+        *mean = (double)p->bytes * 1e9 * (pass + 1) / (double)(at - begin);
     }
     return best;
 }
@@ -104,9 +106,16 @@ void bounds_probe_close(bounds_probe *p) {
     mem_block_free(p);
 }
 
+double bounds_read(bounds_probe *p, uint64_t ns) {
+    double mean;
+    measure_read(p, 1, ns, &mean);
+    return mean;
+}
+
 void bounds_look(bounds_probe *p, uint64_t ns, bounds_machine *out) {
+    double mean;
     out->n_threads = pool_workers(p->workers);
-    out->read_bytes_s = measure_read(p, ns / 2);
+    out->read_bytes_s = measure_read(p, PASSES_MIN, ns / 2, &mean);
     out->dot_mac_s = measure_dot(p, false, ns / 4);
     out->float_mac_s = measure_dot(p, true, ns / 4);
 }

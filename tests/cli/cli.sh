@@ -244,8 +244,11 @@ mv "$out" "$work/bench.md"
 check bench-heading 0 '^machine  2 threads: reads [0-9.]+ GB/s' '' cat "$work/bench.md"
 check bench-json 0 '^  \{"n_prompt": 0, "n_gen": 3, "n_depth": 0, "threads": 1, "tok_s": [0-9.e+]+, "tok_s_stddev"' '*' \
     "${bench[@]}" -p 0 -n 3 -t 1 -o json
+check bench-sustained 0 '^   "sustained": [0-9.e+-]+, "model"' '*' "${bench[@]}" -p 0 -n 3 -t 1 -o json
+check bench-csv 0 '^"[^"]*"(,[^,]*)*,4,0,0,1(,[0-9.e+-]+){5},"one",5(,[0-9.e+-]+){3},0$' '*' \
+    "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo 5 t/s' -o csv
 check bench-list 2 '' 'is not a whole number from 1 to 256 nor a range' "${bench[@]}" -t 1,x
-check bench-depth 0 '^\| +1 \| tg2 @ d8 +\| +[0-9.]+ ± [0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \|$' '*' "${bench[@]}" -p 0 -n 2 -d 8 -t 1
+check bench-depth 0 '^\| +1 \| tg2 @ d8 +\| +[0-9.]+ ± [0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \|$' '*' "${bench[@]}" -p 0 -n 2 -d 8 -t 1
 check bench-vs 0 '^\| +1 \| tg2 .*\| +2.10 \| +[0-9.]+x \([0-9.]+ to [0-9.]+\) \| +7.00 \| +[0-9.]+x' '*' \
     "${bench[@]}" -p 0 -n 2 -t 1 --vs 'one: echo {n_gen}.{threads} tok/s' --vs 'two: [ {file} = "'"$bare"'" ] && echo 7 t/s'
 check bench-vs-json 0 '"peers": \[\{"name": "one", "peer_tok_s": 5, "ratio": ' '*' "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo 5 t/s' -o json
