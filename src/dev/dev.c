@@ -99,7 +99,6 @@ void dev_close(dev *d) {
     arena_close(&memory);
 }
 
-const kern *dev_kern(const dev *d) { return d->kern; }
 size_t dev_bytes(const dev *d) { return d->memory.used_bytes; }
 
 size_t dev_buf_bytes(size_t n_rows, size_t width) {

@@ -35,7 +35,6 @@ typedef struct dev_opts {
 
 err_code dev_open(dev **out, const dev_opts *o, err *e);
 void dev_close(dev *d); /* accepts NULL */
-const kern *dev_kern(const dev *d);
 size_t dev_bytes(const dev *d);
 
 /* A float buffer: rows[i] is row i, 64-byte aligned. */

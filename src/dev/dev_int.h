@@ -82,10 +82,7 @@ dev_op *dev_record(dev *d, void (*run)(dev *d, dev_op *op, int worker, int n_wor
 static inline void *dev_scratch(dev *d, int worker) {
     return d->worker_scratch + (size_t)worker * d->worker_scratch_bytes;
 }
-/* Prepares n columns of a row, from `first` on, a multiple of DEV_COLUMNS, in all formats of the mask. */
-void dev_prepare_columns(dev *d, const dev_acts *to, uint32_t formats, size_t row, const float *x, size_t first,
-                         size_t n);
-#define DEV_COLUMNS 256
+#define DEV_COLUMNS 256 /* where workers share the columns of a row: so many at a time */
 /* Set ROWS as the op's worker sees it. */
 static inline const dev_acts *dev_rows(const dev *d, const dev_op *op, int worker) {
     return op->own || op->apart ? &d->own[worker] : &d->acts[DEV_SET_ROWS];

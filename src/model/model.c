@@ -39,19 +39,3 @@ kv_shape model_kv_shape(const model *m) {
     return (kv_shape){.n_layer = s->n_layer, .n_head_kv = s->n_head_kv, .dim_k = s->dim_k, .dim_v = s->dim_v,
                       .type_k = QUANT_F16, .type_v = QUANT_F16};
 }
-
-static uint64_t matrix_bytes(const bound_matrix *b) {
-    return (uint64_t)b->matrix.n_experts * b->matrix.n_rows * b->matrix.row_bytes;
-}
-
-uint64_t model_bytes_per_token(const model *m) {
-    uint64_t bytes = matrix_bytes(&m->output);
-    for (size_t l = 0; l < m->shape.n_layer; l++)
-        for (int w = 0; w < W_COUNT; w++) {
-            const bound_matrix *b = &m->layers[l].weights[w];
-            if (b->tensor == NO_TENSOR) continue;
-            bytes += b->matrix.n_experts > 1 ? matrix_bytes(b) / m->shape.n_expert * m->shape.n_expert_used
-                                             : matrix_bytes(b);
-        }
-    return bytes;
-}

@@ -44,9 +44,6 @@ err_code model_split_units(model *m, err *e);
 const model_shape *model_shape_of(const model *m);
 const char *model_family_name(const model *m);
 kv_shape model_kv_shape(const model *m); /* in F16 */
-/* Bytes of weights that one generated token reads: all tensors but the input embedding (a row of it), experts by share.
- */
-uint64_t model_bytes_per_token(const model *m);
 
 typedef struct model_graph_opts {
     const kern *kern;

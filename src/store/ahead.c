@@ -77,6 +77,19 @@ static bool is_among(const uint32_t *units, size_t n, uint32_t id) {
     return false;
 }
 
+/* What was not read yet for the layer, and nobody wants, will not be. */
+static void abandon(store *s, uint32_t layer) {
+    for (uint32_t id = s->lines[LINE_AHEAD].first, next; id != STORE_NOBODY; id = next) {
+        unit *u = &s->units[id];
+        next = u->next;
+        if (u->layer != layer || u->wanted) continue;
+        store_leave_line(s, id);
+        u->broken = u->abandoned = true;
+        store_settle(s, id);
+    }
+    s->n_expected = s->next_expected = 0;
+}
+
 void store_judge_ahead(store *s, uint32_t layer, const uint32_t *chosen, size_t n, size_t n_tokens) {
     for (size_t i = 0; i < n; i++)
         if (s->units[chosen[i]].place == READING && !s->units[chosen[i]].wanted) store_hurry(s, chosen[i]);
@@ -89,23 +102,10 @@ void store_judge_ahead(store *s, uint32_t layer, const uint32_t *chosen, size_t 
         u->wasted = true;
         store_credit(s, -(int64_t)store_sent_bytes(s, s->expected[i]));
     }
-    store_abandon_ahead(s, layer);
+    abandon(s, layer);
     const guesses *here = s->guessed[false], *missing = s->guessed[true];
     guesses first = {here->all + missing->all, here->right + missing->right};
     if (first.all < GUESSES_MAX / 4 || precision(&first) >= P_USELESS) return;
     memset(s->guessed, 0, sizeof s->guessed);
     s->blind = BLIND_LAYERS;
-}
-
-/* What was not read yet for the layer, and nobody wants, will not be. */
-void store_abandon_ahead(store *s, uint32_t layer) {
-    for (uint32_t id = s->lines[LINE_AHEAD].first, next; id != STORE_NOBODY; id = next) {
-        unit *u = &s->units[id];
-        next = u->next;
-        if (u->layer != layer || u->wanted) continue;
-        store_leave_line(s, id);
-        u->broken = u->abandoned = true;
-        store_settle(s, id);
-    }
-    s->n_expected = s->next_expected = 0;
 }

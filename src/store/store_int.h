@@ -120,7 +120,6 @@ bool store_read_ahead(store *s); /* one more unit joins the line */
 void store_credit(store *s, int64_t bytes);
 /* The layer's router has chosen. */
 void store_judge_ahead(store *s, uint32_t layer, const uint32_t *chosen, size_t n, size_t n_tokens);
-void store_abandon_ahead(store *s, uint32_t layer); /* what is read ahead for this layer, unless it was wanted */
 
 /* stream.c */
 void store_lay_out(store *s); /* places of spans in memory, for the alignment */

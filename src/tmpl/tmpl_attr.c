@@ -18,7 +18,7 @@ static val no_attr(val of, str name) {
     return v;
 }
 
-val tmpl_method(render *r, const callable *row, val self) {
+static val bind(render *r, const callable *row, val self) {
     bound *b = tmpl_alloc(r, 1, sizeof *b);
     if (!b) return VAL_NONE;
     *b = (bound){row, self};
@@ -39,7 +39,7 @@ static val attribute(render *r, val of, str name) {
     if (of.kind == V_MACRO && str_is(name, "name"))
         return of.macro->of->kind == N_MACRO ? val_str(of.macro->of->a->name) : VAL_NONE;
     const callable *row = tmpl_find_method((val_kind)of.kind, name, &known, &unsafe);
-    if (row) return tmpl_method(r, row, of);
+    if (row) return bind(r, row, of);
     if (unsafe) return val_hint(STR("a list or dict cannot be changed by a template"));
     if (known)
         return tmpl_fail(r, ERR_UNSUPPORTED, "the method '%.*s' of a %s", (int)MIN(name.len, (size_t)40), name.ptr,

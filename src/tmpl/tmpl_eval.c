@@ -136,7 +136,7 @@ const callable *tmpl_find_row(const callable *rows, size_t n, str name) {
     return NULL;
 }
 
-val tmpl_call_value(render *r, val callee, const call *c) {
+static val call_value(render *r, val callee, const call *c) {
     call with_self = *c;
     const callable *row;
     switch (callee.kind) {
@@ -157,7 +157,7 @@ val tmpl_eval_call(render *r, frame *f, const node *n, val caller) {
     if (r->code) return VAL_NONE;
     const call *c = build_call(r, f, n->b, VAL_MISSING, STR("macro"), caller);
     r->line = n->line;
-    return r->code ? VAL_NONE : tmpl_call_value(r, callee, c);
+    return r->code ? VAL_NONE : call_value(r, callee, c);
 }
 
 static val eval_row(render *r, frame *f, const node *n) {

@@ -164,7 +164,7 @@ static val run_float(render *r, const call *c, const val *p) {
     return f.kind == V_FLOAT ? f : otherwise;
 }
 
-val tmpl_round(render *r, val v, int64_t digits) {
+static val rounded(render *r, val v, int64_t digits) {
     char text[80];
     double f;
     if (v.kind == V_UNDEFINED) return tmpl_undefined(r, v);
@@ -181,7 +181,7 @@ static val run_round(render *r, const call *c, const val *p) {
     double scale = 1;
     if (p[0].kind != V_MISSING && !tmpl_want_int(r, p[0], &digits)) return VAL_NONE;
     if (p[1].kind == V_MISSING || (p[1].kind == V_STR && str_is(text_of(p[1]), "common")))
-        return tmpl_round(r, c->self, digits);
+        return rounded(r, c->self, digits);
     bool up = p[1].kind == V_STR && str_is(text_of(p[1]), "ceil");
     if (!up && !(p[1].kind == V_STR && str_is(text_of(p[1]), "floor")))
         return tmpl_fail(r, ERR_FORMAT, "round wants common, ceil or floor");
@@ -252,7 +252,7 @@ static void put_json(json_out *o, val v) {
     r->depth--;
 }
 
-val tmpl_to_json(render *r, val v, const json_style *style, bool sorted) {
+static val to_json(render *r, val v, const json_style *style, bool sorted) {
     json_out o = {.r = r, .sorted = sorted};
     size_t mark = tmpl_capture(r);
     json_write_start(&o.w, style, put_bytes, r);
@@ -278,7 +278,7 @@ static val run_tojson(render *r, const call *c, const val *p) {
         style.between = tmpl_cstr(r, text_of(p[2].list->at[0]));
         style.colon = tmpl_cstr(r, text_of(p[2].list->at[1]));
     }
-    return r->code ? VAL_NONE : tmpl_to_json(r, c->self, &style, tmpl_truth(r, p[3]));
+    return r->code ? VAL_NONE : to_json(r, c->self, &style, tmpl_truth(r, p[3]));
 }
 
 static val run_from_json(render *r, const call *c, const val *p) {

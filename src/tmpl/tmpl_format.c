@@ -108,7 +108,7 @@ static bool in(const char *set, int c) {
     return false;
 }
 
-str tmpl_format_spec(render *r, val v, str spec) {
+static str format_spec(render *r, val v, str spec) {
     field f;
     if (!spec.len) return tmpl_text(r, v);
     bool ok = read_spec(spec, &f);
@@ -168,7 +168,7 @@ static void put_field(render *r, str in_braces, const call *c, int64_t *next) {
     else if (str_is(conversion, "!s")) v = val_str(tmpl_text(r, v));
     else if (conversion.len) tmpl_fail(r, ERR_FORMAT, "format knows !r and !s only");
     if (str_find(spec, STR("{")) != SIZE_MAX) tmpl_fail(r, ERR_UNSUPPORTED, "a format inside a format");
-    if (!r->code) tmpl_put(r, tmpl_format_spec(r, v, spec));
+    if (!r->code) tmpl_put(r, format_spec(r, v, spec));
 }
 
 str tmpl_format(render *r, str format, const call *c) {

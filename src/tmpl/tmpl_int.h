@@ -248,7 +248,6 @@ typedef struct parser {
 node *tmpl_parse_expression(parser *p, bool with_condition);
 /* Comma-separated expressions make a tuple; `end` names a word that ends them, or is NULL. */
 node *tmpl_parse_tuple(parser *p, bool with_condition, const char *end, bool in_brackets);
-node *tmpl_parse_target(parser *p, const char *end, bool with_namespace);
 node *tmpl_parse_filters(parser *p, node *input, bool starts_inline);
 /* What both halves of the parser use. */
 void tmpl_advance(parser *p);
@@ -319,7 +318,6 @@ void *tmpl_alloc(render *r, size_t count, size_t size);
 void tmpl_put(render *r, str s);
 
 val tmpl_eval(render *r, frame *f, const node *n);
-val tmpl_call_value(render *r, val callee, const call *c);
 /* An N_CALL; caller: of a call block, or V_MISSING. */
 val tmpl_eval_call(render *r, frame *f, const node *n, val caller);
 val tmpl_call_macro(render *r, const macro *m, const call *c);
@@ -360,7 +358,6 @@ bool tmpl_contains(render *r, val in, val item);
 
 /* Containers. */
 val tmpl_list(render *r, val_kind kind, size_t n); /* n missing items, for the caller to fill */
-val tmpl_pair(render *r, val a, val b);            /* a tuple */
 void tmpl_push(render *r, val_list *list, val v);
 val_dict *tmpl_dict(render *r);
 bool tmpl_can_be_key(val key);
@@ -369,7 +366,6 @@ val *tmpl_dict_find_str(const val_dict *d, str key);
 void tmpl_dict_put(render *r, val_dict *d, val key, val value);
 val tmpl_copy_json(render *r, const json_value *v);
 int64_t tmpl_length(render *r, val v); /* -1 for what has none */
-val tmpl_method(render *r, const callable *row, val self);
 
 /* Walking. A generator is a function that is asked for the next item until it answers false. */
 typedef struct walk {
@@ -412,12 +408,9 @@ val tmpl_parse_float(str s);
 /* Pieces are written to r->text and taken off again: begin, tmpl_put..., end. */
 size_t tmpl_capture(render *r);
 str tmpl_captured(render *r, size_t mark);
-val tmpl_to_json(render *r, val v, const json_style *style, bool sorted);
 val tmpl_percent(render *r, str format, val args);
 str tmpl_format(render *r, str format, const call *c);
-str tmpl_format_spec(render *r, val v, str spec);
 val tmpl_strftime(render *r, str format);
-val tmpl_round(render *r, val v, int64_t digits);
 
 /* The loop that a body sees. */
 typedef struct loop {
@@ -432,7 +425,6 @@ typedef struct loop {
     int64_t length;
 } loop;
 val tmpl_loop_attr(render *r, loop *l, str name, bool *found);
-void tmpl_assign(render *r, frame *f, const node *target, val v);
 val tmpl_sort(render *r, val items, val keys, bool reverse);
 
 #endif

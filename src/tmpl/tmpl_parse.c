@@ -113,17 +113,19 @@ static node *parse_name(parser *p) {
     return n;
 }
 
+static node *parse_target(parser *p, const char *end, bool with_namespace);
+
 static node *parse_one_target(parser *p) {
     if (!tmpl_at_op(p, '(')) return parse_name(p);
     if (!tmpl_enter(p)) return NULL;
     tmpl_advance(p);
-    node *n = tmpl_parse_target(p, NULL, false);
+    node *n = parse_target(p, NULL, false);
     tmpl_expect_op(p, ')');
     p->depth--;
     return n;
 }
 
-node *tmpl_parse_target(parser *p, const char *end, bool with_namespace) {
+static node *parse_target(parser *p, const char *end, bool with_namespace) {
     uint32_t line = p->now.line;
     if (with_namespace && p->now.kind == T_NAME && tmpl_look(p)->kind == T_OP && tmpl_look(p)->op == '.') {
         node *n = tmpl_node(p, N_NAMESPACE, line, parse_name(p), NULL, NULL, NULL);
@@ -276,7 +278,7 @@ static node *parse_if(parser *p, uint32_t line) {
 }
 
 static node *parse_for(parser *p, uint32_t line) {
-    node *target = tmpl_parse_target(p, "in", false);
+    node *target = parse_target(p, "in", false);
     expect_word(p, "in");
     node *in = tmpl_parse_tuple(p, false, "recursive", false), *test = NULL;
     if (tmpl_skip_word(p, "if")) test = tmpl_parse_expression(p, true);
@@ -298,7 +300,7 @@ static node *parse_for(parser *p, uint32_t line) {
 static node *captured(parser *p, uint32_t line) { return tmpl_node(p, N_CAPTURED, line, NULL, NULL, NULL, NULL); }
 
 static node *parse_set(parser *p, uint32_t line) {
-    node *target = tmpl_parse_target(p, NULL, true);
+    node *target = parse_target(p, NULL, true);
     if (tmpl_skip_op(p, '='))
         return tmpl_node(p, N_SET, line, target, tmpl_parse_tuple(p, true, NULL, false), NULL, NULL);
     node *filters = tmpl_at_op(p, '|') ? tmpl_parse_filters(p, captured(p, line), false) : NULL;
@@ -339,7 +341,7 @@ static node *parse_with(parser *p, uint32_t line) {
     node *first = NULL, **last = &first;
     while (!p->lex.code && p->now.kind != T_BLOCK_END) {
         if (first) tmpl_expect_op(p, ',');
-        node *target = tmpl_parse_target(p, NULL, false);
+        node *target = parse_target(p, NULL, false);
         tmpl_expect_op(p, '=');
         *last = tmpl_node(p, N_PAIR, line, target, tmpl_parse_expression(p, true), NULL, NULL);
         if (*last) last = &(*last)->next;

@@ -44,7 +44,7 @@ static void drop_frame(frame *f, const scope *s) {
     for (size_t i = 0; i < s->n; i++) f->slots[i] = VAL_MISSING;
 }
 
-void tmpl_assign(render *r, frame *f, const node *target, val v) {
+static void assign(render *r, frame *f, const node *target, val v) {
     walk w;
     val item;
     if (r->code) return;
@@ -62,7 +62,7 @@ void tmpl_assign(render *r, frame *f, const node *target, val v) {
     if (!tmpl_walk(r, &w, v)) return;
     for (const node *t = target->a; t && !r->code; t = t->next) {
         if (!tmpl_next(r, &w, &item)) tmpl_fail(r, ERR_FORMAT, "not enough values to unpack");
-        else tmpl_assign(r, f, t, item);
+        else assign(r, f, t, item);
     }
     if (!r->code && tmpl_next(r, &w, &item)) tmpl_fail(r, ERR_FORMAT, "too many values to unpack");
 }
@@ -73,7 +73,7 @@ void tmpl_assign(render *r, frame *f, const node *target, val v) {
 static bool draw(render *r, loop *l, val *out) {
     while (tmpl_next(r, &l->source, out)) {
         if (!l->test) return true;
-        tmpl_assign(r, l->test, l->of->a, *out);
+        assign(r, l->test, l->of->a, *out);
         uint32_t line = r->line;
         val is = r->code ? VAL_NONE : tmpl_eval(r, l->test, l->of->c);
         r->line = line;
@@ -152,7 +152,7 @@ static outcome run_for(render *r, frame *f, const node *n) {
     while (!r->code && next_item(r, l, &item)) {
         fill_frame(r, body, parts->body);
         body->slots[parts->loop_slot] = (val){.kind = V_LOOP, .loop = l};
-        tmpl_assign(r, body, n->a, item);
+        assign(r, body, n->a, item);
         outcome o = run_nodes(r, body, n->d);
         if (o == BREAK) break;
         whole |= o == GO_ON;
@@ -255,7 +255,7 @@ static outcome run_captured(render *r, frame *f, const node *n, const node *filt
 static outcome run_with(render *r, frame *f, const node *n) {
     frame *body = new_frame(r, n->scope, f);
     for (const node *pair = n->a; pair && !r->code; pair = pair->next)
-        tmpl_assign(r, body, pair->a, tmpl_eval(r, f, pair->b));
+        assign(r, body, pair->a, tmpl_eval(r, f, pair->b));
     return r->code ? GO_ON : run_nodes(r, body, n->b);
 }
 
@@ -268,7 +268,7 @@ static outcome run_block(render *r, frame *f, const node *n) {
     case N_WITH: return run_with(r, f, n);
     case N_SET_BLOCK:
         o = run_captured(r, f, n, n->c, &v);
-        if (o == GO_ON) tmpl_assign(r, f, n->a, v);
+        if (o == GO_ON) assign(r, f, n->a, v);
         return o;
     case N_FILTER_BLOCK:
         o = run_captured(r, f, n, n->a, &v);
@@ -294,8 +294,8 @@ static outcome run_node(render *r, frame *f, const node *n) {
         if (!r->code) tmpl_put(r, tmpl_text(r, v));
         return GO_ON;
     case N_IF: return run_if(r, f, n);
-    case N_SET: tmpl_assign(r, f, n->a, tmpl_eval(r, f, n->b)); return GO_ON;
-    case N_MACRO: tmpl_assign(r, f, n->a, new_macro(r, f, n)); return GO_ON;
+    case N_SET: assign(r, f, n->a, tmpl_eval(r, f, n->b)); return GO_ON;
+    case N_MACRO: assign(r, f, n->a, new_macro(r, f, n)); return GO_ON;
     case N_BREAK: return BREAK;
     case N_CONTINUE: return CONTINUE;
     default: return run_block(r, f, n);

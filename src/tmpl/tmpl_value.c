@@ -26,7 +26,7 @@ val tmpl_list(render *r, val_kind kind, size_t n) {
     return (val){.kind = (uint8_t)kind, .list = l};
 }
 
-val tmpl_pair(render *r, val a, val b) {
+static val pair(render *r, val a, val b) {
     val v = tmpl_list(r, V_TUPLE, 2);
     if (r->code) return v;
     v.list->at[0] = a;
@@ -207,7 +207,7 @@ bool tmpl_next(render *r, walk *w, val *out) {
         if (i >= w->of.dict->n) return false;
         const dict_entry *e = &w->of.dict->at[i];
         int which = w->of.kind == V_DICT ? VIEW_KEYS : w->of.sub;
-        *out = which == VIEW_KEYS ? e->key : which == VIEW_VALUES ? e->value : tmpl_pair(r, e->key, e->value);
+        *out = which == VIEW_KEYS ? e->key : which == VIEW_VALUES ? e->value : pair(r, e->key, e->value);
         break;
     }
     case V_RANGE:
