@@ -208,7 +208,19 @@ static void look(const bench *b, bounds_machine *out) {
     else *out = *b->head.machine;
 }
 
-/* The session holds the row's depth already; each repetition starts there. A first one warms up, uncounted. */
+/* What was read for the row, where weights are streamed; of prompts a repetition. */
+static void say_reads(const bench *b, const bench_row *r, const leat_stats *before, double own_s) {
+    leat_stats now = leat_session_stats(b->l.session);
+    uint64_t ns = (uint64_t)(own_s * 1e9), n = (uint64_t)b->o->n_reps;
+    if (r->n_gen && now.reads) load_say_stats(b->t, &b->l, before, (size_t)r->n_gen * n, ns);
+    if (r->n_gen) return;
+    now.read_bytes = before->read_bytes + (now.read_bytes - before->read_bytes) / n;
+    now.busy_ns = before->busy_ns + (now.busy_ns - before->busy_ns) / n;
+    load_say_prompt(b->t, before, &now, ns / n);
+}
+
+/* The session holds the row's depth already; each repetition starts there. A first one warms up, uncounted; but prompts
+ * on streamed weights begin with nothing read, in memory that has been touched. */
 static int measure(bench *b, bench_row *r) {
     size_t n = (size_t)MAX(r->n_prompt, r->n_gen), n_reps = (size_t)b->o->n_reps;
     tools_progress bar;
@@ -218,9 +230,12 @@ static int measure(bench *b, bench_row *r) {
     fmt(label, sizeof label, "%s%zu, %d thread%s", r->n_prompt ? "pp" : "tg", n, r->n_threads,
         r->n_threads == 1 ? "" : "s");
     tools_progress_start(&bar, b->t, label);
-    int status = time_own(b, r, b->l.session, r->n_depth, r->n_prompt ? n : MIN(n, (size_t)4), &ignored);
     leat_session_await_memory(b->l.session);
     leat_stats before = leat_session_stats(b->l.session);
+    bool cold = r->n_prompt && before.weights_bytes;
+    int status = cold ? TOOLS_OK
+                      : time_own(b, r, b->l.session, r->n_depth, r->n_prompt ? n : MIN(n, (size_t)4), &ignored);
+    before = leat_session_stats(b->l.session);
     look(b, &looks[0]);
     b->recorded.generated = r->n_gen > 0;
     for (size_t rep = 0; rep < n_reps && !status; rep++) {
@@ -233,8 +248,7 @@ static int measure(bench *b, bench_row *r) {
     tools_progress_end(&bar);
     b->recorded.generated = false;
     if (status) return status;
-    if (r->n_gen && leat_session_stats(b->l.session).reads)
-        load_say_stats(b->t, &b->l, &before, n * n_reps, (uint64_t)(own_s * 1e9));
+    say_reads(b, r, &before, own_s);
     sum_up(b, r);
     return TOOLS_OK;
 }

@@ -97,6 +97,8 @@ typedef struct loaded {
 void load_say_memory(tools *t, const loaded *l, bool always);
 /* "stats: ..." on standard error: what was read for n_tokens generated in ns, since `before`. */
 void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t n_tokens, uint64_t ns);
+/* The same of a prompt that took ns; nothing where nothing was read. */
+void load_say_prompt(tools *t, const leat_stats *before, const leat_stats *after, uint64_t ns);
 /* Both report on standard error and return TOOLS_FAILED when it did not work; TOOLS_OK otherwise. */
 int load_model(tools *t, loaded *out, const load_options *o);
 /* Stops at Ctrl-C; warns of a context above the model's. */

@@ -200,16 +200,6 @@ static void say_guesses(runner *r) {
               100.0 * (double)g.matched / (double)g.drafted, (double)g.tokens / (double)MAX(g.passes, 1));
 }
 
-static void say_prompt(runner *r) {
-    uint64_t bytes = r->before.read_bytes - r->opened.read_bytes, busy = r->before.busy_ns - r->opened.busy_ns;
-    double disk = r->before.disk_bytes_s;
-    if (!bytes) return;
-    tools_err(r->t, "stats: prompt in %.3f s; read %.2f MB, %.2f GB/s while reading", (double)r->prompt_ns / 1e9,
-              (double)bytes / 1e6, (double)bytes / (double)MAX(busy, 1));
-    if (disk > 0) tools_err(r->t, " (the probe's: %.2f)", disk / 1e9);
-    tools_err(r->t, "\n");
-}
-
 static void say_end(runner *r, ending why) {
     if (why == END_CONTEXT)
         tools_err(r->t, "leat run: stopped: the context of %d tokens is full (-c sets it)\n",
@@ -218,7 +208,7 @@ static void say_end(runner *r, ending why) {
         if (why != END_CONTEXT) tools_err(r->t, "leat run: stopped: %s\n", ending_text[why]);
         say_memory(r);
     }
-    if (r->o->stats) say_prompt(r);
+    if (r->o->stats) load_say_prompt(r->t, &r->opened, &r->before, r->prompt_ns);
     if (r->o->stats && r->n_decoded) load_say_stats(r->t, &r->l, &r->before, r->n_decoded, r->decode_ns);
     if (r->o->stats) say_guesses(r);
     tools_err(r->t, "prompt %.1f tok/s, generation %.1f tok/s (%zu and %zu tokens)\n",
