@@ -45,7 +45,8 @@ typedef struct leat_model_options {
     /* All memory that leat may hold, weights, context and all sessions. Where the weights do not fit they are streamed:
      * read again and again, within it. 0: what is free now, within the limits of the process. */
     uint64_t ram_bytes;
-    /* Where experts are streamed: keep which are used, per model, in the user's state folder, for the next time. */
+    /* Where weights are streamed: keep which experts are used, per model, and how fast the disk reads, per file system,
+     * in the user's state folder, for the next time. */
     bool keep_usage;
 } leat_model_options;
 
@@ -170,7 +171,8 @@ typedef struct leat_plan {
     uint64_t pool_bytes, routed_bytes;     /* of all experts; of those that one token uses                   */
 } leat_plan;
 leat_code leat_plan_memory(const leat_session *session, uint64_t ram_bytes, leat_plan *out, leat_error *error);
-/* Reads for half a second: bytes a second of direct reads and how many at a time they want; 0 where there are none. */
+/* Reads for half a second: bytes a second of direct reads and how many at a time they want; 0 where there are none.
+ * With keep_usage it replaces what is kept. */
 leat_code leat_measure_disk(const leat_session *session, double *bytes_s, int32_t *depth, leat_error *error);
 
 /* Prompt tokens are computed many at a time; generated ones by the decode kernels (also several at a time, each as if

@@ -88,11 +88,16 @@ err_code engine_place_weights(leat_session *s, err *e) {
     err why = {0};
     err_code code = model_split_units(m->model, &why);
     uint64_t held = mem_bytes_total();
+    if (!code) engine_load_disk(m);
     if (!code) code = store_stream(m->weights, (size_t)(ram - others), &why);
     if (code == ERR_MEMORY) code = too_small(s, ram, others, e);
     else if (code && e) *e = why;
     m->placed = !code;
-    if (!code) engine_load_usage(m);
+    if (!code) {
+        engine_load_usage(m);
+        store_disk disk = store_disk_of(m->weights);
+        if (!disk.known) engine_save_disk(m, disk.bytes_s, disk.depth);
+    }
     m->table_bytes = mem_bytes_total() - held - store_held_bytes(m->weights);
     m->other_bytes = others;
     m->ram_bytes = m->ceiling_bytes = ram;
@@ -158,6 +163,7 @@ leat_code leat_measure_disk(const leat_session *s, double *bytes_s, int32_t *dep
         return (leat_code)ERR(err_of(error), ERR_ARGUMENT, "the disk is measured beside mapped weights only");
     err_code code = store_measure_disk(s->model->weights, bytes_s, &n, err_of(error));
     *depth = (int32_t)n;
+    if (!code) engine_save_disk(s->model, *bytes_s, n);
     return (leat_code)code;
 }
 

@@ -51,7 +51,10 @@ fail:
 
 void leat_model_close(leat_model *m) {
     if (!m) return;
-    if (m->placed) engine_save_usage(m);
+    if (m->placed) {
+        engine_save_usage(m);
+        engine_judge_disk(m);
+    }
     tok_close(m->tokens);
     model_close(m->model);
     store_close(m->weights);

@@ -1,26 +1,81 @@
-/* api_usage.c: which experts a model's texts have used, kept from run to run in the user's state folder, so that a
- * cache knows from its first token who is worth keeping. A hint: whatever is wrong with the file, the model runs
- * without it.
+/* api_usage.c: what is kept from run to run in the user's state folder: which experts a model's texts have used, so
+ * that a cache knows from its first token who is worth keeping, and how fast a disk was, so that it is not measured
+ * again at every start. Hints: whatever is wrong with a file, the model runs without it.
  *
- * The file: "leatuse1"; the model's identity, layers, experts; tokens seen by each layer; uses of each expert; a hash
- * of all that. It is written aside, synced and renamed, so that an end at any moment leaves the old one or the new one.
+ * A file: what it is and its version in eight letters, of what, two sizes, the values, a hash of all that. It is
+ * written aside, synced and renamed, so that an end at any moment leaves the old one or the new one.
  */
 #include "engine/engine_int.h"
 
-#define MAGIC "leatuse1"
-
-typedef struct usage_head {
+typedef struct kept_head {
     char magic[8];
     uint64_t identity;
     uint32_t n_layers, n_experts;
-} usage_head;
+} kept_head;
 
-typedef struct usage_file {
-    char *at; /* head, tokens, uses, hash */
+typedef struct kept_file {
+    char *at; /* head, values, hash */
     size_t bytes;
-    store_usage usage;
+    kept_head head;
+    const char *consequence; /* of a file with anything wrong */
     char path[512];
-} usage_file;
+} kept_file;
+
+/* ---- any of them ------------------------------------------------------------------------------------------- */
+
+/* Room for a file NAME-IDENTITY of so many bytes of values; false where there is no place for it. */
+static bool open_kept(kept_file *f, const char *name, size_t bytes) {
+    char full[48];
+    fmt(full, sizeof full, "%s-%016llx", name, (unsigned long long)f->head.identity);
+    if (!plat_state_path(full, f->path, sizeof f->path - 8)) return false;
+    f->bytes = sizeof f->head + bytes + sizeof(uint64_t);
+    f->at = mem_block(MEM_ENGINE, f->bytes + 1);
+    return f->at != NULL;
+}
+
+static uint64_t hash_of(const kept_file *f) { return hash_bytes(f->at, f->bytes - sizeof(uint64_t), 0); }
+
+/* NULL, or what is wrong with the bytes read. */
+static const char *flaw(const kept_file *f, int64_t got) {
+    size_t magic = sizeof f->head.magic;
+    if (got < 0) return plat_error_name((int)got);
+    if ((size_t)got >= magic && memcmp(f->at, f->head.magic, magic) != 0) return "of another version";
+    if ((size_t)got != f->bytes || load_u64(f->at + f->bytes - sizeof(uint64_t)) != hash_of(f)) return "damaged";
+    return memcmp(f->at, &f->head, sizeof f->head) ? "of another model" : NULL;
+}
+
+static void warn(leat_model *m, const kept_file *f, const char *wrong) {
+    fmt(m->warning, sizeof m->warning, "%s is %s: %s", f->path, wrong, f->consequence);
+}
+
+/* False where there is none, and with a warning where there is something wrong with it. */
+static bool load_kept(leat_model *m, const kept_file *f) {
+    plat_file *file;
+    int error = plat_file_open(&file, f->path);
+    const char *wrong = error ? plat_error_name(error) : NULL;
+    if (error == PLAT_NOT_FOUND) return false;
+    if (!error) {
+        wrong = flaw(f, plat_file_read(file, 0, f->at, f->bytes + 1));
+        plat_file_close(file);
+    }
+    if (wrong) warn(m, f, wrong);
+    return !wrong;
+}
+
+/* Best effort: what cannot be kept is not worth a word. */
+static void save_kept(kept_file *f) {
+    char aside[520];
+    plat_out *out;
+    memcpy(f->at, &f->head, sizeof f->head);
+    uint64_t hash = hash_of(f);
+    memcpy(f->at + f->bytes - sizeof hash, &hash, sizeof hash);
+    fmt(aside, sizeof aside, "%s.new", f->path);
+    if (plat_out_create_private(&out, aside)) return;
+    int error = plat_out_write(out, f->at, f->bytes), closed = plat_out_close(out, true);
+    if (error || closed || plat_file_rename(aside, f->path)) plat_file_remove(aside);
+}
+
+/* ---- experts ------------------------------------------------------------------------------------------------- */
 
 /* Of the header alone: nothing is read for it. Weights trained further use much the same experts. */
 static uint64_t identify(const leat_model *m) {
@@ -33,71 +88,90 @@ static uint64_t identify(const leat_model *m) {
     return hash;
 }
 
-/* Room for a file of this model; false where there is nothing to keep, or no place for it. */
-static bool open_file(const leat_model *m, usage_file *f, usage_head *head) {
-    char name[32];
-    *f = (usage_file){0};
-    store_usage_size(m->weights, &f->usage);
-    if (!m->keep_usage || !f->usage.n_experts) return false;
-    *head = (usage_head){.identity = identify(m), .n_layers = (uint32_t)f->usage.n_layers,
-                         .n_experts = (uint32_t)f->usage.n_experts};
-    memcpy(head->magic, MAGIC, sizeof head->magic);
-    fmt(name, sizeof name, "experts-%016llx", (unsigned long long)head->identity);
-    if (!plat_state_path(name, f->path, sizeof f->path - 8)) return false;
-    f->bytes = sizeof *head + (f->usage.n_layers + f->usage.n_experts) * sizeof(float) + sizeof(uint64_t);
-    if (!(f->at = mem_block(MEM_ENGINE, f->bytes + 1))) return false;
-    f->usage.tokens = (float *)(void *)(f->at + sizeof *head);
-    f->usage.uses = f->usage.tokens + f->usage.n_layers;
+static bool open_usage(const leat_model *m, kept_file *f, store_usage *u) {
+    store_usage_size(m->weights, u);
+    if (!m->keep_usage || !u->n_experts) return false;
+    *f = (kept_file){.head = {"leatuse1", identify(m), (uint32_t)u->n_layers, (uint32_t)u->n_experts},
+                     .consequence = "experts are counted anew"};
+    if (!open_kept(f, "experts", (u->n_layers + u->n_experts) * sizeof(float))) return false;
+    u->tokens = (float *)(void *)(f->at + sizeof f->head);
+    u->uses = u->tokens + u->n_layers;
     return true;
 }
 
-static uint64_t hash_of(const usage_file *f) { return hash_bytes(f->at, f->bytes - sizeof(uint64_t), 0); }
-
-/* NULL, or what is wrong with the bytes read. */
-static const char *flaw(const usage_file *f, const usage_head *want, int64_t got) {
-    const store_usage *u = &f->usage;
-    if (got < 0) return plat_error_name((int)got);
-    if ((size_t)got >= sizeof MAGIC - 1 && memcmp(f->at, MAGIC, sizeof MAGIC - 1) != 0) return "of another version";
-    if ((size_t)got != f->bytes || load_u64(f->at + f->bytes - sizeof(uint64_t)) != hash_of(f)) return "damaged";
-    if (memcmp(f->at, want, sizeof *want) != 0) return "of another model";
-    for (size_t i = 0; i < u->n_layers + u->n_experts; i++)
-        if (!(u->tokens[i] >= 0 && u->tokens[i] <= 1e6f)) return "damaged";
-    return NULL;
+void engine_load_usage(leat_model *m) {
+    kept_file f;
+    store_usage u;
+    if (!open_usage(m, &f, &u)) return;
+    bool sound = load_kept(m, &f);
+    for (size_t i = 0; sound && i < u.n_layers + u.n_experts; i++)
+        if (!(u.tokens[i] >= 0 && u.tokens[i] <= 1e6f)) {
+            warn(m, &f, "damaged");
+            sound = false;
+        }
+    if (sound) store_usage_set(m->weights, &u);
+    mem_block_free(f.at);
 }
 
-void engine_load_usage(leat_model *m) {
-    usage_file f;
-    usage_head want;
-    plat_file *file;
-    if (!open_file(m, &f, &want)) return;
-    int error = plat_file_open(&file, f.path);
-    if (!error) {
-        const char *wrong = flaw(&f, &want, plat_file_read(file, 0, f.at, f.bytes + 1));
-        plat_file_close(file);
-        if (!wrong) store_usage_set(m->weights, &f.usage);
-        else fmt(m->warning, sizeof m->warning, "%s is %s: experts are counted anew", f.path, wrong);
-    } else if (error != PLAT_NOT_FOUND) {
-        fmt(m->warning, sizeof m->warning, "%s: %s: experts are counted anew", f.path, plat_error_name(error));
+void engine_save_usage(const leat_model *m) {
+    kept_file f;
+    store_usage u;
+    if (store_mode_of(m->weights) != STORE_STREAMING || !open_usage(m, &f, &u)) return;
+    store_usage_get(m->weights, &u);
+    save_kept(&f);
+    mem_block_free(f.at);
+}
+
+/* ---- disks ----------------------------------------------------------------------------------------------------- */
+
+#define DISK_STALE_NS (uint64_t)(7 * 86400 * 1000000000ull)
+#define DISK_SEEN_BYTES ((uint64_t)256 << 20) /* read before a run's own speed says something */
+#define DISK_OFF 3.0 /* times faster or slower than was kept: it is measured anew the next time */
+
+enum { DISK_BYTES_S, DISK_DEPTH, DISK_WHEN_NS, DISK_VALUES };
+
+/* By the file system, that is the device number, that the model's last part lies on, which is the one probed. */
+static bool open_disk(const leat_model *m, kept_file *f) {
+    uint64_t id[2];
+    if (!m->keep_usage || plat_file_id(gguf_part_path(m->file, gguf_part_count(m->file) - 1), id)) return false;
+    *f = (kept_file){.head = {"leatdsk1", id[0], 0, 0}, .consequence = "the disk is measured anew"};
+    return open_kept(f, "disk", DISK_VALUES * sizeof(uint64_t));
+}
+
+void engine_load_disk(leat_model *m) {
+    kept_file f;
+    if (!open_disk(m, &f)) return;
+    if (load_kept(m, &f)) {
+        const char *values = f.at + sizeof f.head;
+        double bytes_s = load_f64(values + 8 * DISK_BYTES_S);
+        uint64_t depth = load_u64(values + 8 * DISK_DEPTH), when = load_u64(values + 8 * DISK_WHEN_NS);
+        uint64_t now = plat_wall_ns();
+        bool sound = bytes_s >= 1e3 && bytes_s <= 1e15 && depth && depth <= STORE_DEPTH_MAX;
+        if (!sound) warn(m, &f, "damaged");
+        else if (when <= now && now - when <= DISK_STALE_NS) store_know_disk(m->weights, bytes_s, (size_t)depth);
     }
     mem_block_free(f.at);
 }
 
-/* Best effort: what cannot be kept is not worth a word. */
-void engine_save_usage(const leat_model *m) {
-    usage_file f;
-    usage_head head;
-    char aside[520];
-    plat_out *out;
-    if (store_mode_of(m->weights) != STORE_STREAMING || !open_file(m, &f, &head)) return;
-    memcpy(f.at, &head, sizeof head);
-    store_usage_get(m->weights, &f.usage);
-    uint64_t hash = hash_of(&f);
-    memcpy(f.at + f.bytes - sizeof hash, &hash, sizeof hash);
-    fmt(aside, sizeof aside, "%s.new", f.path);
-    if (!plat_out_create_private(&out, aside)) {
-        int error = plat_out_write(out, f.at, f.bytes), closed = plat_out_close(out, true);
-        if (error || closed || plat_file_rename(aside, f.path)) plat_file_remove(aside);
-    }
+void engine_save_disk(const leat_model *m, double bytes_s, size_t depth) {
+    kept_file f;
+    if (bytes_s <= 0 || !open_disk(m, &f)) return;
+    uint64_t values[DISK_VALUES] = {[DISK_DEPTH] = depth, [DISK_WHEN_NS] = plat_wall_ns()};
+    memcpy(&values[DISK_BYTES_S], &bytes_s, sizeof bytes_s);
+    memcpy(f.at + sizeof f.head, values, sizeof values);
+    save_kept(&f);
+    mem_block_free(f.at);
+}
+
+void engine_judge_disk(const leat_model *m) {
+    kept_file f;
+    store_stats t = store_stats_of(m->weights);
+    if (t.read_bytes < DISK_SEEN_BYTES || t.disk_bytes_s <= 0) return;
+    /* Nobody takes in what has been read while something is computed: slow it was only where that was awaited. */
+    double seen = (double)t.read_bytes * 1e9 / (double)MAX(t.busy_ns, 1);
+    bool slower = seen * DISK_OFF < t.disk_bytes_s && t.stall_ns >= t.busy_ns / 2;
+    if ((!slower && seen <= t.disk_bytes_s * DISK_OFF) || !open_disk(m, &f)) return;
+    plat_file_remove(f.path);
     mem_block_free(f.at);
 }
 

@@ -63,6 +63,11 @@ bool engine_will_stream(const leat_model *m); /* in so much memory that larger s
 /* api_usage.c: when weights begin to be streamed, and when the model is closed. */
 void engine_load_usage(leat_model *m);
 void engine_save_usage(const leat_model *m);
+/* The same of the disk's speed: before weights begin to be streamed; when it was measured; when the model is closed,
+ * where reads turned out otherwise. */
+void engine_load_disk(leat_model *m);
+void engine_save_disk(const leat_model *m, double bytes_s, size_t depth);
+void engine_judge_disk(const leat_model *m);
 /* Before a step: gives memory back, or takes it again, as the machine has become short of it, or not any more. */
 void engine_watch_memory(leat_model *m);
 

@@ -23,8 +23,12 @@ err_code model_leases_open(model_leases *x, const model *m, err *e) {
 
 void model_leases_close(model_leases *x) { arena_close(&x->memory); }
 
-/* Leases what is in memory of the pending units; these leave the list. */
-static err_code take_ready(model_leases *x, store *s, uint32_t first, err *e) {
+/* Of a prompt's experts so many rows are computed between two looks at the reads: about as long as what is under way
+ * takes. */
+#define ROWS_AT_ONCE 256
+
+/* Leases what is in memory of the pending units, at most so many; these leave the list. */
+static err_code take_ready(model_leases *x, store *s, uint32_t first, size_t most, err *e) {
     size_t left = 0;
     err_code code = ERR_NONE;
     x->n_ready = 0;
@@ -32,7 +36,8 @@ static err_code take_ready(model_leases *x, store *s, uint32_t first, err *e) {
         uint32_t id = x->pending[i];
         store_lease *lease = &x->leases[x->n_ready];
         err why = {0};
-        store_state state = code ? STORE_PENDING : store_try_lease(s, id, lease, &why);
+        bool full = code || x->n_ready == most;
+        store_state state = full ? STORE_PENDING : store_try_lease(s, id, lease, &why);
         if (state == STORE_READY) {
             x->ready[x->n_ready++] = id - first;
             for (size_t k = 0; k < 3; k++) x->at[k][id - first] = store_span_at(s, lease, k);
@@ -89,12 +94,13 @@ err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer,
     size_t n = x->n_pending = dev_routed(d, &active, x->counts);
     for (size_t i = 0; i < n; i++) x->pending[i] = x->units[i] = first + active[i];
     store_visit(s, (uint32_t)layer, x->units, x->counts, n, n_tokens);
+    size_t most = MAX(ROWS_AT_ONCE * n / (n_tokens * m->shape.n_expert_used), 1);
     bool forgot = false, asked = false;
     while (x->n_pending) {
         store_want(s, x->pending, x->n_pending);
         if (!asked) expect_all(x, m, layer, n_tokens);
         asked = true;
-        err_code code = take_ready(x, s, first, e);
+        err_code code = take_ready(x, s, first, most, e);
         if (!code && x->n_ready) compute(user, x->ready, x->n_ready);
         bool waits = !x->n_ready;
         release_ready(x, s);

@@ -10,6 +10,7 @@
 #define AHEAD_DEPTH 4
 #define DEPTH_BYTES ((size_t)4 << 20) /* under way also in small pieces: while computing nobody sends more */
 #define AHEAD_PIECE_BYTES ((size_t)512 << 10)
+#define PROMPT_BYTES ((size_t)32 << 20) /* the same in a prompt: each expert has many rows to compute */
 
 /* The window of a span that is read: the span itself, or the aligned blocks around it. */
 static uint64_t window_first(const store *s, const span *p) { return p->offset / s->align * s->align; }
@@ -112,11 +113,12 @@ uint64_t store_sent_bytes(const store *s, uint32_t id) {
 
 /* The unit that sends the next piece, or STORE_NOBODY. What is read ahead waits until nothing else is to be sent. */
 static uint32_t next_to_send(store *s) {
-    if (s->in_flight >= STORE_DEPTH_MAX || (s->in_flight >= s->depth && s->in_flight_bytes >= DEPTH_BYTES))
+    size_t bytes = s->many_rows ? PROMPT_BYTES : DEPTH_BYTES;
+    if (s->in_flight >= STORE_DEPTH_MAX || (s->in_flight >= s->depth && s->in_flight_bytes >= bytes))
         return STORE_NOBODY;
     if (s->lines[LINE_WANTED].first != STORE_NOBODY || (s->mode == STORE_STREAMING && store_read_on(s)))
         return s->lines[LINE_WANTED].first;
-    if (s->in_flight >= MIN(s->depth, AHEAD_DEPTH)) return STORE_NOBODY;
+    if (!s->sure && s->in_flight >= MIN(s->depth, AHEAD_DEPTH)) return STORE_NOBODY;
     if (s->lines[LINE_AHEAD].first == STORE_NOBODY && !store_read_ahead(s)) return STORE_NOBODY;
     return s->lines[LINE_AHEAD].first;
 }
@@ -126,7 +128,7 @@ void store_pump(store *s) {
         unit *u = &s->units[id];
         const span *p = &s->spans[u->first_span + u->sent_span];
         uint64_t from = window_first(s, p), all = window_bytes(s, p);
-        uint64_t most = u->ahead ? AHEAD_PIECE_BYTES : STORE_PIECE_BYTES;
+        uint64_t most = u->ahead && !s->sure ? AHEAD_PIECE_BYTES : STORE_PIECE_BYTES;
         plat_read read = {.file = store_file_of(s, p->part),
                           .offset = from + u->sent_bytes,
                           .to = u->base + p->at - (p->offset - from) + u->sent_bytes,

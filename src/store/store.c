@@ -215,6 +215,7 @@ void store_visit(store *s, uint32_t layer, const uint32_t *units, const uint32_t
     }
     cache_visit(s->experts, layer, s->visited, counts, n, n_tokens);
     s->crowded = false;
+    s->many_rows = n_tokens >= STORE_MANY_ROWS;
     s->blind -= s->blind > 0;
 }
 

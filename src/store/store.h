@@ -20,6 +20,7 @@
 #include "gguf/gguf.h"
 
 #define STORE_SPANS_MAX 16 /* parts of a unit */
+#define STORE_DEPTH_MAX 32 /* reads under way  */
 
 typedef struct store store;
 typedef enum { STORE_MAPPED, STORE_RESIDENT, STORE_STREAMING } store_mode;
@@ -96,6 +97,14 @@ typedef struct store_plan {
     uint64_t routed_bytes;     /* of those that one token uses                                   */
 } store_plan;
 err_code store_plan_within(store *s, size_t bytes_max, store_plan *out, err *e);
+/* The disk was measured before: store_stream need not. */
+void store_know_disk(store *s, double bytes_s, size_t depth);
+typedef struct store_disk {
+    double bytes_s; /* 0: not measured */
+    size_t depth;
+    bool known;     /* store_know_disk said so */
+} store_disk;
+store_disk store_disk_of(const store *s);
 /* The disk as store_stream would probe it: bytes a second, and reads at a time; 0 where direct reads are refused. */
 err_code store_measure_disk(store *s, double *bytes_s, size_t *depth, err *e);
 

@@ -11,11 +11,11 @@
 
 #define STORE_PIECE_BYTES ((size_t)8 << 20)
 #define STORE_DEPTH 8      /* reads under way, until the probe knows better */
-#define STORE_DEPTH_MAX 32
 #define STORE_RING_MAX 8
 #define STORE_RANKS 16 /* guesses are counted by rank up to this one */
 #define AHEAD_WASTE 24 /* of so many bytes read one may be read ahead for nothing */
 #define STORE_NOBODY UINT32_MAX
+#define STORE_MANY_ROWS 32
 #define STORE_TOUCHERS 4 /* threads that make memory real, at most */
 
 typedef enum { ON_DISK, READING, IN_RAM, FAILED } store_place;
@@ -72,6 +72,7 @@ struct store {
     plat_queue *queue;  /* else */
     plat_file **direct; /* of each part, for reads past the page cache; NULL: buffered */
     size_t align;       /* of windows; 1: buffered */
+    bool disk_known;    /* from an earlier run */
     size_t depth, in_flight, in_flight_bytes;
     unit *units;
     span *spans;
@@ -98,6 +99,7 @@ struct store {
     uint32_t *expected;            /* (n_expected) units that may be read ahead; before next_expected it was tried */
     size_t n_expected, next_expected;
     bool sure;                     /* that they will be used */
+    bool many_rows;                /* the layer visited last is one of a prompt */
     bool crowded;                  /* wanted units have no room: none for reading ahead */
     guesses guessed[2][STORE_RANKS]; /* of experts in memory, of missing ones; the router's likeliest first */
     int64_t credit;                /* bytes that may be read for nothing */

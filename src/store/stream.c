@@ -323,7 +323,7 @@ err_code store_stream(store *s, size_t bytes_max, err *e) {
     s->memory_bytes = taken;
     s->stream_bytes = s->planned_bytes = bytes_max;
     start_touching(s);
-    if (s->direct && file_bytes >= PROBE_FROM_BYTES) store_probe(s, s->memory, taken);
+    if (s->direct && file_bytes >= PROBE_FROM_BYTES && !s->disk_known) store_probe(s, s->memory, taken);
     return ERR_NONE;
 }
 
@@ -464,6 +464,15 @@ err_code store_plan_within(store *s, size_t bytes_max, store_plan *out, err *e) 
     return code;
 }
 
+void store_know_disk(store *s, double bytes_s, size_t depth) {
+    ASSERT(bytes_s > 0 && depth > 0 && depth <= STORE_DEPTH_MAX);
+    s->stats.disk_bytes_s = bytes_s;
+    s->depth = depth;
+    s->disk_known = true;
+}
+
+store_disk store_disk_of(const store *s) { return (store_disk){s->stats.disk_bytes_s, s->depth, s->disk_known}; }
+
 err_code store_measure_disk(store *s, double *bytes_s, size_t *depth, err *e) {
     enum { PROBE_BYTES = 16 << 20 };
     ASSERT(s->mode == STORE_MAPPED);
@@ -508,6 +517,7 @@ size_t store_describe(const store *s, char *buf, size_t cap) {
         n += fmt(buf + n, cap - n, ", %zu of %zu experts", cache_slots(s->experts), s->n_units - s->n_dense);
     n += fmt(buf + n, cap - n, "; %s reads by %s", s->direct ? "direct" : "buffered", plat_queue_kind(s->queue));
     if (s->stats.disk_bytes_s > 0)
-        n += fmt(buf + n, cap - n, ", %zu at a time, %.2f GB/s", s->depth, s->stats.disk_bytes_s / 1e9);
+        n += fmt(buf + n, cap - n, ", %zu at a time, %.2f GB/s%s", s->depth, s->stats.disk_bytes_s / 1e9,
+                 s->disk_known ? " as measured before" : "");
     return n;
 }

@@ -73,14 +73,29 @@ static bool any_logits(void *user, size_t index, const float *logits) {
     return logits != NULL;
 }
 
-/* The same, one token at a time with guesses behind, each of which is right with the chance --accept. */
+/* Whether guesses are right, in any order, but of each DECK of them the share --accept: runs are short, and chance
+ * would make them differ more than engines do. */
+typedef struct deck {
+    rng dice;
+    size_t n_left, n_right;
+} deck;
+
+static bool is_right(deck *d, float share) {
+    enum { DECK = 100 };
+    if (!d->n_left) d->n_left = DECK, d->n_right = (size_t)(share * DECK + 0.5f);
+    bool right = rng_u64(&d->dice) % d->n_left-- < d->n_right;
+    d->n_right -= right;
+    return right;
+}
+
+/* The same, one token at a time with guesses behind. */
 static int feed_guessed(bench *b, leat_session *session, size_t first, size_t n) {
     leat_error e;
-    rng r;
-    rng_seed(&r, first);
+    deck guesses = {0};
+    rng_seed(&guesses.dice, first);
     for (size_t i = 0; i < n;) {
         size_t rows = MIN(n - i, (size_t)b->o->n_draft + 1), right = 0;
-        while (right + 1 < rows && rng_unit(&r) < (double)b->o->accept) right++;
+        while (right + 1 < rows && is_right(&guesses, b->o->accept)) right++;
         leat_code code = leat_feed_each(session, b->tokens + first + i, rows, LEAT_GENERATED, any_logits, NULL, &e);
         i += right + 1;
         if (!code) code = leat_rewind(session, (int32_t)(first + i), &e);
@@ -424,6 +439,8 @@ const tools_command tools_bench = {
              "each repetition. A model that fits into the caches may read faster than memory: its share then exceeds "
              "1. The growth of tg at a depth is its time over that at depth 0 and the time to read the keys and "
              "values.\n"
+             "Where weights are streamed, counting begins when the memory for them has been touched, and a first "
+             "prompt when nothing has been read: -r 1 shows it alone, later ones find experts in memory.\n"
              "CMD is a line of the shell. {file}, {threads}, {n_prompt}, {n_gen} (one of them 0) and {depth} are "
              "replaced in it. It runs once a repetition and prints tokens a second: a JSON field avg_ts or tok_s, a "
              "column of these names in CSV, a column t/s or tok/s in a table, or a number before tok/s, t/s, tokens/s "

@@ -50,8 +50,8 @@ void load_say_memory(tools *t, const loaded *l, bool always) {
 void load_say_prompt(tools *t, const leat_stats *before, const leat_stats *after, uint64_t ns) {
     uint64_t bytes = after->read_bytes - before->read_bytes, busy = after->busy_ns - before->busy_ns;
     if (!bytes) return;
-    tools_err(t, "stats: prompt in %.3f s; read %.2f MB, %.2f GB/s while reading", (double)ns / 1e9, (double)bytes / 1e6,
-              (double)bytes / (double)MAX(busy, 1));
+    tools_err(t, "stats: prompt in %.3f s; read %.2f MB, %.2f GB/s while reading", (double)ns / 1e9,
+              (double)bytes / 1e6, (double)bytes / (double)MAX(busy, 1));
     if (after->disk_bytes_s > 0) tools_err(t, " (the probe's: %.2f)", after->disk_bytes_s / 1e9);
     tools_err(t, "\n");
 }

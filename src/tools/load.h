@@ -11,9 +11,10 @@ typedef struct load_memory {
     bool map, no_map;
     bool no_usage;
 } load_memory;
-/* For commands that generate text (keep_usage): what they learn of a model's experts is kept. */
+/* For commands that generate text (keep_usage): what they learn of a model's experts and the disk is kept. */
 #define LOAD_USAGE(T, field)                                                                                         \
-    TOOLS_FLAG(T, field.no_usage, 0, "no-usage", "neither use nor keep which experts of a streamed model were used")
+    TOOLS_FLAG(T, field.no_usage, 0, "no-usage",                                                                     \
+               "neither use nor keep what was learnt of streamed models: experts used, the disk's speed")
 /* Three rows of an option table. */
 #define LOAD_MEMORY(T, field)                                                                                        \
     TOOLS_SIZE(T, field.ram, 0, "ram", "SIZE",                                                                       \

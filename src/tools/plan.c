@@ -136,7 +136,7 @@ static int run(tools *t, const void *values) {
     leat_plan p;
     leat_error e;
     load_options options = {.path = o->model, .memory = {.map = true}, .cache = o->cache, .n_ctx = o->n_ctx,
-                            .n_threads = o->n_threads};
+                            .n_threads = o->n_threads, .keep_usage = true};
     int status = load_model(t, &x.l, &options);
     /* As a session takes that streams; this one maps the file. */
     uint64_t ram = o->ram ? o->ram : plat_mem_available();
