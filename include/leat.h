@@ -109,7 +109,7 @@ typedef struct leat_routing {
 typedef struct leat_session_options {
     int32_t n_ctx;     /* tokens; 0: the header's, at most 4096 */
     int32_t n_threads; /* 0: one per core this process may use  */
-    int32_t n_chunk;   /* prompt tokens a pass; 0: 256, streamed 512. No logits depend on it. */
+    int32_t n_chunk;   /* prompt tokens a pass; 0: 256, streamed or with experts 512. No logits depend on it. */
     const char *isa;   /* "scalar", "avx2", "avxvnni", ...; NULL: the best this CPU has */
     /* How keys and values are kept: "f16" "bf16" "q8_0" "q4_0"; NULL: f16. The last two only where heads have a
      * multiple of 32 dimensions. */

@@ -65,9 +65,11 @@ void engine_session_closed(leat_model *m) {
     if (store_mode_of(m->weights) == STORE_STREAMING) share_anew(m);
 }
 
-bool engine_will_stream(const leat_model *m) {
+/* What is streamed is read once a step, and an expert is unpacked once for those rows of a step that chose it. */
+bool engine_takes_long_steps(const leat_model *m) {
     uint64_t ram = m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : plat_mem_available();
-    return !m->map && ram >= (uint64_t)512 << 20 && store_units_bytes(m->weights) > ram;
+    bool streams = !m->map && store_units_bytes(m->weights) > ram;
+    return ram >= (uint64_t)512 << 20 && (streams || model_shape_of(m->model)->n_expert);
 }
 
 err_code engine_place_weights(leat_session *s, err *e) {

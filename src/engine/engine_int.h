@@ -59,7 +59,7 @@ struct leat_session {
  * later ones take of their memory. */
 err_code engine_place_weights(leat_session *s, err *e);
 void engine_session_closed(leat_model *m);
-bool engine_will_stream(const leat_model *m); /* in so much memory that larger steps are worth theirs */
+bool engine_takes_long_steps(const leat_model *m); /* of a prompt: they are worth their memory */
 /* api_usage.c: when weights begin to be streamed, and when the model is closed. */
 void engine_load_usage(leat_model *m);
 void engine_save_usage(const leat_model *m);

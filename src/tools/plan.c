@@ -140,7 +140,7 @@ static int run(tools *t, const void *values) {
     int status = load_model(t, &x.l, &options);
     /* As a session takes that streams; this one maps the file. */
     uint64_t ram = o->ram ? o->ram : plat_mem_available();
-    if (!status && ram >= (uint64_t)512 << 20 && leat_model_bytes(x.l.model) > ram) options.n_chunk = 512;
+    if (!status) options.n_chunk = ram < (uint64_t)512 << 20 ? 256 : leat_model_bytes(x.l.model) > ram ? 512 : 0;
     if (!status) status = load_session(t, &x.l, &options);
     if (!status && leat_plan_memory(x.l.session, o->ram, &p, &e)) status = tools_fail(t, "%s", e.text);
     if (!status) status = measure(&x);
