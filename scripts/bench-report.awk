@@ -85,6 +85,13 @@ function picture_of(    i, name, y, full, x) {
     }
     print "</svg>" > svg
 }
+# What was written by hand.
+function take_notes(    line, n) {
+    while ((getline line < notes) > 0) {
+        if (!n++) print ""
+        print line
+    }
+}
 END {
     if (!n_rows) { print "nothing measured" > "/dev/stderr"; exit 1 }
     one = order[1]
@@ -93,7 +100,7 @@ END {
         v[one, "isa"], v[one, "commit"], v[one, "threads"]
     print "and the bound is of looks at the machine beside each repetition: its best moments. \"Of a bare read in turns\" holds a row against"
     print "the mean of a plain read of memory, in turns with it: what a shared machine left to anybody. Peers ran with the flags that are best for the row."
-    if (note) print "\n" note
+    take_notes()
     print "\n![decode and prefill against the bound](" picture ")"
     table("Generation, 1.1B", "^tg-[^8m]|^tg-mxfp4")
     table("Prompts of 512, 1.1B", "^pp-[^8m]")

@@ -6,6 +6,9 @@
 # Peers: LEAT_PEER_LLAMA and LEAT_PEER_IK, command lines as `leat bench --vs` takes them; where they are not set, or a
 # peer cannot read a type, leat stands alone. Models are written by BUILD/bench-model and `leat quantize` into
 # LEAT_BENCH_DIR (BUILD/bench/models) and removed after use but for the F16 file: up to 5 GB.
+#
+# What is to be said of a machine and its figures is in docs/bench/MACHINE.notes.md, by hand, and put into the page each
+# time.
 set -u
 B=$1 pattern=${2:-.}
 leat=$B/leat dir=${LEAT_BENCH_DIR:-$B/bench/models} rows=$B/bench/rows
@@ -118,5 +121,5 @@ done
 name=$(awk -F': ' '$1 ~ /^model name/ { print $2; exit }' /proc/cpuinfo | tr -cs 'A-Za-z0-9\n' '-' | sed 's/-*$//')
 list > "$rows/list.txt"
 awk -f scripts/bench-report.awk -v rows="$rows" -v svg="docs/bench/$name.svg" -v picture="$name.svg" \
-    -v load="$(cut -d' ' -f1 /proc/loadavg)" -v note="${LEAT_BENCH_NOTE:-}" "$rows/list.txt" > "docs/bench/$name.md"
+    -v load="$(cut -d' ' -f1 /proc/loadavg)" -v notes="docs/bench/$name.notes.md" "$rows/list.txt" > "docs/bench/$name.md"
 echo "docs/bench/$name.md"
