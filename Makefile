@@ -82,7 +82,7 @@ isa_flags = $(foreach l,$(LEVELS),$(if $(filter %_$(l).c,$(1)),$(ISA_$(l)) $(ISA
 # All but the kernels waits for them, for the user, for a disk or for a file's header: small matters more than fast. The encoders are written
 # in vectors: -O3 makes them twice as large and no faster. Their reference is for machines without AVX2, which are few.
 SMALL := $(addprefix src/,tools/% srv/% emit/% json/% tmpl/% gguf/% imatrix/% cache/% store/% volume/% tok/% base/% model/% kv/% dev/% \
-	engine/api_% engine/template% engine/generate% engine/draft% mem/% plat/posix/% hosted/% quant/%)
+	engine/api_% engine/template% engine/generate% engine/draft% mem/% plat/posix/% hosted/% quant/% pool/% uni/% kern/kern.c)
 small_flags = $(if $(filter 0,$(SAN)),$(if $(filter $(SMALL),$(1)),-Os)$(if $(filter src/kern/encode_%,$(1)),-O2))
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))

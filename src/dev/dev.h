@@ -1,5 +1,6 @@
 /* dev.h: where ops run. A step records ops on a dev and submits them; all workers of the pool walk the list
- * together, with at most one barrier an op. This is the CPU's; the op list is what another device would take instead.
+ * together, an op at most one step of the pool. This is the CPU's; the op list is what another device would take
+ * instead.
  *
  * Rows are tokens. A buffer holds one float row per token (or per expert slot); prepared activations, the
  * form that kern's matrix kernels take, live inside the dev, one set per format. Nothing here allocates after open.

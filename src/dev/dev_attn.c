@@ -236,7 +236,7 @@ static void attend(dev *d, const dev_attn *a, attn_task *t, attn_scratch *s) {
 
 /* ---- segments by several workers ------------------------------------------------------------------------- */
 
-/* A part is what a head of a row has of one segment, counted from the first that any row sees: acc, then max, sum. */
+/* That any row sees. */
 static size_t first_segment(const dev_attn *a) {
     size_t first = SIZE_MAX;
     for (size_t i = 0; i < a->n_runs; i++) {
@@ -246,7 +246,7 @@ static size_t first_segment(const dev_attn *a) {
     return first;
 }
 
-/* A part is what a head of a row has of one segment, counted from the first that is seen: acc, then max and sum. */
+/* A part is what a head of a row has of one segment, counted from first_segment: acc, then max and sum. */
 static softmax_state part_of(const dev *d, const dev_attn *a, size_t segments, size_t row, size_t head, size_t i) {
     float *at = d->attn_parts + ((row * a->n_head + head) * segments + i) * dev_attn_part_floats(d->head_dim_max);
     return (softmax_state){at + acc_row(a->dim_v), at + acc_row(a->dim_v) + 1, at};

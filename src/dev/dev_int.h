@@ -8,8 +8,10 @@
 
 typedef struct dev_op dev_op;
 struct dev_op {
+    /* A worker here is a part of the pool's step: it has scratch and a range of tasks of its own, whichever thread
+     * does it. */
     void (*run)(dev *d, dev_op *op, int worker, int n_workers);
-    /* May be NULL. At the end of the op before, fetches what this one would wait for and nobody writes meanwhile. */
+    /* May be NULL. At the end of the step before, fetches what this one would wait for and nobody writes meanwhile. */
     void (*approach)(const dev *d, const dev_op *op, int worker, int n_workers);
     bool apart; /* each worker does all of it for itself, into its own copy of set ROWS: no barrier behind it */
     bool own;   /* reads those copies */
@@ -74,7 +76,7 @@ struct dev {
     dev_op ops[DEV_OPS_MAX];
     size_t n_ops;
     size_t steps[DEV_OPS_MAX + 2]; /* while they run: the first op of each step of the pool, then n_ops */
-    _Atomic uint32_t *taken; /* (workers, DEV_OPS_MAX): tasks gone of each worker's own, see dev_take_near */
+    _Atomic uint32_t *taken; /* (workers, DEV_OPS_MAX): tasks gone of each worker's own, see dev_take */
 };
 
 /* Appends an op, zeroed. */

@@ -1,8 +1,10 @@
 /* pool.h: worker threads. Work comes in steps of as many parts as there are workers; a step begins when the one before
  * it is done. Each worker takes the part of its own number, and then one that nobody has begun: so a worker that the
- * system lets wait for a core holds nobody up. Who has nothing to do spins briefly, then sleeps, so that more workers
- * than cores do not collapse. Worker 0 is the caller, but where the platform wants its thread for devices
- * (PLAT_CALLER_WAITS): there all workers are threads of their own, and the caller waits.
+ * system lets wait for a core holds nobody up. Where workers are bound to cores they are numbered as plat.h numbers
+ * those: neighbours are near the same memory, and what a part reads is read by the same core step after step. Who has
+ * nothing to do spins briefly, then sleeps, so that more workers than cores do not collapse. Worker 0 is the caller,
+ * but where the platform wants its thread for devices (PLAT_CALLER_WAITS): there all workers are threads of their own,
+ * and the caller waits.
  */
 #ifndef LEAT_POOL_H
 #define LEAT_POOL_H

@@ -58,7 +58,8 @@ static void add_cores(const char *root, const numbers *mask, const numbers *near
 void posix_cores_read(const char *root, const posix_processors *mask, posix_cores *out) {
     char path[4200];
     numbers nodes, near;
-    memset(out, 0, sizeof *out);
+    out->n = out->n_processors = 0;
+    memset(out->of, 0, sizeof out->of);
     snprintf(path, sizeof path, "%s/sys/devices/system/node/online", root);
     bool any = read_list(&nodes, path);
     for (size_t node = 0; any && node < POSIX_PROCESSORS; node++) {
