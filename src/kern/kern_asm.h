@@ -124,10 +124,11 @@
                            [x3] "+r"(x3), [x4] "+r"(x4), [x5] "+r"(x5) \
                          : [out] "r"(out), [part] "r"(part), [shift] "m"(p->zero_shift), \
                            [min] "i"(offsetof(kern_panel, min) - offsetof(kern_panel, scale)), \
-                           [scale0] "i"(offsetof(kern_act8, scale)), [scale1] "i"(offsetof(kern_act8, scale) + 4), \
-                           [minus0] "i"(offsetof(kern_act8, minus)), [minus1] "i"(offsetof(kern_act8, minus) + 4), \
-                           [minus_both] "i"(offsetof(kern_act8, minus_both)), [sum0] "i"(offsetof(kern_act8, sum)), \
-                           [sum1] "i"(offsetof(kern_act8, sum) + 4), [sum_both] "i"(offsetof(kern_act8, sum_both)) \
+                           [scale0] "i"(offsetof(kern_act8, unit[0].scale)), [scale1] "i"(offsetof(kern_act8, unit[1].scale)), \
+                           [minus0] "i"(offsetof(kern_act8, unit[0].minus)), [minus1] "i"(offsetof(kern_act8, unit[1].minus)), \
+                           [minus_both] "i"(offsetof(kern_act8, unit[0].minus_both)), \
+                           [sum0] "i"(offsetof(kern_act8, unit[0].sum)), [sum1] "i"(offsetof(kern_act8, unit[1].sum)), \
+                           [sum_both] "i"(offsetof(kern_act8, unit[0].sum_both)) \
                          : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", \
                            "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", \
                            "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31"); \
@@ -136,7 +137,7 @@ ASM_TILE(asm_32_16_0, ASM_BY_BLOCK(ASM_BLOCK_32_16(ASM_WITH_START)))
 ASM_TILE(asm_32_16_1, ASM_BY_BLOCK(ASM_BLOCK_32_16(ASM_NO_START) ASM_MIN("0", "%c[sum_both]")))
 ASM_TILE(asm_16_16_0, ASM_BY_BLOCK(ASM_BLOCK_16_16(ASM_WITH_START)))
 ASM_TILE(asm_32_32_0, ASM_BY_BLOCK(ASM_BLOCK_32_32(ASM_WITH_START)))
-ASM_TILE(asm_32_32_1, ASM_BY_BLOCK(ASM_BLOCK_32_32(ASM_NO_START) ASM_MIN("0", "%c[sum_both]")))
+ASM_TILE(asm_32_32_1, ASM_BY_BLOCK(ASM_BLOCK_32_32(ASM_NO_START) ASM_MIN("0", "%c[sum0]")))
 ASM_TILE(asm_16_32_0, ASM_BY_BLOCK(ASM_BLOCK_16_32(ASM_WITH_START)))
 ASM_TILE(asm_128_16_1, ASM_BY_FOUR(ASM_BLOCK_128_16(ASM_NO_START), ASM_MINS_128))
 ASM_TILE(asm_128_32_0, ASM_BY_FOUR(ASM_BLOCK_128_32(ASM_WITH_START), ))

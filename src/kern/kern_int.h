@@ -42,11 +42,15 @@ typedef struct kern_act16_fives {
 #define KERN_ACT8_MAX 127
 typedef struct kern_act8 {
     _Alignas(64) int8_t q[KERN_ACT8_LEN];
-    float scale[2];
-    int32_t minus[2]; /* the sum of q, negated  */
-    float sum[2];     /* the sum of scale * q   */
-    int32_t minus_both; /* these for both units */
-    float sum_both;
+    struct {
+        float scale;
+        int32_t minus; /* the sum of q, negated                                  */
+        float sum;     /* the sum of scale * q; in KERN_ACT_I8_32 of both units  */
+        union {
+            int32_t minus_both; /* in KERN_ACT_I8_32: minus of both units        */
+            float sum_both;     /* in KERN_ACT_I8_16: the sum of both units      */
+        };
+    } unit[2];
 } kern_act8;
 
 _Static_assert(sizeof(kern_act16) == 640 && sizeof(kern_act8) == 64, "whole cache lines");

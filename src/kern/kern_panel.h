@@ -20,7 +20,7 @@ KERN_INLINE void panel_offsets(vf acc[][VEC_SUBS], const kern_panel *p, size_t s
         for (size_t s = 0; s < VEC_SUBS; s++) {
             vf min = vf_load(p->min[2 * block + u][sub + s]);
             for (size_t t = 0; t < n_tok; t++)
-                acc[t][s] = vf_fnma(min, vf_set(f.group == 32 ? x[t][block].sum_both : x[t][block].sum[u]), acc[t][s]);
+                acc[t][s] = vf_fnma(min, vf_set(f.group == 32 && f.acts == 16 ? x[t][block].unit[0].sum_both : x[t][block].unit[u].sum), acc[t][s]);
         }
 }
 
@@ -34,12 +34,12 @@ KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub
         for (size_t s = 0; s < VEC_SUBS; s++) part[t][s] = vf_set(0);
     for (size_t u = 0; u < (whole ? 1 : 2); u++) {
         vi sum[VEC_TOKENS][VEC_SUBS];
-        for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], p, whole ? &x[t][block].minus_both : &x[t][block].minus[u], f);
+        for (size_t t = 0; t < n_tok; t++) panel_start(sum[t], p, whole ? &x[t][block].unit[0].minus_both : &x[t][block].unit[u].minus, f);
         panel_steps(sum, p, sub, block, 4 * u, whole ? 8 : 4, x, n_tok, f);
         for (size_t s = 0; s < VEC_SUBS; s++) {
             vf weights = vf_load(p->scale[2 * block + (f.group == 16 ? u : 0)][sub + s]);
             for (size_t t = 0; t < n_tok; t++) {
-                vf dot = vf_of_vi(sum[t][s]), act = vf_set(x[t][block].scale[u]), by = f.acts == 16 ? act : weights;
+                vf dot = vf_of_vi(sum[t][s]), act = vf_set(x[t][block].unit[u].scale), by = f.acts == 16 ? act : weights;
                 if (f.group == 128) {
                     acc[t][s] = vf_fma(dot, act, acc[t][s]);
                 } else if (whole || apart) {

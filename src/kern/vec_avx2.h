@@ -141,6 +141,17 @@ static inline uint64_t u64_extract(uint64_t x, uint64_t mask) { return _pext_u64
 
 static inline vi vi_set(int32_t x) { return VI(_mm256_set1_epi32(x), _mm256_set1_epi32(x)); }
 static inline vi vi_of_vf(vf x) { return VI(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)); }
+static inline vb vb_pairs(vi even, vi odd) {
+    return VB(_mm256_blend_epi16(even.a, _mm256_slli_epi32(odd.a, 16), 0xAA), _mm256_blend_epi16(even.b, _mm256_slli_epi32(odd.b, 16), 0xAA));
+}
+static inline vb vb_mul_15(vb x, vb y) { return VB(_mm256_mulhrs_epi16(x.a, y.a), _mm256_mulhrs_epi16(x.b, y.b)); }
+static inline __m256i join_bytes(__m256i x, __m256i y) {
+    return _mm256_or_si256(_mm256_and_si256(x, _mm256_set1_epi16(255)), _mm256_slli_epi16(y, 8));
+}
+static inline vb vb_join_bytes(vb x, vb y) { return VB(join_bytes(x.a, y.a), join_bytes(x.b, y.b)); }
+static inline vi vi_dot_2(vi sum, vb x, vb y) {
+    return VI(_mm256_add_epi32(sum.a, _mm256_madd_epi16(x.a, y.a)), _mm256_add_epi32(sum.b, _mm256_madd_epi16(x.b, y.b)));
+}
 static inline vi vi_load_1(const int32_t *p) { return vi_set(*p); }
 static inline void vi_store(int32_t *p, vi x) { vb_store(p, VB(x.a, x.b)); }
 static inline vi vi_shift_left(vi x, int n) { return VI(_mm256_slli_epi32(x.a, n), _mm256_slli_epi32(x.b, n)); }
@@ -361,6 +372,29 @@ static inline void v_transpose(const void *from, size_t stride, void *to, size_t
         for (size_t words = 0; words < 2; words++)
             transpose_8((const char *)from + 8 * rows * stride + 32 * words, stride,
                         (char *)to + 2 * words * far + 32 * rows, far, near);
+}
+static inline void turn_4(__m256i *x, __m256i *y, __m256i *z, __m256i *u) {
+    __m256i a = _mm256_unpacklo_epi32(*x, *y), b = _mm256_unpackhi_epi32(*x, *y);
+    __m256i c = _mm256_unpacklo_epi32(*z, *u), d = _mm256_unpackhi_epi32(*z, *u);
+    *x = _mm256_unpacklo_epi64(a, c);
+    *y = _mm256_unpackhi_epi64(a, c);
+    *z = _mm256_unpacklo_epi64(b, d);
+    *u = _mm256_unpackhi_epi64(b, d);
+}
+static inline void v_turn_4(vb x[4]) {
+    turn_4(&x[0].a, &x[1].a, &x[2].a, &x[3].a);
+    turn_4(&x[0].b, &x[1].b, &x[2].b, &x[3].b);
+}
+static inline void store_lanes(char *to, size_t stride, __m256i a, __m256i b) {
+    _mm256_storeu_si256((void *)to, _mm256_permute2x128_si256(a, b, 0x20));
+    _mm256_storeu_si256((void *)(to + stride), _mm256_permute2x128_si256(a, b, 0x31));
+}
+static inline void v_store_lanes(void *to, size_t stride, vb a, vb b, vb c, vb d) {
+    char *at = to;
+    store_lanes(at, stride, a.a, b.a);
+    store_lanes(at + 32, stride, c.a, d.a);
+    store_lanes(at + 2 * stride, stride, a.b, b.b);
+    store_lanes(at + 2 * stride + 32, stride, c.b, d.b);
 }
 static inline __attribute__((always_inline)) void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
 static inline uint64_t v_read(const void *p, size_t n_words) {

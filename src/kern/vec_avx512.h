@@ -92,6 +92,8 @@ static inline vb vb_join_low(vb a, vb b) { return _mm512_unpacklo_epi64(a, b); }
 static inline vb vb_join_high(vb a, vb b) { return _mm512_unpackhi_epi64(a, b); }
 /* Words of 16 bits. */
 static inline vb vb_mul_2(vb a, vb b) { return _mm512_mullo_epi16(a, b); }
+static inline vb vb_mul_15(vb a, vb b) { return _mm512_mulhrs_epi16(a, b); }
+static inline vb vb_join_bytes(vb a, vb b) { return vb_or_and(_mm512_slli_epi16(b, 8), a, _mm512_set1_epi16(255)); }
 /* Bit i of the 16 that bytes from and from + 1 of each lane hold is for byte i of the lane. */
 static inline __mmask64 bits_of(vb bits, size_t from) {
     __m128i at = _mm_set_epi64x((long long)((from + 1) * 0x0101010101010101), (long long)(from * 0x0101010101010101));
@@ -178,6 +180,8 @@ static inline vi vi_load_1(const int32_t *p) { return _mm512_set1_epi32(*p); }
 static inline void vi_store(int32_t *p, vi a) { _mm512_storeu_si512(p, a); }
 static inline vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 static inline vi vi_shift_left(vi a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
+static inline vb vb_pairs(vi even, vi odd) { return _mm512_mask_mov_epi16(even, 0xAAAAAAAA, _mm512_slli_epi32(odd, 16)); }
+static inline vi vi_dot_2(vi sum, vb a, vb b) { return _mm512_dpwssd_epi32(sum, a, b); }
 static inline void vi_store_i16(int16_t *p, vi a) { _mm256_storeu_si256((void *)p, _mm512_cvtsepi32_epi16(a)); }
 static inline void vi_store_i8(int8_t *p, vi a) { _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(a)); }
 
@@ -399,6 +403,23 @@ static inline void v_transpose(const void *from, size_t stride, void *to, size_t
         _mm512_storeu_ps(at + 2 * far, _mm512_shuffle_f32x4(ab, cd, 0xDD));
         _mm512_storeu_ps(at + 3 * far, _mm512_shuffle_f32x4(ef, gh, 0xDD));
     }
+}
+static inline void v_turn_4(vb x[4]) {
+    __m512i a = _mm512_unpacklo_epi32(x[0], x[1]), b = _mm512_unpackhi_epi32(x[0], x[1]);
+    __m512i c = _mm512_unpacklo_epi32(x[2], x[3]), d = _mm512_unpackhi_epi32(x[2], x[3]);
+    x[0] = vb_join_low(a, c);
+    x[1] = vb_join_high(a, c);
+    x[2] = vb_join_low(b, d);
+    x[3] = vb_join_high(b, d);
+}
+static inline void v_store_lanes(void *to, size_t stride, vb a, vb b, vb c, vb d) {
+    char *at = to;
+    vb ab = _mm512_shuffle_i32x4(a, b, 0x88), cd = _mm512_shuffle_i32x4(c, d, 0x88);
+    vb ef = _mm512_shuffle_i32x4(a, b, 0xDD), gh = _mm512_shuffle_i32x4(c, d, 0xDD);
+    vb_store(at, _mm512_shuffle_i32x4(ab, cd, 0x88));
+    vb_store(at + stride, _mm512_shuffle_i32x4(ef, gh, 0x88));
+    vb_store(at + 2 * stride, _mm512_shuffle_i32x4(ab, cd, 0xDD));
+    vb_store(at + 3 * stride, _mm512_shuffle_i32x4(ef, gh, 0xDD));
 }
 static inline __attribute__((always_inline)) void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
 static inline uint64_t v_read(const void *p, size_t n_words) {

@@ -172,6 +172,19 @@ static inline __attribute__((always_inline)) uint64_t u64_extract(uint64_t x, ui
 
 static inline vi vi_set(int32_t x) { return (vi){{vdupq_n_s32(x), vdupq_n_s32(x), vdupq_n_s32(x), vdupq_n_s32(x)}}; }
 static inline vi vi_of_vf(vf x) { return EACH_1(vi, vcvtnq_s32_f32, x); }
+static inline uint8x16_t pairs_of(int32x4_t even, int32x4_t odd) { return vreinterpretq_u8_s32(vsliq_n_s32(even, odd, 16)); }
+static inline vb vb_pairs(vi even, vi odd) { return EACH_2(vb, pairs_of, even, odd); }
+static inline int16x8_t signed_halves(uint8x16_t x) { return vreinterpretq_s16_u8(x); }
+static inline uint8x16_t mul_15(uint8x16_t a, uint8x16_t b) { return vreinterpretq_u8_s16(vqrdmulhq_s16(signed_halves(a), signed_halves(b))); }
+static inline vb vb_mul_15(vb a, vb b) { return EACH_2(vb, mul_15, a, b); }
+static inline uint8x16_t join_bytes(uint8x16_t a, uint8x16_t b) { return vreinterpretq_u8_u16(vsliq_n_u16(halves(a), halves(b), 8)); }
+static inline vb vb_join_bytes(vb a, vb b) { return EACH_2(vb, join_bytes, a, b); }
+/* Even and odd products of pairs, added up. */
+static inline int32x4_t dot_2(int32x4_t sum, uint8x16_t a, uint8x16_t b) {
+    int16x8_t x = signed_halves(a), y = signed_halves(b);
+    return vaddq_s32(sum, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
+}
+static inline vi vi_dot_2(vi sum, vb a, vb b) { return EACH_3(vi, dot_2, sum, a, b); }
 static inline vi vi_load_1(const int32_t *p) { return vi_set(*p); }
 static inline void vi_store(int32_t *p, vi a) { vst1q_s32_x4(p, a); }
 static inline vi vi_add(vi a, vi b) { return EACH_2(vi, vaddq_s32, a, b); }
@@ -359,6 +372,19 @@ static inline void v_transpose(const void *from, size_t stride, void *to, size_t
             vst1q_f64((void *)(out + 2 * near), vzip2q_f64(ab, cd));
             vst1q_f64((void *)(out + 3 * near), vzip2q_f64(ef, gh));
         }
+}
+static inline void v_turn_4(vb x[4]) {
+    for (size_t j = 0; j < 4; j++) {
+        uint32x4_t r0 = words(x[0].val[j]), r1 = words(x[1].val[j]), r2 = words(x[2].val[j]), r3 = words(x[3].val[j]);
+        uint32x4_t a = vzip1q_u32(r0, r2), b = vzip1q_u32(r1, r3), c = vzip2q_u32(r0, r2), d = vzip2q_u32(r1, r3);
+        x[0].val[j] = vreinterpretq_u8_u32(vzip1q_u32(a, b));
+        x[1].val[j] = vreinterpretq_u8_u32(vzip2q_u32(a, b));
+        x[2].val[j] = vreinterpretq_u8_u32(vzip1q_u32(c, d));
+        x[3].val[j] = vreinterpretq_u8_u32(vzip2q_u32(c, d));
+    }
+}
+static inline void v_store_lanes(void *to, size_t stride, vb a, vb b, vb c, vb d) {
+    for (size_t j = 0; j < 4; j++) vst1q_u8_x4((uint8_t *)to + j * stride, vb_of(a.val[j], b.val[j], c.val[j], d.val[j]));
 }
 static inline __attribute__((always_inline)) void v_prefetch(const void *p) { __builtin_prefetch(p); }
 static inline uint64_t v_read(const void *p, size_t n_words) {

@@ -56,7 +56,8 @@ static inline vb vb_load_lanes(const void *p, size_t stride) {
     for (size_t j = 0; j < 4; j++) memcpy(r + 16 * j, (const char *)p + j * stride, 16);
     return vb_load(r);
 }
-static inline vb vb_load_4(const void *p) { return (vb)splat((int32_t)load_u32(p)); }
+static inline vb vb_set_4(uint32_t x) { return (vb)splat((int32_t)x); }
+static inline vb vb_load_4(const void *p) { return vb_set_4(load_u32(p)); }
 
 /* ---- int32 ------------------------------------------------------------------------------------------ */
 
@@ -66,6 +67,16 @@ static inline vi vi_of_vf(vf x) { return (vi)(x + 0x1.8p23f) - 0x4B400000; }
 static inline vi vi_load_1(const int32_t *p) { return vi_set(*p); }
 static inline void vi_store(int32_t *p, vi a) { memcpy(p, &a, 64); }
 static inline vi vi_shift_left(vi a, int n) { return a << n; }
+/* Words of 16 bits: those of even and of odd number; (a * b + 2^14) / 2^15, rounded down; two products to an element. */
+static inline vb vb_pairs(vi even, vi odd) { return (vb)((even & 0xffff) | odd << 16); }
+static inline vi vi_even(vb a) { return (vi)a << 16 >> 16; }
+static inline vi vi_odd(vb a) { return (vi)a >> 16; }
+static inline vb vb_mul_15(vb a, vb b) {
+    return vb_pairs((vi_even(a) * vi_even(b) + 0x4000) >> 15, (vi_odd(a) * vi_odd(b) + 0x4000) >> 15);
+}
+static inline vi vi_dot_2(vi sum, vb a, vb b) { return sum + vi_even(a) * vi_even(b) + vi_odd(a) * vi_odd(b); }
+/* Their low bytes, in turns. */
+static inline vb vb_join_bytes(vb a, vb b) { return (vb)(((words)a & 255) | (words)b << 8); }
 static inline void vi_store_i16(int16_t *p, vi a) { EACH16 p[i] = (int16_t)a[i]; }
 static inline void vi_store_i8(int8_t *p, vi a) { EACH16 p[i] = (int8_t)a[i]; }
 
@@ -202,6 +213,17 @@ static inline void v_transpose(const void *from, size_t stride, void *to, size_t
     for (size_t w = 0; w < 16; w++)
         for (size_t row = 0; row < 16; row++)
             memcpy((char *)to + w / 4 * far + w % 4 * near + 4 * row, (const char *)from + row * stride + 4 * w, 4);
+}
+/* The same for 4 rows of 4 words in each lane; then lane j of each to the 64 bytes at to + j * stride. */
+static inline void v_turn_4(vb x[4]) {
+    vb r[4];
+    for (size_t i = 0; i < 16; i++)
+        for (size_t k = 0; k < 4; k++) memcpy((char *)&r[i % 4] + i / 4 * 16 + 4 * k, (const char *)&x[k] + 4 * i, 4);
+    memcpy(x, r, sizeof r);
+}
+static inline void v_store_lanes(void *to, size_t stride, vb a, vb b, vb c, vb d) {
+    const vb x[4] = {a, b, c, d};
+    for (size_t i = 0; i < 16; i++) memcpy((char *)to + i / 4 * stride + i % 4 * 16, (const char *)&x[i % 4] + i / 4 * 16, 16);
 }
 /* Inlined at once: gcc takes a function that only prefetches for one that does nothing, and drops the call. */
 static inline __attribute__((always_inline)) void v_prefetch(const void *p) { __builtin_prefetch(p); }
