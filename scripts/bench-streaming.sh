@@ -115,6 +115,12 @@ numbers() { # of the stats lines: words for the row
         /^peak:/ { print "peak=" $2 }'
 }
 
+field() { # its name: of the last row of what `leat bench -o csv` prints, counted from the end: names may have commas
+    awk -F, -v name="$1" '/^cpu,isa,/ { for (i = 1; i <= NF; i++) if ($i == name) back = NF - i; rows = NR }
+                          rows && NR > rows && NF > back { value = $(NF - back) }
+                          END { if (value) print value }'
+}
+
 keep() { # row, text: one more run of it
     [ -n "$2" ] && echo "$2" | tr '\n' ' ' >> "$rows/$1.runs" && echo >> "$rows/$1.runs"
 }
@@ -130,8 +136,8 @@ generate() { # row, model, file, percent, bytes
     # shellcheck disable=SC2046
     if [ "$4" = 100 ]; then
         cat "$3" > /dev/null
-        out=$("$leat" bench "$3" -p 0 -n "$n" -r 1 $(routing "$2") -o csv 2>&1)
-        words=$(echo "$out" | awk -F, 'NR > 1 && /avx|neon|scalar/ { print "tok_s=" $(NF - 4) }' | tail -n 1)
+        out=$("$leat" bench "$3" -p 0 -n "$n" -r 1 $(routing "$2") -o csv)
+        words=$(echo "$out" | field tok_s | sed 's/^/tok_s=/')
     else
         out=$(capped "$5" "$3" "$leat" bench "$3" -p 0 -n "$n" -r 1 --ram "$5" $(routing "$2") \
             $([ "$2" = dense ] || echo "--record $record") 2>&1)
@@ -211,8 +217,7 @@ run_row() { # name, model, percent, kind
     prompt) prompt "$1" "$file" 512 $bytes ;;
     prompt-all)
         cat "$file" > /dev/null
-        keep "$1" "$("$leat" bench "$file" -p 512 -n 0 -r 1 -o csv 2> /dev/null |
-            awk -F, 'NR > 1 { print "tok_s=" $(NF - 4) }' | tail -n 1)" ;;
+        keep "$1" "$("$leat" bench "$file" -p 512 -n 0 -r 1 -o csv 2> /dev/null | field tok_s | sed 's/^/tok_s=/')" ;;
     accept) accepted "$1" "$file" $bytes ;;
     esac
 }
@@ -232,8 +237,7 @@ done
 # ---- the report ----------------------------------------------------------------------------------------------------
 for name in dense moe qwen3; do
     file=$(model $name) || continue
-    [ -s "$rows/$name.scan" ] || "$leat" bench "$file" -p 0 -n 1 -r 1 -o csv 2> /dev/null |
-        awk -F, 'NR > 1 { print $(NF - 12) }' > "$rows/$name.scan" # bytes that a token reads
+    [ -s "$rows/$name.scan" ] || "$leat" bench "$file" -p 0 -n 1 -r 1 -o csv 2> /dev/null | field token_bytes > "$rows/$name.scan"
     echo "$name $(stat -c %s "$file") $(cat "$rows/$name.floor" "$rows/$name.scan" 2> /dev/null | tr '\n' ' ')"
 done > "$rows/models.txt"
 if [ -s "$qwen" ]; then "$leat" cache-sim "$qwen" > "$rows/belady.txt"; else : > "$rows/belady.txt"; fi
