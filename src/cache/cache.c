@@ -24,6 +24,7 @@ typedef struct unit {
     uint8_t class;
     float foreseen; /* the probability of cache_expect, until its layer's visit; 0: none */
     float short_use, medium_use, uses, after;
+    float later; /* layers from its layer's next visit to its next use, as expected: L*(1/p - 1) */
 } unit;
 
 typedef struct slot {
@@ -160,6 +161,13 @@ size_t cache_table_bytes(const cache_opts *o) {
     return table_bytes(o, &most);
 }
 
+/* When the unit is expected after its layer's next visit. */
+static void judge(const cache *c, unit *u) {
+    float p = P_FLOOR + SHORT_WEIGHT * u->short_use + MEDIUM_WEIGHT * u->medium_use + AFTER_WEIGHT * u->after;
+    p = MAX(p, u->foreseen);
+    u->later = p < 1 ? (float)c->n_layers * (1 / p - 1) : 0;
+}
+
 static bool open_tables(cache *c, const cache_opts *o, size_t most) {
     c->units = arena_array(&c->memory, o->n_units, sizeof *c->units);
     c->slots = arena_array(&c->memory, o->n_units, sizeof *c->slots); /* at most one for each unit */
@@ -172,6 +180,7 @@ static bool open_tables(cache *c, const cache_opts *o, size_t most) {
     for (size_t i = 0; i < o->n_units; i++) {
         ASSERT(o->layer_of[i] < o->n_layers && o->bytes_of[i] > 0);
         c->units[i] = (unit){.layer = o->layer_of[i], .slot = CACHE_NONE};
+        judge(c, &c->units[i]);
         c->slots[i].unit = CACHE_NONE;
     }
     sort_by_layer(c);
@@ -310,6 +319,7 @@ static void expect_after(cache *c, uint32_t layer) {
     for (size_t i = 0; i < n; i++) {
         unit *u = &c->units[ids[i]];
         u->after = c->shares[i] + left * u->uses * own;
+        judge(c, u);
     }
 }
 
@@ -343,16 +353,14 @@ void cache_visit(cache *c, uint32_t layer, const uint32_t *units, const uint32_t
 
 /* In layers from now: when the unit is expected to be used next. */
 static float expected(const cache *c, const unit *u) {
-    float p = P_FLOOR + SHORT_WEIGHT * u->short_use + MEDIUM_WEIGHT * u->medium_use + AFTER_WEIGHT * u->after;
-    p = MAX(p, u->foreseen);
     uint32_t n = (uint32_t)c->n_layers;
-    uint32_t ahead = u->layer > c->layer ? u->layer - c->layer : u->layer + n - c->layer;
-    return (float)ahead + (p < 1 ? (float)n * (1 / p - 1) : 0);
+    return (float)(u->layer > c->layer ? u->layer - c->layer : u->layer + n - c->layer) + u->later;
 }
 
 void cache_expect(cache *c, uint32_t id, float p) {
     ASSERT(id < c->n_units);
     c->units[id].foreseen = p;
+    judge(c, &c->units[id]);
 }
 
 void cache_export(const cache *c, float *tokens, float *uses) {

@@ -67,7 +67,8 @@ static void expect_all(model_leases *x, const model *m, size_t layer, size_t n_t
     store_expect(m->store, x->next, n, true);
 }
 
-void model_leases_expect(model_leases *x, const model *m, size_t layer, const dev_buf *logits, size_t n_tokens) {
+/* Those that the next layer's router named. */
+static void expect_named(model_leases *x, const model *m, size_t layer, const dev_buf *logits, size_t n_tokens) {
     size_t n = m->shape.n_expert;
     x->n_next = 0;
     for (size_t k = 0; k < m->shape.n_expert_used; k++)
@@ -86,7 +87,7 @@ static void release_ready(model_leases *x, store *s) {
     x->n_ready = 0;
 }
 
-err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer, size_t n_tokens,
+err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer, size_t n_tokens, const dev_buf *named,
                           void (*compute)(void *user, const uint32_t *experts, size_t n), void *user, err *e) {
     store *s = m->store;
     uint32_t first = model_unit_of_expert(m, layer, 0);
@@ -101,6 +102,8 @@ err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer,
         if (!asked) expect_all(x, m, layer, n_tokens);
         asked = true;
         err_code code = take_ready(x, s, first, most, e);
+        /* Not before: a disk may tell of a finished read only when it has no other to do. */
+        if (named && !code && !x->n_pending) expect_named(x, m, layer, named, n_tokens);
         if (!code && x->n_ready) compute(user, x->ready, x->n_ready);
         bool waits = !x->n_ready;
         release_ready(x, s);

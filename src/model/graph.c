@@ -430,8 +430,8 @@ static void compute_leased(void *user, const uint32_t *experts, size_t n) {
     dev_submit(step->g->dev);
 }
 
-/* The next layer's router on what leaves this one, before that layer's attention: most of what it names is what it will
- * choose. */
+/* The next layer's router on what enters this layer's experts: most of what it names is what it will choose, and there
+ * is the time of these experts and of the next attention to read it. */
 static bool foresee_experts(model_graph *g, const model_batch *b, size_t layer) {
     const model *m = g->model;
     const bound_layer *next = layer + 1 < m->shape.n_layer ? &m->layers[layer + 1] : NULL;
@@ -460,6 +460,7 @@ static err_code record_experts(model_graph *g, const model_batch *b, size_t laye
         router, &w[W_GATE_EXPS], &w[W_UP_EXPS], shared_router, &w[W_GATE_SHARED], &w[W_UP_SHARED]};
     const bound_matrix *shared_down = &w[W_DOWN_SHARED];
     const dev_buf *router_out = &g->router, *shared_gate = &g->shared_gate, *shared_out = &g->shared;
+    const dev_buf *foreseen = foresee_experts(g, b, layer) ? &g->foreseen : NULL;
     record_norm(g, l->vectors[V_FFN_NORM], b->n, NULL, input_formats(g, b->role, inputs, shared ? 6 : 3));
     record_input(g, layer, IN_FFN, b->n);
     err_code code = record_matmul(g, b->role, &router, &router_out, 1, b->n, e);
@@ -471,7 +472,7 @@ static err_code record_experts(model_graph *g, const model_batch *b, size_t laye
     if (g->routed_weights[2].experts_at) {
         leased_step step = {g, b->role, layer};
         run_recorded(g);
-        code = model_leases_run(&g->experts, g->model, g->dev, layer, b->n, compute_leased, &step, e);
+        code = model_leases_run(&g->experts, g->model, g->dev, layer, b->n, foreseen, compute_leased, &step, e);
         if (code) return code;
     } else {
         record_routed(g, b->role, layer, b->n * g->n_used);
@@ -552,14 +553,12 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
         if (code || (code = record_attention(g, b, layer, e)) ||
             (code = s->n_expert ? record_experts(g, b, layer, e) : record_dense(g, b, layer, e)))
             break;
-        bool foreseen = s->n_expert && foresee_experts(g, b, layer);
         recorded += layer_bytes(g, layer) * b->n;
         bool wait = in_place(g) && !g->routed && layer + 1 < s->n_layer && recorded < SUBMIT_BYTES;
         if (!wait) {
             run_recorded(g);
             recorded = 0;
         }
-        if (foreseen) model_leases_expect(&g->experts, g->model, layer, &g->foreseen, b->n);
         if (g->routed && s->n_expert) g->routed(g->routed_user, layer, dev_routed_rows(g->dev), b->n, g->n_used);
     }
     if (code) { /* the layers ahead are wanted by nobody now, and what is recorded must not wait for the next step */

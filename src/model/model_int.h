@@ -98,12 +98,10 @@ typedef struct model_leases {
 } model_leases;
 err_code model_leases_open(model_leases *x, const model *m, err *e);
 void model_leases_close(model_leases *x); /* accepts a zeroed one */
-/* The next layer's experts that its router gives the largest of these logits (which are spoilt), computed from what
- * leaves this layer. */
-void model_leases_expect(model_leases *x, const model *m, size_t layer, const dev_buf *logits, size_t n_tokens);
 /* After dev_route was submitted: calls compute with experts that are leased, their matrices in x->at, until all that
- * were chosen for n_tokens rows have been computed. compute submits what it records. */
-err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer, size_t n_tokens,
+ * were chosen for n_tokens rows have been computed. compute submits what it records. named, if not NULL: logits (which
+ * are spoilt) of the next layer's router on what entered these experts; what it names is read when nothing else is. */
+err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer, size_t n_tokens, const dev_buf *named,
                           void (*compute)(void *user, const uint32_t *experts, size_t n), void *user, err *e);
 
 /* ---- what goes into the matrices: for importance matrices ----------------------------------------------- */

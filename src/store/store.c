@@ -190,7 +190,9 @@ void store_want(store *s, const uint32_t *units, size_t n) {
         for (size_t i = 0; i < n; i++) {
             ASSERT(units[i] < s->n_units);
             store_place place = s->units[units[i]].place;
-            if ((place == IN_RAM || place == READING) == (here == 1)) want(s, units[i]);
+            if ((place == IN_RAM || place == READING) != (here == 1)) continue;
+            want(s, units[i]);
+            if (!here) store_pump(s); /* the disk begins while places for the others are looked for */
         }
     store_pump(s);
 }

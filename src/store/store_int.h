@@ -13,7 +13,7 @@
 #define STORE_DEPTH 8      /* reads under way, until the probe knows better */
 #define STORE_RING_MAX 8
 #define STORE_RANKS 16 /* guesses are counted by rank up to this one */
-#define AHEAD_WASTE 24 /* of so many bytes read one may be read ahead for nothing */
+#define AHEAD_WASTE 8  /* of so many bytes read one may be read ahead for nothing */
 #define STORE_NOBODY UINT32_MAX
 #define STORE_MANY_ROWS 32
 #define STORE_TOUCHERS 4 /* threads that make memory real, at most */
@@ -80,6 +80,8 @@ struct store {
     line lines[2]; /* of units with pieces to submit: wanted ones; then those read ahead */
     store_stats stats;
     uint64_t busy_from_ns; /* since when reads are under way without a break */
+    uint64_t reaped_ns;    /* when the last read was reaped, or the first of those under way sent */
+    uint32_t asleep;       /* waits that will be asleep from the start */
     /* STREAMING: one block of memory, in this order: pinned units, ring slots, the cache's slots, a bounce buffer. */
     char *memory;
     char *ring_memory, *cache_memory, *bounce;
