@@ -22,10 +22,13 @@ modules=$(find "$out/package" -path '*/lib/modules/*' -maxdepth 4 -name '*amd64'
 add() {
     local file dependency
     grep -qx "$1.ko" "$out/root/drivers/order" && return
-    file=$(find "$modules" -name "$1.ko" -o -name "${1//_/-}.ko" | head -1)
+    file=$(find "$modules" -name "$1.ko*" -o -name "${1//_/-}.ko*" | head -1)
     [ -n "$file" ] || return 0 # built into the kernel
     for dependency in $(modinfo -F depends "$file" | tr ',-' ' _'); do add "$dependency"; done
-    cp "$file" "$out/root/drivers/$1.ko"
+    case $file in # newer kernels have them packed
+        *.xz) xz -dc "$file" > "$out/root/drivers/$1.ko" ;;
+        *) cp "$file" "$out/root/drivers/$1.ko" ;;
+    esac
     echo "$1.ko" >> "$out/root/drivers/order"
 }
 for driver in $drivers; do add "$driver"; done

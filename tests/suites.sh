@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # suites.sh NAME...: runs `make suite-NAME` for each, shows the output of those that fail, and ends with
 # `N passed, N failed` over all. suites.sh --sum NAME... adds up what earlier calls counted.
-# Wants $B (the build folder) and $MAKE. Fails when a test failed, or a suite ended without its closing line.
+# A suite that cannot be run here says `skip NAME: why` and counts nothing. Wants $B (the build folder) and $MAKE. Fails when a
+# test failed, or a suite ended without its closing line.
 set -u
 dir=$B/suites
 mkdir -p "$dir"
 
 sum() {
-    local passed=0 failed=0 p f name
+    local passed=0 failed=0 p f name skipped=()
     for name; do
         read -r p f < "$dir/$name.count" || { p=0; f=1; }
         passed=$((passed + p)) failed=$((failed + f))
+        [ $((p + f)) = 0 ] && skipped+=("$name")
     done
+    [ ${#skipped[@]} = 0 ] || echo "skipped: ${skipped[*]}"
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ] && [ "$passed" != 0 ]
 }
@@ -27,7 +30,7 @@ for name; do
     status=$?
     read -r p f < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed.*/\1 \2/p' "$log" | tail -1) || { p=0; f=0; }
     [ $status != 0 ] && [ "$f" = 0 ] && f=1 # it stopped before it could count
-    [ $((p + f)) = 0 ] && f=1               # it tested nothing
+    [ $((p + f)) = 0 ] && ! grep -q '^skip ' "$log" && f=1 # it tested nothing, and does not say why
     echo "$p $f" > "$dir/$name.count"
     [ "$f" != 0 ] && { echo "---- $name ----"; tail -n 60 "$log"; }
     grep '^skip ' "$log"

@@ -95,8 +95,11 @@ suite-size: $(B)/leat
 
 # ---- make check-all --------------------------------------------------------------------------------
 
+# Its kernel has to boot as well, and to compute what its program does.
 suite-clang:
-	@$(MAKE) $(JOBS) --no-print-directory CC=$(CLANG) B=$(B)/clang all $(if $(filter x86_64,$(ARCH)),kernel) $(B)/clang/test
+	@$(MAKE) $(JOBS) --no-print-directory CC=$(CLANG) B=$(B)/clang all $(B)/clang/test \
+		$(if $(filter x86_64,$(ARCH)),kernel $(B)/clang/bootx64.efi)
+	$(if $(filter x86_64,$(ARCH)),@ONLY='^bits-1$$' B=$(B)/clang tests/boot/boot.sh)
 	@LEAT_TEST_DIR=$(B)/clang/test-files tests/halves.sh $(B)/clang/test
 
 suite-asan:

@@ -35,9 +35,9 @@ static err_code too_small(const leat_session *s, uint64_t ram, uint64_t others, 
 
 /* Of `ram` bytes, or of what is free, what is not for weights. */
 static uint64_t all_but_weights(const leat_model *m, uint64_t *ram) {
-    /* Free memory shrinks as others work: a part of it stays theirs. */
+    /* Free memory shrinks as others work: a part of it stays theirs. A context still unwritten counts as free. */
     uint64_t available = plat_mem_available(), held = mem_bytes_total();
-    if (!*ram) *ram = available + held - available / 16;
+    if (!*ram) *ram = available + MIN(held, plat_mem_resident()) - available / 16;
     return held + overhead(m, *ram);
 }
 

@@ -4,6 +4,11 @@
 BOOT_SUITES += boot
 LONG_SUITES += $(if $(filter x86_64,$(ARCH)),$(BOOT_SUITES))
 
+# Control groups of version 2, in a Linux of Debian's.
+LONG_SUITES += $(if $(filter x86_64,$(ARCH)),group2)
+suite-group2: $(B)/leat $(B)/boot-model
+	@B=$(B) tests/boot/group2.sh
+
 check-boot: setup
 	@scripts/setup.sh boot
 	@$(MAKE) $(JOBS) -s --no-print-directory all kernel $(B)/bootx64.efi
@@ -14,4 +19,4 @@ $(B)/boot-screen: tests/boot/screen.c kernel/console/console_int.h $(B)/obj/kern
 suite-boot: $(B)/leat $(B)/leat.elf $(B)/leat-boot.img $(B)/bootx64.efi $(B)/boot-screen
 	@B=$(B) tests/boot/boot.sh
 
-.PHONY: check-boot suite-boot
+.PHONY: check-boot suite-boot suite-group2

@@ -18,7 +18,7 @@ finish() {
 trap finish EXIT
 skip() {
     echo "skip group: no control group with limits of memory can be made here: $1"
-    echo "1 passed, 0 failed"
+    echo "0 passed, 0 failed"
     exit 0
 }
 if [ -e /sys/fs/cgroup/memory/memory.limit_in_bytes ]; then

@@ -10,7 +10,7 @@ out=$(realpath "$work")/out err=$(realpath "$work")/err
 . "$(dirname "$0")/check.sh"
 if ! "$huge" "$work" 2> "$err"; then
     echo "skip plans: $(cat "$err")"
-    echo "1 passed, 0 failed"
+    echo "0 passed, 0 failed"
     exit 0
 fi
 awk -v work="$work" '/^    \$ leat plan / { n++; inside = 1 } /^[^ ]/ { inside = 0 }

@@ -6,7 +6,7 @@ leat=$(realpath "$1") model=$(realpath "$2") work=$3
 mkdir -p "$work"
 if ! command -v npm > /dev/null; then
     echo "skip openai: there is no npm"
-    echo "1 passed, 0 failed"
+    echo "0 passed, 0 failed"
     exit 0
 fi
 cd "$work" || exit 1

@@ -102,6 +102,36 @@ TEST(plat_group_limits_v2) {
     CHECK(l.memory_bytes == UINT64_MAX && l.memory_free_bytes == UINT64_MAX && l.cores == UINT64_MAX);
 }
 
+/* Who waits for memory: in the machine, or in a group of ours with a limit; and only where a quarter is not left. */
+TEST(plat_group_pressure) {
+    const char *root = empty_tree("groups-pressure"), *some = "some avg10=37.25 avg60=1.00 avg300=0.00 total=1\n";
+    posix_limits l;
+    tree(root, "proc/pressure/memory", some);
+    posix_group_limits(root, &l);
+    CHECK_NEAR(l.pressure, 0.37, 1e-9); /* nobody knows what is left */
+    tree(root, "proc/meminfo", "MemTotal: 4000 kB\nMemFree: 10 kB\nMemAvailable: 999 kB\n");
+    posix_group_limits(root, &l);
+    CHECK_NEAR(l.pressure, 0.37, 1e-9);
+    tree(root, "proc/meminfo", "MemTotal: 4000 kB\nMemFree: 10 kB\nMemAvailable: 1000 kB\n");
+    posix_group_limits(root, &l);
+    CHECK_NEAR(l.pressure, 0.05, 1e-9);
+    tree(root, "proc/self/cgroup", "0::/a/b\n");
+    tree(root, "proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+    tree(root, "sys/fs/cgroup/a/b/memory.pressure", "some avg10=88.00\n"); /* no limit: it waits for the machine's */
+    tree(root, "sys/fs/cgroup/a/memory.max", "1000000\n");
+    tree(root, "sys/fs/cgroup/a/memory.current", "760000\n");
+    tree(root, "sys/fs/cgroup/a/memory.pressure", "some avg10=64.00\n");
+    posix_group_limits(root, &l);
+    CHECK_NEAR(l.pressure, 0.64, 1e-9);
+    tree(root, "sys/fs/cgroup/a/memory.stat", "anon 5\ninactive_file 10000\n");
+    posix_group_limits(root, &l);
+    CHECK_NEAR(l.pressure, 0.05, 1e-9);
+    tree(root, "proc/pressure/memory", "some avg10=0.00\n");
+    tree(root, "sys/fs/cgroup/a/memory.pressure", "some avg10=0.00\n");
+    posix_group_limits(root, &l);
+    CHECK_NEAR(l.pressure, 0, 1e-9);
+}
+
 TEST(plat_group_limits_v1) {
     const char *root = empty_tree("groups-v1");
     posix_limits l;

@@ -38,6 +38,7 @@ void plat_spread(void *at, size_t bytes) { (void)at, (void)bytes; }
 size_t plat_page_bytes(void) { return MEMORY_PAGE; }
 uint64_t plat_mem_total(void) { return memory_bytes_total(); }
 uint64_t plat_mem_available(void) { return memory_bytes_free(); }
+uint64_t plat_mem_resident(void) { return UINT64_MAX; }
 double plat_mem_pressure(void) { return 0; } /* nobody else is here */
 uint64_t plat_major_faults(void) { return 0; }
 

@@ -1,4 +1,5 @@
-/* group.c: what the control groups (v1 and v2) grant this process: memory, and time on the cores.
+/* group.c: what the control groups (v1 and v2) grant this process: memory, and time on the cores; and whether memory is
+ * short there.
  *
  * Every group is bounded by its ancestors too, so each hierarchy is walked from our group up to its mount.
  */
@@ -36,6 +37,14 @@ static uint64_t number(const char *dir, const char *name, const char *key, uint6
     return posix_file_numbers(file, key, v) ? v[0] : fallback;
 }
 
+/* The share of time in which somebody below `dir` waited for memory. Where a quarter of it is left, those who wait have
+ * a limit of their own, which nothing that we give back would lift: then it says no more than that this is no time to
+ * grow. */
+static double pressure(const char *dir, const char *name, uint64_t left, uint64_t of) {
+    double share = (double)number(dir, name, "some avg10=", 0) / 100;
+    return left < of / 4 ? share : MIN(share, 0.05);
+}
+
 static void one_group(const char *dir, bool v2, posix_limits *l) {
     uint64_t most = number(dir, v2 ? "memory.max" : "memory.limit_in_bytes", "", NO_LIMIT);
     /* Above it everything is slow, or taken back first: the one that can fall below what is held, while we can obey. */
@@ -47,6 +56,7 @@ static void one_group(const char *dir, bool v2, posix_limits *l) {
         used -= MIN(used, cache);
         l->memory_bytes = MIN(l->memory_bytes, most);
         l->memory_free_bytes = MIN(l->memory_free_bytes, most - MIN(most, used));
+        if (v2) l->pressure = MAX(l->pressure, pressure(dir, "memory.pressure", most - MIN(most, used), most));
     }
     uint64_t time[2] = {NO_LIMIT, 100000}; /* microseconds: of which each period has so many */
     char file[4200];
@@ -105,7 +115,9 @@ static void hierarchy(const char *root, const char *path, const char *controller
 
 void posix_group_limits(const char *root, posix_limits *l) {
     char file[4200], line[4096];
-    *l = (posix_limits){UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    *l = (posix_limits){UINT64_MAX, UINT64_MAX, UINT64_MAX, 0};
+    l->pressure = pressure(root, "proc/pressure/memory", number(root, "proc/meminfo", "MemAvailable:", 0),
+                           number(root, "proc/meminfo", "MemTotal:", UINT64_MAX));
     snprintf(file, sizeof file, "%s/proc/self/cgroup", root);
     FILE *f = fopen(file, "re");
     if (!f) return;

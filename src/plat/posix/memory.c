@@ -48,13 +48,19 @@ uint64_t plat_mem_total(void) {
 }
 
 double plat_mem_pressure(void) {
-    uint64_t percent[2];
-    return posix_file_numbers("/proc/pressure/memory", "some avg10=", percent) ? (double)percent[0] / 100 : 0;
+    posix_limits l;
+    posix_group_limits("", &l);
+    return l.pressure;
 }
 
 uint64_t plat_major_faults(void) {
     struct rusage r;
     return getrusage(RUSAGE_SELF, &r) ? 0 : (uint64_t)r.ru_majflt;
+}
+
+uint64_t plat_mem_resident(void) {
+    uint64_t kib[2];
+    return posix_file_numbers("/proc/self/status", "RssAnon:", kib) ? kib[0] * 1024 : UINT64_MAX;
 }
 
 uint64_t plat_mem_available(void) {

@@ -31,6 +31,7 @@ typedef struct posix_limits {
     uint64_t memory_bytes;
     uint64_t memory_free_bytes; /* left of it; file cache counts as free */
     uint64_t cores;             /* the share of time, rounded up to whole cores */
+    double pressure;            /* as plat_mem_pressure: of the machine, or of a group with a limit (v2) */
 } posix_limits;
 void posix_group_limits(const char *root, posix_limits *l);
 
