@@ -59,11 +59,10 @@ static void foresee(model_leases *x, uint32_t unit) {
     if (at == x->n_next) x->next[x->n_next++] = unit;
 }
 
-/* All of the next layer's experts, where n_tokens will use nearly all. */
-static void expect_all(model_leases *x, const model *m, size_t layer, size_t n_tokens) {
+void model_leases_expect_all(model_leases *x, const model *m, size_t layer, size_t n_tokens) {
     size_t n = m->shape.n_expert;
-    if (layer + 1 == m->shape.n_layer || n_tokens * m->shape.n_expert_used < 3 * n) return;
-    for (size_t i = 0; i < n; i++) x->next[i] = model_unit_of_expert(m, layer + 1, i);
+    if (layer == m->shape.n_layer || n_tokens * m->shape.n_expert_used < 3 * n) return;
+    for (size_t i = 0; i < n; i++) x->next[i] = model_unit_of_expert(m, layer, i);
     store_expect(m->store, x->next, n, true);
 }
 
@@ -99,7 +98,7 @@ err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer,
     bool forgot = false, asked = false;
     while (x->n_pending) {
         store_want(s, x->pending, x->n_pending);
-        if (!asked) expect_all(x, m, layer, n_tokens);
+        if (!asked) model_leases_expect_all(x, m, layer + 1, n_tokens);
         asked = true;
         err_code code = take_ready(x, s, first, most, e);
         /* Not before: a disk may tell of a finished read only when it has no other to do. */

@@ -545,6 +545,7 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
         .v = &g->v,
         .out = &g->attn,
     };
+    if (s->n_expert && !in_place(g)) model_leases_expect_all(&g->experts, g->model, 0, b->n);
     size_t recorded = 0; /* bytes of weights that ops not yet submitted read */
     for (size_t layer = 0; layer < s->n_layer; layer++) {
         if (b->yield && b->yield(b->user))

@@ -57,6 +57,7 @@ void store_expect(store *s, const uint32_t *units, size_t n, bool sure) {
         cache_expect(s->experts, u->cache_id, sure ? P_SURE : precision(guesses_of(s, u->was_missing, i, n)));
     }
     s->sure = sure;
+    s->many_rows |= sure;
     s->n_expected = n;
     s->next_expected = 0;
     store_pump(s);

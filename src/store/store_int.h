@@ -101,7 +101,7 @@ struct store {
     uint32_t *expected;            /* (n_expected) units that may be read ahead; before next_expected it was tried */
     size_t n_expected, next_expected;
     bool sure;                     /* that they will be used */
-    bool many_rows;                /* the layer visited last is one of a prompt */
+    bool many_rows;                /* the layer visited last, or expected, is one of a prompt */
     bool crowded;                  /* wanted units have no room: none for reading ahead */
     guesses guessed[2][STORE_RANKS]; /* of experts in memory, of missing ones; the router's likeliest first */
     int64_t credit;                /* bytes that may be read for nothing */
