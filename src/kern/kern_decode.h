@@ -34,8 +34,12 @@ KERN_INLINE vf decode_below(const chunk *c, format f) {
     return f.has_min ? vf_fma(c->scale, zero, c->min) : vf_mul(c->scale, zero);
 }
 
-/* VEC_ROWS rows times one activation, which is loaded once for them; step is 1, or 0 where all rows are the same one.
- * Memory is fetched ahead in one stream, however many rows. */
+/* Memory is fetched in one stream, however many rows are read side by side, and early enough for the last of them. */
+KERN_INLINE const uint8_t *rows_ahead(const uint8_t *b, const kern_matmul *m, size_t n_rows) {
+    return b + VEC_AHEAD + (n_rows - 1) * m->row_bytes;
+}
+
+/* VEC_ROWS rows times one activation, which is loaded once for them; step is 1, or 0 where all rows are the same one. */
 KERN_INLINE void decode_tile(const kern_matmul *m, size_t a, size_t at, size_t step, format f) {
     vf acc[VEC_ROWS];
     uint8_t padded[VEC_ROWS][KERN_CHUNK_BYTES_MAX];
@@ -47,7 +51,7 @@ KERN_INLINE void decode_tile(const kern_matmul *m, size_t a, size_t at, size_t s
     }
     size_t n_full = m->n_in / KERN_CHUNK, n_chunks = div_up(m->n_in, KERN_CHUNK);
     for (size_t i = 0; i < n_chunks; i++, b += VEC_ROWS * f.bytes) {
-        for (size_t line = 0; line < VEC_ROWS * f.bytes; line += 64) v_prefetch(b + line + VEC_AHEAD);
+        for (size_t line = 0; line < VEC_ROWS * f.bytes; line += 64) v_prefetch(rows_ahead(b, m, VEC_ROWS) + line);
         if (i == n_full)
             for (size_t r = 0; r < VEC_ROWS; r++)
                 from[r] = load_end(padded[r], from[r], m->n_in % KERN_CHUNK * f.bytes / KERN_CHUNK);
@@ -99,7 +103,7 @@ KERN_INLINE void decode_stored_tile(const kern_matmul *m, const quant_type *t, s
         for (size_t r = 0; r < VEC_ROWS; r++) acc[x][r] = vf_set(0);
     for (size_t i = 0; i < n_chunks; i += 16, b += 16 * f.bytes) {
         size_t here = MIN(n_chunks - i, (size_t)16);
-        const uint8_t *ahead = b + (VEC_ROWS - 1) * i * f.bytes + VEC_AHEAD;
+        const uint8_t *ahead = rows_ahead(b, m, VEC_ROWS) + (VEC_ROWS - 1) * i * f.bytes;
         for (size_t line = 0; line < VEC_ROWS * here * f.bytes; line += 64) v_prefetch(ahead + line);
         for (size_t r = 0; r < VEC_ROWS; r++) load_chunks(&rows[r], m, t, b + r * step * m->row_bytes, i, here, f.bytes);
         chunk c[VEC_ROWS];

@@ -38,8 +38,9 @@ KERN_INLINE void fives_rows(const kern_matmul *m, size_t a, size_t n) {
     for (size_t row = 0; row < m->n_rows; row += VEC_ROWS) {
         vf acc[DECODE_ACTS][VEC_ROWS];
         size_t at = MIN(row, MAX(m->n_rows, (size_t)VEC_ROWS) - VEC_ROWS);
-        const uint8_t *b[VEC_ROWS], *ahead = (const uint8_t *)m->weights + at * m->row_bytes + VEC_AHEAD;
+        const uint8_t *b[VEC_ROWS];
         for (size_t r = 0; r < VEC_ROWS; r++) b[r] = (const uint8_t *)m->weights + (at + r * step) * m->row_bytes;
+        const uint8_t *ahead = rows_ahead(b[0], m, VEC_ROWS);
         for (size_t x = 0; x < n; x++)
             for (size_t r = 0; r < VEC_ROWS; r++) acc[x][r] = vf_set(0);
         for (size_t i = 0; i < n_chunks; i++, ahead += VEC_ROWS * 54) {

@@ -109,7 +109,7 @@ KERN_INLINE void paired_dots(const paired p[VEC_ROWS], const kern_act16 *act, vf
 KERN_INLINE void paired_tile(const kern_matmul *m, size_t a, size_t n, size_t at, size_t step, size_t bytes, paired_load *load) {
     vf acc[DECODE_ACTS][VEC_ROWS];
     size_t n_chunks = m->n_in / KERN_CHUNK;
-    const uint8_t *b = (const uint8_t *)m->weights + at * m->row_bytes, *ahead = b + VEC_AHEAD;
+    const uint8_t *b = (const uint8_t *)m->weights + at * m->row_bytes, *ahead = rows_ahead(b, m, VEC_ROWS);
     for (size_t x = 0; x < n; x++)
         for (size_t r = 0; r < VEC_ROWS; r++) acc[x][r] = vf_set(0);
     for (size_t i = 0; i < n_chunks; i++, b += bytes, ahead += VEC_ROWS * bytes) {

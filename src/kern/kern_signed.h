@@ -218,7 +218,7 @@ KERN_INLINE void signed_tile(const kern_matmul *m, size_t a, size_t n, size_t at
     signed_chunk c[2][16][VEC_ROWS];
     vf acc[DECODE_ACTS][2][VEC_ROWS];
     size_t n_chunks = m->n_in / KERN_CHUNK;
-    const uint8_t *b = (const uint8_t *)m->weights + at * m->row_bytes, *ahead = b + VEC_AHEAD;
+    const uint8_t *b = (const uint8_t *)m->weights + at * m->row_bytes, *ahead = rows_ahead(b, m, SIGNED_ROWS);
     memset(acc, 0, n * sizeof acc[0]);
     for (size_t i = 0; i < n_chunks; i += 16, b += 16 * bytes) {
         size_t here = MIN(n_chunks - i, (size_t)16), end = SIGNED_ROWS * here * bytes;
