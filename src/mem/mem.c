@@ -10,6 +10,7 @@
 
 #define COMMIT_STEP ((size_t)256 << 10) /* arenas commit this much at a time: few calls, little waste */
 #define HUGE_FROM ((size_t)4 << 20)     /* from here on larger pages pay */
+#define HUGE_ARRAY_FROM ((size_t)8 << 20) /* in arenas: of smaller arrays a token touches many, a page of zeros each */
 
 static atomic_size_t held[MEM_TAGS], peak[MEM_TAGS], held_total, limit_bytes;
 
@@ -131,6 +132,8 @@ void *arena_alloc(arena *a, size_t bytes, size_t align) {
     align = align ? align : 16;
     size_t from = align_up((uintptr_t)a->base + a->used_bytes, align) - (uintptr_t)a->base, end;
     if (!a->base || !add_size(from, bytes, &end) || !take(a, end)) return NULL;
+    size_t page = plat_page_bytes(), first = align_up(from, page);
+    if (bytes >= HUGE_ARRAY_FROM) plat_huge_pages(a->base + first, (end - first) / page * page);
     return a->base + from;
 }
 
