@@ -77,8 +77,8 @@ static size_t attn_n_rows(const dev_attn *a) {
 
 /* The running softmax of a set of query rows. */
 typedef struct softmax_state {
-    float *max, *sum; /* (rows) */
-    float *acc;       /* (rows, acc_row) */
+    float *base; /* (rows) */
+    float *acc;  /* (rows, kern_attn_acc_row): see kern_attn */
 } softmax_state;
 
 typedef struct attn_scratch {
@@ -88,11 +88,10 @@ typedef struct attn_scratch {
     void *tile;
 } attn_scratch;
 
-static size_t acc_row(size_t dim_v) { return align_up(dim_v, 16); }
-
 size_t dev_attn_scratch_bytes(size_t rows, size_t head_dim) {
     rows = align_up(rows, 16);
-    return rows * (3 * align_up(head_dim, 16) + 5) * sizeof(float) + kern_attn_scratch_bytes(rows, head_dim, head_dim);
+    return rows * (align_up(head_dim, 16) + 2 * kern_attn_acc_row(head_dim) + 3) * sizeof(float) +
+           kern_attn_scratch_bytes(rows, head_dim, head_dim);
 }
 
 static attn_scratch scratch_split(void *at, size_t rows, size_t dim_k, size_t dim_v) {
@@ -100,12 +99,10 @@ static attn_scratch scratch_split(void *at, size_t rows, size_t dim_k, size_t di
     float *p = at;
     rows = align_up(rows, 16);
     s.q = p, p += rows * dim_k;
-    s.segment.acc = p, p += rows * acc_row(dim_v);
-    s.total.acc = p, p += rows * acc_row(dim_v);
-    s.segment.max = p, p += rows;
-    s.segment.sum = p, p += rows;
-    s.total.max = p, p += rows;
-    s.total.sum = p, p += rows;
+    s.segment.acc = p, p += rows * kern_attn_acc_row(dim_v);
+    s.total.acc = p, p += rows * kern_attn_acc_row(dim_v);
+    s.segment.base = p, p += rows;
+    s.total.base = p, p += rows;
     s.from = (uint16_t *)p, p += rows;
     s.to = s.from + rows;
     s.tile = p;
@@ -113,37 +110,30 @@ static attn_scratch scratch_split(void *at, size_t rows, size_t dim_k, size_t di
 }
 
 static void state_clear(softmax_state *s, size_t rows, size_t dim_v) {
-    for (size_t i = 0; i < rows; i++) s->max[i] = -F32_INF, s->sum[i] = 0;
-    memset(s->acc, 0, rows * acc_row(dim_v) * sizeof(float));
+    for (size_t i = 0; i < rows; i++) s->base[i] = -F32_INF;
+    memset(s->acc, 0, rows * kern_attn_acc_row(dim_v) * sizeof(float));
 }
 
-/* One row: total += segment. A row that saw nothing in the segment stays untouched. */
+/* One row: total += segment. A state that has seen nothing counts for nothing. */
 static void state_merge(dev *d, const softmax_state *total, const softmax_state *segment, size_t dim_v) {
-    float top = MAX(*total->max, *segment->max);
-    if (*segment->sum == 0) return;
-    if (*total->sum == 0) {
-        *total->max = *segment->max;
-        *total->sum = *segment->sum;
-        memcpy(total->acc, segment->acc, dim_v * sizeof(float));
-        return;
-    }
-    float keep = *total->max == top ? 1 : (float)math_exp((double)*total->max - top);
-    float take = *segment->max == top ? 1 : (float)math_exp((double)*segment->max - top);
-    kern_scale(d->kern, total->acc, keep, dim_v);
-    kern_axpy(d->kern, total->acc, take, segment->acc, dim_v);
-    *total->sum = *total->sum * keep + *segment->sum * take;
-    *total->max = top;
+    float top = MAX(*total->base, *segment->base);
+    size_t n = kern_attn_acc_row(dim_v);
+    kern_scale(d->kern, total->acc, kern_attn_factor(*total->base - top), n);
+    kern_axpy(d->kern, total->acc, kern_attn_factor(*segment->base - top), segment->acc, n);
+    *total->base = top;
 }
 
 /* Added to zero, so that a zero has one sign. */
 static void finish_row(dev *d, const dev_attn *a, const softmax_state *total, size_t row, size_t head) {
-    float *out = a->out->rows[row] + head * a->dim_v;
+    float *out = a->out->rows[row] + head * a->dim_v, sum = 0;
+    const float *sums = total->acc + align_up(a->dim_v, 16);
+    for (size_t i = 0; i < 16; i++) sum += sums[i];
     memset(out, 0, a->dim_v * sizeof *out);
-    kern_axpy(d->kern, out, 1.0f / *total->sum, total->acc, a->dim_v);
+    kern_axpy(d->kern, out, 1.0f / sum, total->acc, a->dim_v);
 }
 
 static softmax_state state_row(const softmax_state *s, size_t row, size_t dim_v) {
-    return (softmax_state){s->max + row, s->sum + row, s->acc + row * acc_row(dim_v)};
+    return (softmax_state){s->base + row, s->acc + row * kern_attn_acc_row(dim_v)};
 }
 
 /* Queries [token, token + n_tok) of a run, all heads of one group: rows token-major. */
@@ -208,8 +198,7 @@ static void attend_segment(dev *d, const dev_attn *a, const attn_task *t, attn_s
             .n_pos = MIN(DEV_PAGE, n_pos - page * DEV_PAGE),
             .from = s->from,
             .to = s->to,
-            .max = s->segment.max,
-            .sum = s->segment.sum,
+            .base = s->segment.base,
             .acc = s->segment.acc,
             .scratch = s->tile,
         };
@@ -246,10 +235,10 @@ static size_t first_segment(const dev_attn *a) {
     return first;
 }
 
-/* A part is what a head of a row has of one segment, counted from first_segment: acc, then max and sum. */
+/* A part is what a head of a row has of one segment, counted from first_segment: acc, then base. */
 static softmax_state part_of(const dev *d, const dev_attn *a, size_t segments, size_t row, size_t head, size_t i) {
     float *at = d->attn_parts + ((row * a->n_head + head) * segments + i) * dev_attn_part_floats(d->head_dim_max);
-    return (softmax_state){at + acc_row(a->dim_v), at + acc_row(a->dim_v) + 1, at};
+    return (softmax_state){at + kern_attn_acc_row(a->dim_v), at};
 }
 
 static void attend_part(dev *d, const dev_attn *a, attn_task *t, attn_scratch *s, size_t segments) {
@@ -261,9 +250,8 @@ static void attend_part(dev *d, const dev_attn *a, attn_task *t, attn_scratch *s
         softmax_state from = state_row(&s->segment, i, a->dim_v);
         softmax_state to = part_of(d, a, segments, t->run->row + t->token + i / t->group,
                                    t->head_kv * t->group + i % t->group, part);
-        *to.max = *from.max;
-        *to.sum = *from.sum;
-        memcpy(to.acc, from.acc, acc_row(a->dim_v) * sizeof(float));
+        *to.base = *from.base;
+        memcpy(to.acc, from.acc, kern_attn_acc_row(a->dim_v) * sizeof(float));
     }
 }
 

@@ -127,7 +127,7 @@ static inline __attribute__((always_inline)) void dev_fetch(const void *at, size
     for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)at + i);
 }
 /* What a head of a row has of one segment of positions; segments for which there is room, of one row. */
-static inline size_t dev_attn_part_floats(size_t head_dim) { return align_up(head_dim, 16) + 16; }
+static inline size_t dev_attn_part_floats(size_t head_dim) { return kern_attn_acc_row(head_dim) + 16; }
 #define DEV_ATTN_SEGMENTS_MAX 128
 /* Bytes of scratch that an attention task needs. */
 size_t dev_attn_scratch_bytes(size_t rows, size_t head_dim);

@@ -86,11 +86,15 @@ typedef struct kern_attn {
     size_t n_pos;               /* at most KERN_ATTN_TILE */
     const uint16_t *from, *to;  /* (n_q): each query sees positions [from, to) of this tile */
     const void *k_next, *v_next; /* the next tile, to be fetched meanwhile; NULL: none */
-    float *max, *sum;           /* (n_q): the running softmax; start with -inf and 0 */
-    float *acc;                 /* (n_q, align_up(dim_v, 16)): start with 0; divide by sum at the end */
+    float *base;                /* (n_q): weights are powers of two relative to 2^base; starts with -inf */
+    float *acc;                 /* (n_q, kern_attn_acc_row(dim_v)): starts with 0; the last 16 add up to the sum of the
+                                 * weights, by which the others are to be divided at the end */
     void *scratch;              /* kern_attn_scratch_bytes, 64-byte aligned */
 } kern_attn;
 size_t kern_attn_scratch_bytes(size_t n_q, size_t dim_k, size_t dim_v);
+static inline size_t kern_attn_acc_row(size_t dim_v) { return align_up(dim_v, 16) + 16; }
+/* 2^n of a whole number n <= 0, 0 where it would be subnormal: what acc is scaled with when its base grows by -n. */
+static inline float kern_attn_factor(float n) { return n >= -126 ? f32_of_bits((uint32_t)(127 + (int)n) << 23) : 0; }
 /* Online softmax (Milakov, Gimelshein 2018; FlashAttention, Dao 2022). A query whose range is empty stays as it is;
  * the result for a query does not depend on the other queries of the call, but for the sign of a zero in acc: add 0. */
 void kern_run_attn(const kern *k, const kern_attn *a);

@@ -1,9 +1,9 @@
 /* kern_attn.h: attention over one tile of positions (template of a level).
  *
- * Online softmax (Milakov, Gimelshein 2018; FlashAttention, Dao 2022). Keys, then values, are unpacked to floats once for
- * all queries; scores and outputs are then products of small matrices, each element a sum of its own in order of dimensions
- * or positions. What a query does not see is multiplied by zero for it; where such a value is not finite, each query goes
- * alone.
+ * Online softmax (Milakov, Gimelshein 2018; FlashAttention, Dao 2022), in powers of two. Keys, then values, are unpacked to
+ * floats once for all queries; scores and outputs are then products of small matrices, each element a sum of its own in order
+ * of dimensions or positions. What a query does not see is multiplied by zero for it; where such a value is not finite, each
+ * query goes alone.
  */
 #ifndef LEAT_KERN_ATTN_H
 #define LEAT_KERN_ATTN_H
@@ -59,57 +59,44 @@ static void tile_keys(const kern_attn *a, size_t n_groups, float *to) {
     else unpack_halves(a->type_k, a->k, 16 * n_groups * a->dim_k, to);
 }
 
-/* (64, dim): positions [from, to), zeros in the others up to n, and 16 beyond. */
-static void tile_values(const kern_attn *a, size_t from, size_t to, size_t n, float *tile) {
+/* (64, dim): positions [from, to), zeros in the others up to n_pos, and 16 beyond. */
+static void tile_values(const kern_attn *a, size_t from, size_t to, float *tile) {
     size_t dim = a->dim_v;
     if (a->type_v == QUANT_Q8_0) unpack_values(QUANT_Q8_0, a->v, dim, to, tile);
     else if (a->type_v == QUANT_Q4_0) unpack_values(QUANT_Q4_0, a->v, dim, to, tile);
     else unpack_halves(a->type_v, a->v, to * dim, tile);
     memset(tile, 0, from * dim * sizeof *tile);
-    memset(tile + to * dim, 0, ((n - to) * dim + 16) * sizeof *tile);
+    memset(tile + to * dim, 0, ((a->n_pos - to) * dim + 16) * sizeof *tile);
 }
 
 /* ---- products -------------------------------------------------------------------------------------------- */
 
-/* Cache lines of the next tile, to be fetched one after the other while this one is multiplied. */
-typedef struct attn_ahead {
-    const char *at;
-    size_t lines, due;
-} attn_ahead;
-
-static attn_ahead ahead_of(const void *next, quant_id type, size_t dim) {
-    return (attn_ahead){next, next ? div_up(kern_attn_tile_bytes(type, dim), 64) : 0, 0};
-}
-
-/* out (n, 16 * strips) += a (n, depth) * b, whose vector s of row k lies at element k * b_row + s * b_strip: floats, or
- * halves as they lie in the cache. Sums are of at most ATTN_DEPTH products and then added to those before: short sums round
- * less. */
+/* out (n, 16 * strips) += a (n, depth) * b, whose vector s of row k lies at byte k * row + s * strip: floats, or halves as
+ * they lie in the cache. Sums are of at most ATTN_DEPTH products and then added to those before: short sums round less. */
 #define ATTN_DEPTH 64
-typedef struct attn_operand {
-    const void *at;
-    size_t row, strip;
-    bool halves;
-} attn_operand;
+typedef struct attn_product {
+    size_t out_row, a_row, row, strip, depth;
+    size_t ahead; /* bytes of the next tile to fetch each step */
+} attn_product;
 
-KERN_INLINE vf operand_load(attn_operand b, size_t k, size_t s) {
-    size_t i = k * b.row + s * b.strip;
-    return b.halves ? vf_load_f16((const uint16_t *)b.at + i) : vf_load((const float *)b.at + i);
-}
-
-KERN_INLINE void attn_block(float *out, size_t out_row, const float *a, size_t a_row, size_t n, attn_operand b,
-                            size_t strips, size_t depth, attn_ahead ahead) {
-    for (size_t k = 0; k < depth;) {
+KERN_INLINE void attn_block(const attn_product *p, float *out, const float *a, const char *b, const char *ahead, size_t n,
+                            size_t strips, bool halves) {
+    const size_t a_row = p->a_row, row = p->row, strip = p->strip, out_row = p->out_row, more = p->ahead;
+    for (size_t left = p->depth; left;) {
         vf sum[VEC_QUERIES][VEC_STRIP];
         for (size_t i = 0; i < n; i++)
             for (size_t s = 0; s < strips; s++) sum[i][s] = vf_set(0);
-        for (size_t end = MIN(k + ATTN_DEPTH, depth); k < end; k++) {
-            vf row[VEC_STRIP];
-            for (size_t s = 0; s < strips; s++) row[s] = operand_load(b, k, s);
+        size_t here = MIN(left, ATTN_DEPTH);
+        left -= here;
+        for (const float *end = a + here; a != end; a++, b += row, ahead += more) {
+            vf r[VEC_STRIP];
+            for (size_t s = 0; s < strips; s++) r[s] = halves ? vf_load_f16(b + s * strip) : vf_load(b + s * strip);
             for (size_t i = 0; i < n; i++) {
-                vf x = vf_set(a[i * a_row + k]);
-                for (size_t s = 0; s < strips; s++) sum[i][s] = vf_fma(x, row[s], sum[i][s]);
+                vf x = vf_set(a[i * a_row]);
+                for (size_t s = 0; s < strips; s++) sum[i][s] = vf_fma(x, r[s], sum[i][s]);
             }
-            for (ahead.due += ahead.lines; ahead.due >= depth; ahead.due -= depth, ahead.at += 64) v_prefetch(ahead.at);
+            if (more) v_prefetch(ahead);
+            if (more > 64) v_prefetch(ahead + 64);
         }
         for (size_t i = 0; i < n; i++)
             for (size_t s = 0; s < strips; s++) {
@@ -118,125 +105,128 @@ KERN_INLINE void attn_block(float *out, size_t out_row, const float *a, size_t a
             }
     }
 }
-
-/* n is 1 or a constant of the level, as is strips. */
-KERN_INLINE void attn_strips(float *out, size_t out_row, const float *a, size_t a_row, size_t n, attn_operand b,
-                             size_t strips, size_t depth, attn_ahead ahead, size_t rows, size_t here) {
-    if (n < rows || strips < here) return;
-    ahead.lines = div_up(ahead.lines, n / rows * (strips / here)); /* a part with each block */
-    for (size_t s = 0; s + here <= strips; s += here) {
-        attn_operand at = b;
-        at.at = (const char *)b.at + s * b.strip * (b.halves ? 2 : 4);
-        for (size_t i = 0; i + rows <= n; i += rows, ahead.at += 64 * ahead.lines)
-            attn_block(out + i * out_row + 16 * s, out_row, a + i * a_row, a_row, rows, at, here, depth, ahead);
+#define ATTN_BLOCK(name, n, strips, halves) \
+    KERN_OUTLINE void name(const attn_product *p, float *out, const float *a, const char *b, const char *ahead) { \
+        attn_block(p, out, a, b, ahead, n, strips, halves); \
     }
-}
+ATTN_BLOCK(attn_many_wide, VEC_QUERIES, VEC_STRIP, false)
+ATTN_BLOCK(attn_many_narrow, VEC_QUERIES, 1, false)
+ATTN_BLOCK(attn_one_wide, 1, VEC_STRIP, false)
+ATTN_BLOCK(attn_one_narrow, 1, 1, false)
+ATTN_BLOCK(attn_many_halves, VEC_QUERIES, VEC_STRIP, true)
+ATTN_BLOCK(attn_one_halves, 1, VEC_STRIP, true)
 
-KERN_OUTLINE void attn_multiply(float *out, size_t out_row, const float *a, size_t a_row, size_t n, attn_operand b,
-                                size_t strips, size_t depth, attn_ahead ahead) {
-    static const attn_ahead nothing;
-    size_t many = n / VEC_QUERIES * VEC_QUERIES, wide = strips / VEC_STRIP * VEC_STRIP;
-    attn_operand rest = b;
-    rest.at = (const float *)b.at + wide * b.strip;
-    b.halves = rest.halves = false;
-    if (many) attn_strips(out, out_row, a, a_row, many, b, wide, depth, ahead, VEC_QUERIES, VEC_STRIP);
-    if (many) attn_strips(out + 16 * wide, out_row, a, a_row, many, rest, strips - wide, depth, wide ? nothing : ahead, VEC_QUERIES, 1);
-    out += many * out_row, a += many * a_row, n -= many;
-    attn_strips(out, out_row, a, a_row, n, b, wide, depth, many ? nothing : ahead, 1, VEC_STRIP);
-    attn_strips(out + 16 * wide, out_row, a, a_row, n, rest, strips - wide, depth, many || wide ? nothing : ahead, 1, 1);
-}
-
-/* Few queries take halves from the cache themselves. */
-KERN_OUTLINE void attn_multiply_halves(float *out, size_t out_row, const float *a, size_t a_row, size_t n, attn_operand b,
-                                       size_t strips, size_t depth, attn_ahead ahead) {
-    static const attn_ahead nothing;
-    size_t many = n / VEC_QUERIES * VEC_QUERIES;
-    b.halves = true;
-    if (many) attn_strips(out, out_row, a, a_row, many, b, strips, depth, ahead, VEC_QUERIES, VEC_STRIP);
-    attn_strips(out + many * out_row, out_row, a + many * a_row, a_row, n - many, b, strips, depth, many ? nothing : ahead, 1, VEC_STRIP);
+/* Halves: strips fill VEC_STRIP. A copy of p would be read in other pieces than it was written, for which CPUs wait. */
+KERN_OUTLINE void attn_multiply(const attn_product *p, float *out, const float *a, size_t n, const char *b, size_t strips,
+                                bool halves, const char *ahead) {
+    for (size_t s = 0; s < strips;) {
+        bool wide = strips - s >= VEC_STRIP;
+        for (size_t i = 0; i < n;) {
+            bool many = n - i >= VEC_QUERIES;
+            float *to = out + i * p->out_row + 16 * s;
+            const float *from = a + i * p->a_row;
+            if (halves) (many ? attn_many_halves : attn_one_halves)(p, to, from, b + s * p->strip, ahead);
+            else if (wide) (many ? attn_many_wide : attn_one_wide)(p, to, from, b + s * p->strip, ahead);
+            else (many ? attn_many_narrow : attn_one_narrow)(p, to, from, b + s * p->strip, ahead);
+            i += many ? VEC_QUERIES : 1;
+            ahead += p->depth * p->ahead;
+        }
+        s += wide ? VEC_STRIP : 1;
+    }
 }
 
 /* ---- one tile -------------------------------------------------------------------------------------------- */
 
-/* Turns the scores of n queries, a constant, into weights relative to their new maximum; updates maximum, sum and output
- * so far. Step by step for all of them: for each there is a chain of two sums across a vector and an exponential. */
-KERN_INLINE void weigh(const kern_attn *a, size_t first, size_t n, size_t n_groups, float *scores) {
-    vf x[VEC_QUERIES][KERN_ATTN_TILE / 16], tops[VEC_QUERIES], bases[VEC_QUERIES], sums[VEC_QUERIES];
-    float top[VEC_QUERIES];
-    for (size_t i = 0; i < n; i++) {
-        tops[i] = vf_set(-F32_INF);
-        for (size_t g = 0; g < n_groups; g++)
-            tops[i] = vf_max(x[i][g] = vf_load(scores + i * KERN_ATTN_TILE + 16 * g), tops[i]);
-    }
-    for (size_t i = 0; i < n; i++) top[i] = vf_max_all(tops[i]);
-    for (size_t i = 0; i < n; i++) {
-        if (top[i] < a->max[first + i]) top[i] = a->max[first + i];
-        bases[i] = vf_set(top[i] == -F32_INF ? 0 : top[i]); /* where all scores are -infinity: weights 0, not NaN */
-        sums[i] = vf_set(0);
-    }
-    for (size_t i = 0; i < n; i++)
-        for (size_t g = 0; g < n_groups; g++) {
-            x[i][g] = exp_vf(vf_sub(x[i][g], bases[i]));
-            vf_store(scores + i * KERN_ATTN_TILE + 16 * g, x[i][g]);
-            sums[i] = vf_add(sums[i], x[i][g]);
-        }
-    for (size_t i = 0; i < n; i++) {
-        float *max = &a->max[first + i], *sum = &a->sum[first + i], factor[16];
-        if (top[i] != *max) {
-            vf_store(factor, exp_vf(vf_sub(vf_set(*max), bases[i])));
-            scale(a->acc + (first + i) * align_up(a->dim_v, 16), factor[0], a->dim_v);
-            *sum *= factor[0];
-        }
-        *sum += vf_sum(sums[i]);
-        *max = top[i];
-    }
+#define LOG2_E 1.44269504f
+/* 2^(x log2(e) - base) = 2^(n + r), |r| <= 1/2, for x of at least least; r is rounded once, and the polynomial, the best of its
+ * degree that is 1 at 0, has an error of 8e-8 of the result. */
+KERN_INLINE vf exp2_vf(vf x, vf minus_base, vf least) {
+    x = vf_max(least, x); /* in this order NaN stays */
+    vf n = vf_round(vf_fma(x, vf_set(LOG2_E), minus_base)), r = vf_fma(x, vf_set(LOG2_E), vf_sub(minus_base, n));
+    vf p = vf_set(1.5353361e-4f);
+    p = vf_fma(p, r, vf_set(1.3398874e-3f));
+    p = vf_fma(p, r, vf_set(9.6184374e-3f));
+    p = vf_fma(p, r, vf_set(5.5503325e-2f));
+    p = vf_fma(p, r, vf_set(2.4022648e-1f));
+    p = vf_fma(p, r, vf_set(6.9314720e-1f));
+    p = vf_fma(p, r, vf_set(1.0f));
+    return vf_scale2(p, n);
 }
 
-static void attn_weigh(const kern_attn *a, size_t i, size_t n_groups, float *scores) {
-    size_t from = a->from[i], to = a->to[i], n = 16 * n_groups;
-    if (from >= to) {
-        memset(scores, 0, n * sizeof *scores);
-        return;
+/* A query's base is a whole number above all its scores times log2(e) so far: with room, so that it seldom grows; then all there
+ * is is scaled exactly. */
+#define ATTN_ROOM 4
+KERN_OUTLINE void raise_base(const kern_attn *a, size_t i, float top) {
+    float base = (float)math_floor((double)top) + ATTN_ROOM;
+    size_t row = kern_attn_acc_row(a->dim_v);
+    scale(a->acc + i * row, kern_attn_factor(a->base[i] - base), row);
+    a->base[i] = base;
+}
+
+/* Turns a query's scores into weights 2^(score log2(e) - base). No chain leads from the largest score to the weights: while it is
+ * being found, CPUs guess that it is below the base. */
+KERN_INLINE void weigh(const kern_attn *a, size_t i, size_t n_groups, float *scores) {
+    size_t row = kern_attn_acc_row(a->dim_v);
+    float *sums = a->acc + (i + 1) * row - 16;
+    vf tops = vf_set(-F32_INF);
+    for (size_t g = 0; g < n_groups; g++) tops = vf_max(vf_load(scores + 16 * g), tops);
+    float top = vf_max_all(tops) * LOG2_E;
+    if (top > a->base[i]) raise_base(a, i, top);
+    float base = a->base[i] == -F32_INF ? 0 : a->base[i]; /* where all scores are -infinity: weights 0, not NaN */
+    vf minus_base = vf_set(-base), least = vf_set((base - 160) / LOG2_E);
+    vf sum = vf_load(sums);
+    for (size_t g = 0; g < n_groups; g++) {
+        vf x = exp2_vf(vf_load(scores + 16 * g), minus_base, least);
+        vf_store(scores + 16 * g, x);
+        sum = vf_add(sum, x);
     }
-    for (size_t p = 0; p < from; p++) scores[p] = -F32_INF;
-    for (size_t p = to; p < n; p++) scores[p] = -F32_INF;
-    weigh(a, i, 1, n_groups, scores);
+    vf_store(sums, sum);
+}
+
+/* Bytes of a tile of so many to fetch each step of a product. */
+static size_t bytes_ahead(const kern_attn *a, size_t tile_bytes, size_t strips, size_t depth) {
+    size_t blocks = (strips / VEC_STRIP + strips % VEC_STRIP) * (a->n_q / VEC_QUERIES + a->n_q % VEC_QUERIES);
+    return div_up(tile_bytes, blocks * depth);
 }
 
 static void attn_tile(const kern_attn *a) {
-    size_t n_groups = div_up(a->n_pos, 16), acc_row = align_up(a->dim_v, 16), strips = acc_row / 16;
+    size_t n_groups = div_up(a->n_pos, 16), acc_row = kern_attn_acc_row(a->dim_v), strips = acc_row / 16 - 1;
     float *scores = a->scratch, *tile = scores + a->n_q * KERN_ATTN_TILE;
-    attn_operand keys = {tile, 16, 16 * a->dim_k, false}, values = {tile, a->dim_v, 16, false};
-    attn_ahead next_k = ahead_of(a->k_next, a->type_k, a->dim_k), next_v = ahead_of(a->v_next, a->type_v, a->dim_v);
+    attn_product keys = {KERN_ATTN_TILE, a->dim_k, 64, 64 * a->dim_k, a->dim_k, 0};
+    attn_product values = {acc_row, KERN_ATTN_TILE, 4 * a->dim_v, 64, a->n_pos, 0};
+    if (a->k_next) keys.ahead = bytes_ahead(a, kern_attn_tile_bytes(a->type_k, a->dim_k), n_groups, a->dim_k);
+    if (a->v_next) values.ahead = bytes_ahead(a, kern_attn_tile_bytes(a->type_v, a->dim_v), strips, a->n_pos);
     bool all_seen = true, few = a->n_q <= 2 * VEC_QUERIES; /* fewer passes than unpacking costs */
     memset(scores, 0, a->n_q * KERN_ATTN_TILE * sizeof *scores);
     if (few && a->type_k == QUANT_F16 && n_groups % VEC_STRIP == 0) {
-        keys.at = a->k;
-        attn_multiply_halves(scores, KERN_ATTN_TILE, a->q, a->dim_k, a->n_q, keys, n_groups, a->dim_k, next_k);
+        keys.row = 32, keys.strip = 32 * a->dim_k;
+        attn_multiply(&keys, scores, a->q, a->n_q, a->k, n_groups, true, a->k_next);
     } else {
         tile_keys(a, n_groups, tile);
-        attn_multiply(scores, KERN_ATTN_TILE, a->q, a->dim_k, a->n_q, keys, n_groups, a->dim_k, next_k);
-    }
-    for (size_t i = 0; i < a->n_q; i++) all_seen &= a->from[i] == 0 && a->to[i] >= a->n_pos;
-    size_t at_once = all_seen && a->n_pos == KERN_ATTN_TILE ? a->n_q / VEC_QUERIES * VEC_QUERIES : 0;
-    for (size_t i = 0; i < at_once; i += VEC_QUERIES)
-        weigh(a, i, VEC_QUERIES, KERN_ATTN_TILE / 16, scores + i * KERN_ATTN_TILE);
-    for (size_t i = at_once; i < a->n_q; i++) attn_weigh(a, i, n_groups, scores + i * KERN_ATTN_TILE);
-    if (few && all_seen && a->type_v == QUANT_F16 && strips % VEC_STRIP == 0) {
-        values.at = a->v;
-        attn_multiply_halves(a->acc, acc_row, scores, KERN_ATTN_TILE, a->n_q, values, strips, a->n_pos, next_v);
-        return;
-    }
-    tile_values(a, 0, a->n_pos, 16 * n_groups, tile);
-    if (all_seen || all_finite(tile, a->n_pos * a->dim_v)) {
-        attn_multiply(a->acc, acc_row, scores, KERN_ATTN_TILE, a->n_q, values, strips, 16 * n_groups, next_v);
-        return;
+        attn_multiply(&keys, scores, a->q, a->n_q, (const char *)tile, n_groups, false, a->k_next);
     }
     for (size_t i = 0; i < a->n_q; i++) {
+        float *s = scores + i * KERN_ATTN_TILE;
+        for (size_t p = 0; p < a->from[i]; p++) s[p] = -F32_INF;
+        for (size_t p = a->to[i]; p < 16 * n_groups; p++) s[p] = -F32_INF;
+        all_seen &= a->from[i] == 0 && a->to[i] >= a->n_pos;
+        weigh(a, i, n_groups, s);
+    }
+    if (few && all_seen && a->type_v == QUANT_F16 && strips % VEC_STRIP == 0) {
+        values.row = 2 * a->dim_v, values.strip = 32;
+        attn_multiply(&values, a->acc, scores, a->n_q, a->v, strips, true, a->v_next);
+        return;
+    }
+    tile_values(a, 0, a->n_pos, tile);
+    if (all_seen || all_finite(tile, a->n_pos * a->dim_v)) {
+        attn_multiply(&values, a->acc, scores, a->n_q, (const char *)tile, strips, false, a->v_next);
+        return;
+    }
+    values.ahead = 0;
+    for (size_t i = 0; i < a->n_q; i++) {
         if (a->from[i] >= a->to[i]) continue;
-        tile_values(a, a->from[i], a->to[i], 16 * n_groups, tile);
-        attn_multiply(a->acc + i * acc_row, acc_row, scores + i * KERN_ATTN_TILE, KERN_ATTN_TILE, 1, values, strips,
-                      16 * n_groups, (attn_ahead){0});
+        tile_values(a, a->from[i], a->to[i], tile);
+        attn_multiply(&values, a->acc + i * acc_row, scores + i * KERN_ATTN_TILE, 1, (const char *)tile, strips, false, NULL);
     }
 }
 

@@ -67,17 +67,14 @@ static void scene_close(scene *s) {
 
 /* Queries [first, first + n) over all tiles; out (n, dim_v) is divided by the sum. */
 static void run(const kern *k, const scene *s, size_t first, size_t n, float *out) {
-    float max[Q_MAX], sum[Q_MAX];
-    size_t acc_row = align_up(s->dim_v, 16), scratch_bytes = kern_attn_scratch_bytes(n, s->dim_k, s->dim_v);
+    float base[Q_MAX];
+    size_t acc_row = kern_attn_acc_row(s->dim_v), scratch_bytes = kern_attn_scratch_bytes(n, s->dim_k, s->dim_v);
     float *q = test_guard(n * s->dim_k * sizeof *q), *acc = test_guard(n * acc_row * sizeof *acc);
     void *scratch = test_guard(scratch_bytes);
     memcpy(q, s->q + first * s->dim_k, n * s->dim_k * sizeof *q);
     memset(acc, 0, n * acc_row * sizeof *acc);
     memset(scratch, 0xFF, scratch_bytes);
-    for (size_t i = 0; i < n; i++) {
-        max[i] = -F32_INF;
-        sum[i] = 0;
-    }
+    for (size_t i = 0; i < n; i++) base[i] = -F32_INF;
     for (size_t t = 0; t < s->n_tiles; t++) {
         uint16_t from[Q_MAX], to[Q_MAX];
         size_t at = t * KERN_ATTN_TILE, end = 0;
@@ -91,12 +88,15 @@ static void run(const kern *k, const scene *s, size_t first, size_t n, float *ou
         const char *vt = s->v_tiles + t * tiles_bytes(s, false) / s->n_tiles;
         kern_attn a = {.n_q = n, .dim_k = s->dim_k, .dim_v = s->dim_v, .type_k = s->type_k, .type_v = s->type_v, .q = q,
                        .k = kt, .v = vt, .k_next = t % 2 ? kt : NULL, .v_next = t % 2 ? vt : NULL, .n_pos = end,
-                       .from = from, .to = to, .max = max, .sum = sum, .acc = acc, .scratch = scratch};
+                       .from = from, .to = to, .base = base, .acc = acc, .scratch = scratch};
         if (end) kern_run_attn(k, &a);
     }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        float sum = 0;
+        for (size_t j = 0; j < 16; j++) sum += acc[(i + 1) * acc_row - 16 + j];
         for (size_t d = 0; d < s->dim_v; d++)
-            out[i * s->dim_v + d] = (sum[i] > 0 ? acc[i * acc_row + d] / sum[i] : acc[i * acc_row + d]) + 0.0f;
+            out[i * s->dim_v + d] = (sum > 0 ? acc[i * acc_row + d] / sum : acc[i * acc_row + d]) + 0.0f;
+    }
     test_guard_free(q, n * s->dim_k * sizeof *q);
     test_guard_free(acc, n * acc_row * sizeof *acc);
     test_guard_free(scratch, scratch_bytes);

@@ -298,7 +298,7 @@ static void bench_attn_type(quant_id type) {
     size_t each = kern_attn_tile_bytes(type, DIM);
     char *kv = aligned_alloc(64, (2 * TILES + 3) * each);
     uint16_t from[Q], to[Q];
-    float *q = malloc(Q * DIM * sizeof *q), *acc = calloc(Q * DIM, sizeof *acc), max[Q], sum[Q];
+    float *q = malloc(Q * DIM * sizeof *q), *acc = calloc(Q * kern_attn_acc_row(DIM), sizeof *acc), base[Q];
     void *scratch = aligned_alloc(64, align_up(kern_attn_scratch_bytes(Q, DIM, DIM), 64));
     rng r;
     rng_seed(&r, 3);
@@ -314,13 +314,12 @@ static void bench_attn_type(quant_id type) {
         size_t n_q = cases[c][0], dim = cases[c][1], wanted;
         if (!kern_attn_holds(type, dim, &wanted)) continue;
         for (size_t i = 0; i < Q; i++) {
-            max[i] = -F32_INF;
-            sum[i] = 0;
+            base[i] = -F32_INF;
             from[i] = 0;
             to[i] = KERN_ATTN_TILE;
         }
         kern_attn a = {.n_q = n_q, .dim_k = dim, .dim_v = dim, .type_k = type, .type_v = type, .q = q, .k = kv,
-                       .v = kv + TILES * each, .n_pos = KERN_ATTN_TILE, .from = from, .to = to, .max = max, .sum = sum,
+                       .v = kv + TILES * each, .n_pos = KERN_ATTN_TILE, .from = from, .to = to, .base = base,
                        .acc = acc, .scratch = scratch};
         job j = {.run = run_attn, .attn = &a, .n_rows = TILES};
         double t = best(&j, 1);
