@@ -74,7 +74,8 @@ void dev_matmul(dev *d, kern_role role, const dev_matrix *const *matrices, const
 /* out = matrix x set ROWS; x += out + bias, which may be NULL. */
 void dev_matmul_onto(dev *d, kern_role role, const dev_matrix *matrix, const dev_buf *out, const dev_buf *x,
                      const float *bias, size_t n);
-/* set (ROWS or SLOTS) = prepared(silu(gate + gate_bias) * (up + up_bias)); biases may be NULL; gate is overwritten. */
+/* set (ROWS or SLOTS) = prepared(silu(gate + gate_bias) * (up + up_bias)); biases may be NULL, else gate and up are
+ * overwritten. */
 void dev_swiglu(dev *d, dev_set set, const dev_buf *gate, const dev_buf *up, const float *gate_bias,
                 const float *up_bias, size_t n, uint32_t formats);
 

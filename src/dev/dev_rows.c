@@ -70,19 +70,24 @@ void dev_prepare(dev *d, const dev_buf *x, size_t n, uint32_t formats) {
     dev_sets_rows(d, op);
 }
 
-/* Workers share columns, too: of a single row, or of an expert's few. */
+/* Workers share columns, too: of a single row, or of an expert's few. Pieces of a row stay in L1; the next one is
+ * fetched meanwhile. */
+#define PIECE (2 * DEV_COLUMNS)
 static void run_swiglu(dev *d, dev_op *op, int worker, int n_workers) {
     const dev_buf *gate = op->bufs[0], *up = op->bufs[1];
     size_t from, to, parts = div_up(gate->width, DEV_COLUMNS);
+    float *product = dev_scratch(d, worker);
     pool_share(op->n * parts, 1, worker, n_workers, &from, &to);
     while (from < to) {
         size_t k = from / parts, i = op->rows ? op->rows[k] : k, at = from % parts * DEV_COLUMNS;
-        size_t end = MIN(at + (to - from) * DEV_COLUMNS, gate->width), n = end - at;
+        size_t end = MIN(at + MIN((to - from) * DEV_COLUMNS, PIECE), gate->width), n = end - at;
         float *g = gate->rows[i] + at, *u = up->rows[i] + at;
+        dev_fetch(g + PIECE, PIECE * sizeof *g);
+        dev_fetch(u + PIECE, PIECE * sizeof *u);
         if (op->vectors[0]) kern_add(d->kern, g, op->vectors[0] + at, n);
         if (op->vectors[1]) kern_add(d->kern, u, op->vectors[1] + at, n);
-        kern_swiglu(d->kern, g, u, n, g);
-        prepare_columns(d, &d->acts[op->set], op->formats, i, gate->rows[i], at, n);
+        kern_swiglu(d->kern, g, u, n, product);
+        prepare_columns(d, &d->acts[op->set], op->formats, i, product - at, at, n);
         from += div_up(n, DEV_COLUMNS);
     }
 }
