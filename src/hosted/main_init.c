@@ -32,8 +32,14 @@ static void read_options(const char *path) {
     size_t used = strlen(options);
     FILE *f = fopen(path, "re");
     char text[4096];
-    while (f && fgets(text, sizeof text, f))
-        if (text[0] != '#') used += (size_t)snprintf(options + used, sizeof options - used, " %s", text);
+    while (f && fgets(text, sizeof text, f)) {
+        if (text[0] == '#') continue;
+        if (used + 1 + strlen(text) >= sizeof options) {
+            fprintf(stderr, "leat: %s: more than %zu bytes of options: the rest is ignored\n", path, sizeof options);
+            break;
+        }
+        used += fmt(options + used, sizeof options - used, " %s", text);
+    }
     if (f) fclose(f);
 }
 
