@@ -8,15 +8,11 @@
 /* What is read ahead takes only a part of the queue, in smaller pieces: a want never stands behind much of it, and
  * little was read for nothing when the router has chosen otherwise. */
 #define AHEAD_DEPTH 4
-#define DEPTH_BYTES ((size_t)4 << 20) /* under way also in small pieces: while computing nobody sends more */
+/* Under way also in small pieces: while computing nobody sends more. With twice as much, disks that tell of reads only
+ * when all are over let experts wait. */
+#define DEPTH_BYTES ((size_t)4 << 20)
 #define AHEAD_PIECE_BYTES ((size_t)512 << 10)
 #define PROMPT_BYTES ((size_t)32 << 20) /* the same in a prompt: each expert has many rows to compute */
-
-/* Waking a core that sleeps takes tens of microseconds, on a virtual machine more: the moment at which reads should be
- * over, as the disk was probed, is awaited awake, from so long before to so long after. Where they come later still,
- * as beside busy programs, the next waits are asleep. */
-#define AWAKE_NS 100000u
-#define ASLEEP_WAITS 15
 
 /* The window of a span that is read: the span itself, or the aligned blocks around it. */
 static uint64_t window_first(const store *s, const span *p) { return p->offset / s->align * s->align; }
@@ -146,7 +142,7 @@ void store_pump(store *s) {
             store_settle(s, id);
             continue;
         }
-        if (!s->in_flight) s->busy_from_ns = s->reaped_ns = plat_time_ns();
+        if (!s->in_flight) s->busy_from_ns = plat_time_ns();
         u->in_flight += read.bytes > 0;
         s->in_flight += read.bytes > 0;
         s->in_flight_bytes += read.bytes;
@@ -159,30 +155,10 @@ void store_pump(store *s) {
     }
 }
 
-/* Waits for one read at least. */
-static size_t await(store *s, plat_read *done) {
-    uint64_t now = plat_time_ns(), due;
-    size_t n = 0;
-    if (s->stats.disk_bytes_s > 0 && !s->asleep) {
-        due = s->reaped_ns + (uint64_t)((double)s->in_flight_bytes * 1e9 / s->stats.disk_bytes_s);
-        if (now + AWAKE_NS < due) n = plat_queue_reap(s->queue, done, STORE_DEPTH_MAX, due - AWAKE_NS - now);
-        while (!n && plat_time_ns() < due + AWAKE_NS) {
-            cpu_pause();
-            n = plat_queue_reap(s->queue, done, STORE_DEPTH_MAX, 0);
-        }
-        s->asleep = n ? 0 : ASLEEP_WAITS;
-    } else if (s->asleep) {
-        s->asleep--;
-    }
-    return n ? n : plat_queue_reap(s->queue, done, STORE_DEPTH_MAX, UINT64_MAX);
-}
-
 bool store_poll(store *s, uint64_t timeout_ns) {
     if (s->mode == STORE_MAPPED || !s->in_flight) return false;
     plat_read done[STORE_DEPTH_MAX];
-    size_t n = timeout_ns == UINT64_MAX ? await(s, done)
-                                        : plat_queue_reap(s->queue, done, STORE_DEPTH_MAX, timeout_ns);
-    if (n) s->reaped_ns = plat_time_ns();
+    size_t n = plat_queue_reap(s->queue, done, STORE_DEPTH_MAX, timeout_ns);
     for (size_t i = 0; i < n; i++) {
         uint32_t id = (uint32_t)done[i].tag;
         unit *u = &s->units[id];
@@ -196,7 +172,7 @@ bool store_poll(store *s, uint64_t timeout_ns) {
         if (done[i].result < (int64_t)(end - done[i].offset)) fail(s, id, &done[i], p, done[i].result);
         store_settle(s, id);
     }
-    if (!s->in_flight) s->stats.busy_ns += s->reaped_ns - s->busy_from_ns;
+    if (!s->in_flight) s->stats.busy_ns += plat_time_ns() - s->busy_from_ns;
     store_pump(s);
     return true;
 }

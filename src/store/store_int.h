@@ -80,8 +80,6 @@ struct store {
     line lines[2]; /* of units with pieces to submit: wanted ones; then those read ahead */
     store_stats stats;
     uint64_t busy_from_ns; /* since when reads are under way without a break */
-    uint64_t reaped_ns;    /* when the last read was reaped, or the first of those under way sent */
-    uint32_t asleep;       /* waits that will be asleep from the start */
     /* STREAMING: one block of memory, in this order: pinned units, ring slots, the cache's slots, a bounce buffer. */
     char *memory;
     char *ring_memory, *cache_memory, *bounce;
