@@ -24,6 +24,15 @@ check text guest text e1000e 2 sample/sample.gguf text http
 check queue guest queue virtio-net-pci 1 sample/sample.gguf queue=150
 check many guest many e1000e 4 "$B/models/demo.gguf" tokens=2 many=300
 check keys guest keys e1000 1 sample/sample.gguf keys
+# More options than fit into its memory for them are left out, and that is said.
+options() {
+    mkdir "$out/files"
+    for ((i = 0; i < 900; i++)); do echo "key$i=value"; done > "$out/files/leat.conf"
+    { cat "$B/linux/initrd" && (cd "$out/files" && find . | cpio --quiet -o -H newc); } > "$out/initrd"
+    qemu "$1" -no-reboot -kernel "$B/linux/vmlinuz" -initrd "$out/initrd" -append 'console=ttyS0 quiet ip=none then=shutdown'
+    says "$1" 'more than 8192 bytes of options' && says "$1" READY
+}
+check linux-options options linux-options
 LINUX=1 check linux guest linux virtio-net-pci 1 sample/sample.gguf small http keys
 
 finish
