@@ -21,3 +21,4 @@ static void prepare_i16_fives(const float *x, size_t n, void *act); /* kern_five
 #include "kern/kern_paired.h"
 #include "kern/kern_signed.h"
 #include "kern/kern_fives.h"
+#include "kern/kern_fours.h"

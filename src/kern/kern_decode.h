@@ -150,6 +150,7 @@ KERN_INLINE void decode_stored(const kern_matmul *m, int group, bool has_min, in
 #define DECODE_STORED(type, stored, f) \
     static void decode_##type(const kern_matmul *m) { stored(m); }
 #define DECODE_SIGNED VEC_DECODE_SIGNED
+#define DECODE_FOURS VEC_DECODE_FOURS
 #define DECODE_PAIRED VEC_DECODE_PAIRED
 #define DECODE_DIGITS VEC_DECODE_DIGITS
 #define DECODE(type, id, len, size, group, zero, panel_group, acts, has_min, top, way) \

@@ -197,8 +197,8 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
  * a scale, whether there are offsets, and a bound of the integers (31, 63 or 255). A level without loaders (scalar) has
  * integers plus 128 up to 255. Last, the way of decode and of the loader: FUSED types are multiplied as they are loaded, what
  * costs code for each; STORED ones by way of memory. Where a level has no better way, SIGNED
- * ones go by way of memory, too, with codebooks that are looked up in a step before, DIGITS ones like STORED and PAIRED ones
- * like FUSED ones.
+ * ones go by way of memory, too, with codebooks that are looked up in a step before, DIGITS ones like STORED, PAIRED and FOURS
+ * ones like FUSED ones.
  *
  * Activations a scale: the peers use 32 for blocks below 256 weights, 256 for the others; half of the first and an eighth of
  * the second give about half of their error or less (docs/LAB.md). Weights a scale in prefill are 128 where the integers can
@@ -213,8 +213,8 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(q8_0, Q8_0, 32, 34, 32, 128, 32, 16, 0, 255, FUSED)        \
     ROW(q2_k, Q2_K, 256, 84, 16, 0, 128, 16, 1, 63, PAIRED)         \
     ROW(q3_k, Q3_K, 256, 110, 16, 4, 128, 32, 0, 255, PAIRED)      \
-    ROW(q4_k, Q4_K, 256, 144, 32, 0, 32, 32, 1, 31, FUSED)         \
-    ROW(q5_k, Q5_K, 256, 176, 32, 0, 32, 32, 1, 31, FUSED)         \
+    ROW(q4_k, Q4_K, 256, 144, 32, 0, 32, 32, 1, 31, FOURS)         \
+    ROW(q5_k, Q5_K, 256, 176, 32, 0, 32, 32, 1, 31, FOURS)         \
     ROW(q6_k, Q6_K, 256, 210, 16, 32, 16, 16, 0, 63, FUSED)        \
     ROW(iq1_s, IQ1_S, 256, 50, 32, 0, 32, 32, 1, 31, SIGNED)       \
     ROW(iq1_m, IQ1_M, 256, 56, 16, 16, 16, 32, 0, 255, SIGNED)     \
@@ -224,7 +224,7 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 64, 32, 32, 0, 255, SIGNED)  \
     ROW(iq3_s, IQ3_S, 256, 110, 32, 16, 32, 32, 0, 255, SIGNED)     \
     ROW(iq4_nl, IQ4_NL, 32, 18, 32, 128, 32, 16, 0, 255, FUSED)    \
-    ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255, FUSED)  \
+    ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255, FOURS)  \
     ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 128, 32, 0, 255, DIGITS)     \
     ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 128, 32, 0, 255, PAIRED)      \
     ROW(mxfp4, MXFP4, 32, 17, 32, 16, 32, 16, 0, 31, FUSED)        \

@@ -24,6 +24,7 @@
     [KERN_ACT_I16_LANES] = prepare_i16_lanes, [KERN_ACT_I16_PAIRS] = prepare_i16_pairs, \
     [KERN_ACT_I16_FIVES] = prepare_i16_fives,
 #define VEC_DECODE_SIGNED(type, ...) static void decode_##type(const kern_matmul *m); /* kern_signed.h */
+#define VEC_DECODE_FOURS VEC_DECODE_SIGNED                                            /* kern_fours.h */
 #define VEC_DECODE_PAIRED VEC_DECODE_SIGNED                                           /* kern_paired.h */
 #define VEC_DECODE_DIGITS VEC_DECODE_SIGNED                                           /* kern_fives.h */
 #define VEC_QUERIES 4
