@@ -49,14 +49,6 @@ static void measure_again(const char *path) {
 
 static char state[512];
 
-static void state_folder(void) {
-    const char *path = test_path(4, "disk-state");
-    char here[256] = "";
-    CHECK(*path == '/' || getcwd(here, sizeof here - 1)); /* it must be absolute */
-    snprintf(state, sizeof state, "%s%s%s", *path == '/' ? "" : here, *path == '/' ? "" : "/", path);
-    setenv("XDG_STATE_HOME", state, 1);
-}
-
 /* The file that has the speed, or "". */
 static const char *kept(void) {
     static char path[900];
@@ -68,6 +60,16 @@ static const char *kept(void) {
         if (strncmp(entry->d_name, "disk-", 5) == 0) snprintf(path, sizeof path, "%.500s/%.300s", dir, entry->d_name);
     if (d) closedir(d);
     return path;
+}
+
+/* Where speeds are kept from here on; there is none yet. */
+static void state_folder(void) {
+    const char *path = test_path(4, "disk-state");
+    char here[256] = "";
+    CHECK(*path == '/' || getcwd(here, sizeof here - 1)); /* it must be absolute */
+    snprintf(state, sizeof state, "%s%s%s", *path == '/' ? "" : here, *path == '/' ? "" : "/", path);
+    setenv("XDG_STATE_HOME", state, 1);
+    remove(kept()); /* of a run that was ended in the middle */
 }
 
 enum { HEAD = 24, BYTES = HEAD + 3 * 8 + 8 };
