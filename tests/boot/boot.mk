@@ -4,8 +4,7 @@
 BOOT_SUITES += boot
 LONG_SUITES += $(if $(filter x86_64,$(ARCH)),$(BOOT_SUITES))
 
-# Control groups of version 2, in a Linux of Debian's.
-LONG_SUITES += $(if $(filter x86_64,$(ARCH)),group2)
+# Control groups of version 2, in a Linux of Debian's: two minutes, and not a part of check-all, since pressure must rise in time.
 suite-group2: $(B)/leat $(B)/boot-model
 	@B=$(B) tests/boot/group2.sh
 
