@@ -225,7 +225,7 @@ static void attend(dev *d, const dev_attn *a, attn_task *t, attn_scratch *s) {
 
 /* ---- segments by several workers ------------------------------------------------------------------------- */
 
-/* That any row sees. */
+/* The first segment that any row sees. */
 static size_t first_segment(const dev_attn *a) {
     size_t first = SIZE_MAX;
     for (size_t i = 0; i < a->n_runs; i++) {

@@ -3,10 +3,9 @@
  */
 #include "huge_model.h"
 #include "leat.h"
+#include "state_folder.h"
 
-#include <dirent.h>
 #include <time.h>
-#include <unistd.h>
 
 static char warning[640], memory[512];
 
@@ -47,30 +46,11 @@ static void measure_again(const char *path) {
     leat_model_close(m);
 }
 
-static char state[512];
+static const char *state;
 
+static void open_state(void) { state = state_folder(4, "disk-state", "disk-"); }
 /* The file that has the speed, or "". */
-static const char *kept(void) {
-    static char path[900];
-    char dir[600];
-    path[0] = 0;
-    snprintf(dir, sizeof dir, "%s/leat", state);
-    DIR *d = opendir(dir);
-    for (struct dirent *entry; d && (entry = readdir(d));)
-        if (strncmp(entry->d_name, "disk-", 5) == 0) snprintf(path, sizeof path, "%.500s/%.300s", dir, entry->d_name);
-    if (d) closedir(d);
-    return path;
-}
-
-/* Where speeds are kept from here on; there is none yet. */
-static void state_folder(void) {
-    const char *path = test_path(4, "disk-state");
-    char here[256] = "";
-    CHECK(*path == '/' || getcwd(here, sizeof here - 1)); /* it must be absolute */
-    snprintf(state, sizeof state, "%s%s%s", *path == '/' ? "" : here, *path == '/' ? "" : "/", path);
-    setenv("XDG_STATE_HOME", state, 1);
-    remove(kept()); /* of a run that was ended in the middle */
-}
+static const char *kept(void) { return state_file(state, "disk-"); }
 
 enum { HEAD = 24, BYTES = HEAD + 3 * 8 + 8 };
 
@@ -109,7 +89,7 @@ static const char *model_file(void) {
 TEST(disk_speed_is_kept_and_never_trusted) {
     const char *path = model_file();
     char whole[BYTES + 1], bad[BYTES + 1], file[900];
-    state_folder();
+    open_state();
     double plain = stream(path, false, 0);
     CHECK_STR(kept(), "");
     if (plain <= 0) {
@@ -161,7 +141,7 @@ TEST(disk_speed_is_kept_and_never_trusted) {
 TEST(disk_speed_that_reads_belie_is_forgotten) {
     const char *path = model_file();
     char whole[BYTES + 1];
-    state_folder();
+    open_state();
     if (stream(path, true, 0) <= 0) {
         remove(path);
         test_skip("no direct reads here");

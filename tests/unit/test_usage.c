@@ -4,8 +4,8 @@
 #include "check.h"
 #include "gen/tiny.h"
 #include "leat.h"
+#include "state_folder.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -33,19 +33,8 @@ static void answer(const char *path, bool keep, float *logits) {
     leat_model_close(m);
 }
 
-/* The only file in the state folder, or "". */
-static const char *kept(const char *state) {
-    static char path[700];
-    char dir[600];
-    path[0] = 0;
-    snprintf(dir, sizeof dir, "%s/leat", state);
-    DIR *d = opendir(dir);
-    for (struct dirent *entry; d && (entry = readdir(d));)
-        if (strncmp(entry->d_name, "experts-", 8) == 0 && !strstr(entry->d_name, ".new"))
-            snprintf(path, sizeof path, "%.300s/%.300s", dir, entry->d_name);
-    if (d) closedir(d);
-    return path;
-}
+/* The file that has the experts, or "". */
+static const char *kept(const char *state) { return state_file(state, "experts-"); }
 
 static size_t read_kept(const char *path, char *to, size_t cap) {
     FILE *f = fopen(path, "rb");
@@ -66,19 +55,8 @@ static const char *model_file(void) {
     return path;
 }
 
-static const char *state_folder(void) {
-    static char state[512];
-    const char *path = test_path(4, "usage-state");
-    char here[256] = "";
-    CHECK(*path == '/' || getcwd(here, sizeof here - 1)); /* it must be absolute */
-    snprintf(state, sizeof state, "%s%s%s", *path == '/' ? "" : here, *path == '/' ? "" : "/", path);
-    setenv("XDG_STATE_HOME", state, 1);
-    if (*kept(state)) remove(kept(state));
-    return state;
-}
-
 TEST(usage_is_kept_and_never_trusted) {
-    const char *path = model_file(), *state = state_folder();
+    const char *path = model_file(), *state = state_folder(4, "usage-state", "experts-");
     float plain[128], got[128];
     char whole[4096], bad[4096];
     answer(path, false, plain);
@@ -120,7 +98,7 @@ TEST(usage_is_kept_and_never_trusted) {
 }
 
 TEST(usage_survives_an_end_at_any_moment) {
-    const char *path = model_file(), *state = state_folder();
+    const char *path = model_file(), *state = state_folder(4, "usage-state", "experts-");
     float got[128];
     rng r;
     rng_seed(&r, 7);
