@@ -47,7 +47,7 @@ typedef struct leat_model_options {
     uint64_t ram_bytes;
     /* Where weights are streamed: keep which experts are used, per model, and how fast the disk reads, per file system,
      * in the user's state folder, for the next time. */
-    bool keep_usage;
+    bool keep_learnt;
 } leat_model_options;
 
 /* Opens a GGUF file (or all parts, given the first). options may be NULL. */
@@ -109,7 +109,7 @@ typedef struct leat_routing {
 typedef struct leat_session_options {
     int32_t n_ctx;     /* tokens; 0: the header's, at most 4096 */
     int32_t n_threads; /* 0: one per core this process may use  */
-    int32_t n_chunk;   /* prompt tokens a pass; 0: 256, streamed or with experts 512. No logits depend on it. */
+    int32_t n_chunk;   /* prompt tokens a pass; 0: 256, and 512 where they gain by it. No logits depend on it. */
     const char *isa;   /* "scalar", "avx2", "avxvnni", ...; NULL: the best this CPU has */
     /* How keys and values are kept: "f16" "bf16" "q8_0" "q4_0"; NULL: f16. The last two only where heads have a
      * multiple of 32 dimensions. */
@@ -170,9 +170,11 @@ typedef struct leat_plan {
     uint64_t scan_bytes;                   /* of dense weights that every token reads from disk              */
     uint64_t pool_bytes, routed_bytes;     /* of all experts; of those that one token uses                   */
 } leat_plan;
+/* Prompt tokens a pass (n_chunk) that a session would take by itself in so much memory, were the weights not mapped. */
+int32_t leat_plan_chunk(const leat_model *model, uint64_t ram_bytes);
 leat_code leat_plan_memory(const leat_session *session, uint64_t ram_bytes, leat_plan *out, leat_error *error);
 /* Reads for half a second: bytes a second of direct reads and how many at a time they want; 0 where there are none.
- * With keep_usage it replaces what is kept. */
+ * With keep_learnt it replaces what is kept. */
 leat_code leat_measure_disk(const leat_session *session, double *bytes_s, int32_t *depth, leat_error *error);
 
 /* Prompt tokens are computed many at a time; generated ones by the decode kernels (also several at a time, each as if

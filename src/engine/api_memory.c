@@ -65,12 +65,18 @@ void engine_session_closed(leat_model *m) {
     if (store_mode_of(m->weights) == STORE_STREAMING) share_anew(m);
 }
 
+#define CHUNK_SHORT 256
+#define CHUNK_LONG 512
+#define CHUNK_LONG_RAM ((uint64_t)512 << 20) /* below it the rows of a long one take too much of the memory */
+
 /* What is streamed is read once a step, and an expert is unpacked once for those rows of a step that chose it. */
-bool engine_takes_long_steps(const leat_model *m) {
-    uint64_t ram = m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : plat_mem_available();
-    bool streams = !m->map && store_units_bytes(m->weights) > ram;
-    return ram >= (uint64_t)512 << 20 && (streams || model_shape_of(m->model)->n_expert);
+size_t engine_chunk_within(const leat_model *m, uint64_t ram, bool map) {
+    if (!ram) ram = plat_mem_available();
+    bool streams = !map && store_units_bytes(m->weights) > ram;
+    return ram >= CHUNK_LONG_RAM && (streams || model_shape_of(m->model)->n_expert) ? CHUNK_LONG : CHUNK_SHORT;
 }
+
+int32_t leat_plan_chunk(const leat_model *m, uint64_t ram) { return (int32_t)engine_chunk_within(m, ram, false); }
 
 err_code engine_place_weights(leat_session *s, err *e) {
     leat_model *m = s->model;

@@ -33,7 +33,7 @@ leat_code leat_model_open(leat_model **out, const char *path, const leat_model_o
         return (leat_code)ERR(e, ERR_MEMORY, "no memory for a model handle");
     }
     m->memory = memory;
-    if (options) m->map = options->map, m->ram_bytes = options->ram_bytes, m->keep_usage = options->keep_usage;
+    if (options) m->map = options->map, m->ram_bytes = options->ram_bytes, m->keep_learnt = options->keep_learnt;
     store_opts weights = {.no_map = options && options->no_map};
     if ((code = gguf_open(&m->file, path, e)) || (code = store_open(&m->weights, m->file, &weights, e)) ||
         (code = model_open(&m->model, m->file, m->weights, e)))

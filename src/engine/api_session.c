@@ -4,8 +4,6 @@
 #include "engine/engine_int.h"
 
 #define CTX_DEFAULT_MAX 4096
-#define CHUNK_DEFAULT 256
-#define CHUNK_LONG 512
 #define CHUNK_MAX 4096
 #define CTX_MAX (1 << 24)
 
@@ -82,7 +80,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     s->model = m;
     s->logits = (float *)(void *)((char *)s + align_up(sizeof *s, 64));
     s->n_ctx = o->n_ctx ? (size_t)o->n_ctx : MIN(n_train, CTX_DEFAULT_MAX);
-    size_t chunk = engine_takes_long_steps(m) ? CHUNK_LONG : CHUNK_DEFAULT;
+    size_t chunk = engine_chunk_within(m, MIN(m->ram_bytes, plat_mem_total()), m->map);
     s->rows_max = MIN(o->n_chunk ? (size_t)o->n_chunk : chunk, s->n_ctx);
     s->yield = o->yield;
     s->routed = o->routed;

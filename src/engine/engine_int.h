@@ -17,7 +17,7 @@ struct leat_model {
     uint64_t identity; /* 0: not asked for yet; see api_saved.c */
     uint64_t ram_bytes; /* 0: what is free */
     bool map, placed;   /* only mapped; it is decided how the weights are held */
-    bool keep_usage;    /* see leat_model_options */
+    bool keep_learnt;   /* see leat_model_options */
     char warning[640];  /* "": none */
     /* Streaming: */
     uint64_t table_bytes; /* of a store that streams, beside the weights */
@@ -59,12 +59,15 @@ struct leat_session {
  * later ones take of their memory. */
 err_code engine_place_weights(leat_session *s, err *e);
 void engine_session_closed(leat_model *m);
-bool engine_takes_long_steps(const leat_model *m); /* of a prompt: they are worth their memory */
-/* api_usage.c: when weights begin to be streamed, and when the model is closed. */
+/* Prompt tokens a pass, of a model whose weights are mapped whatever they take, or not. ram: all memory, 0: what is
+ * free. */
+size_t engine_chunk_within(const leat_model *m, uint64_t ram, bool map);
+
+/* api_learnt.c. Experts used: when weights begin to be streamed, and when the model is closed. */
 void engine_load_usage(leat_model *m);
 void engine_save_usage(const leat_model *m);
-/* The same of the disk's speed: before weights begin to be streamed; when it was measured; when the model is closed,
- * where reads turned out otherwise. */
+/* The disk's speed: before weights begin to be streamed; when it was measured; when the model is closed, where reads
+ * turned out otherwise. */
 void engine_load_disk(leat_model *m);
 void engine_save_disk(const leat_model *m, double bytes_s, size_t depth);
 void engine_judge_disk(const leat_model *m);

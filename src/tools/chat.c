@@ -35,7 +35,7 @@ static int open_chat(chat *c, const leat_model *model, leat_chat **out) {
 }
 
 int chat_open_model(chat *c, const char *path) {
-    load_options options = {.path = path, .memory = c->o.memory, .keep_usage = true,
+    load_options options = {.path = path, .memory = c->o.memory, .keep_learnt = true,
                             .n_ctx = c->o.n_ctx, .n_threads = c->o.n_threads,
                             .cache = c->o.cache, .isa = c->o.isa, .quiet = !c->interactive};
     loaded l = {0};
@@ -173,7 +173,7 @@ static const tools_option options[] = {
     LOAD_CACHE(T, cache),
     LOAD_DRAFT(T, draft, n_draft),
     LOAD_MEMORY(T, memory),
-    LOAD_USAGE(T, memory),
+    LOAD_LEARNT(T, memory),
 };
 #undef T
 

@@ -6,7 +6,7 @@
 int load_model(tools *t, loaded *out, const load_options *o) {
     leat_error e;
     leat_model_options options = {.no_map = o->memory.no_map, .map = o->memory.map, .ram_bytes = o->memory.ram,
-                                  .keep_usage = o->keep_usage && !o->memory.no_usage};
+                                  .keep_learnt = o->keep_learnt && !o->memory.no_learnt};
     if (o->memory.map && o->memory.no_map) return tools_usage(t, "--mmap and --no-mmap contradict each other");
     if (leat_model_open(&out->model, o->path, &options, &e)) return tools_fail(t, "%s", e.text);
     return TOOLS_OK;

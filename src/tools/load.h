@@ -9,11 +9,11 @@
 typedef struct load_memory {
     uint64_t ram;
     bool map, no_map;
-    bool no_usage;
+    bool no_learnt;
 } load_memory;
-/* For commands that generate text (keep_usage): what they learn of a model's experts and the disk is kept. */
-#define LOAD_USAGE(T, field)                                                                                         \
-    TOOLS_FLAG(T, field.no_usage, 0, "no-usage",                                                                     \
+/* For commands that generate text (keep_learnt): what they learn of a model's experts and the disk is kept. */
+#define LOAD_LEARNT(T, field)                                                                                        \
+    TOOLS_FLAG(T, field.no_learnt, 0, "no-usage",                                                                    \
                "neither use nor keep what was learnt of streamed models: experts used, the disk's speed")
 /* Three rows of an option table. */
 #define LOAD_MEMORY(T, field)                                                                                        \
@@ -76,7 +76,7 @@ typedef struct load_options {
     const char *path;
     load_memory memory;
     load_cache cache;
-    bool keep_usage;
+    bool keep_learnt;
     int32_t n_ctx, n_threads, n_chunk; /* 0: the default */
     const char *isa;
     const leat_routing *routing; /* for measurements */

@@ -136,11 +136,9 @@ static int run(tools *t, const void *values) {
     leat_plan p;
     leat_error e;
     load_options options = {.path = o->model, .memory = {.map = true}, .cache = o->cache, .n_ctx = o->n_ctx,
-                            .n_threads = o->n_threads, .keep_usage = true};
+                            .n_threads = o->n_threads, .keep_learnt = true};
     int status = load_model(t, &x.l, &options);
-    /* As a session takes that streams; this one maps the file. */
-    uint64_t ram = o->ram ? o->ram : plat_mem_available();
-    if (!status) options.n_chunk = ram < (uint64_t)512 << 20 ? 256 : leat_model_bytes(x.l.model) > ram ? 512 : 0;
+    if (!status) options.n_chunk = leat_plan_chunk(x.l.model, o->ram);
     if (!status) status = load_session(t, &x.l, &options);
     if (!status && leat_plan_memory(x.l.session, o->ram, &p, &e)) status = tools_fail(t, "%s", e.text);
     if (!status) status = measure(&x);

@@ -223,7 +223,7 @@ static int open_all(runner *r) {
     err failed;
     const run_values *o = r->o;
     load_options options = {
-        .path = o->model, .memory = o->memory, .keep_usage = true,
+        .path = o->model, .memory = o->memory, .keep_learnt = true,
         .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
         .isa = o->isa, .no_pin = o->no_pin, .quiet = o->quiet};
     uint64_t start = plat_time_ns();
@@ -300,7 +300,7 @@ static const tools_option options[] = {
     LOAD_CACHE(T, cache),
     LOAD_DRAFT(T, draft, n_draft),
     LOAD_MEMORY(T, memory),
-    LOAD_USAGE(T, memory),
+    LOAD_LEARNT(T, memory),
     TOOLS_FLAG(T, stats, 0, "stats", "also what was read from disk while generating, and how fast"),
     TOOLS_FLAG(T, quiet, 'q', "quiet", "only the completion, and errors"),
     TOOLS_FLAG(T, verbose, 'v', "verbose", "also the seed, why it stopped, and memory by use"),

@@ -100,7 +100,7 @@ static int load(serving *v) {
         open_model(v);
     }
     if (v->code) return tools_fail(v->t, "%s", v->error.text);
-    load_options options = {.memory = o->memory, .keep_usage = true,
+    load_options options = {.memory = o->memory, .keep_learnt = true,
                             .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
                             .isa = o->isa, .quiet = o->quiet, .yield = srv_yield, .user = v->server};
     /* The smaller model first: the other then takes of the memory what is left. */
@@ -206,7 +206,7 @@ static const tools_option options[] = {
     TOOLS_ISA(T, isa),
     LOAD_CACHE(T, cache),
     LOAD_MEMORY(T, memory),
-    LOAD_USAGE(T, memory),
+    LOAD_LEARNT(T, memory),
     TOOLS_FLAG(T, quiet, 'q', "quiet", "only errors"),
     TOOLS_FLAG(T, verbose, 'v', "verbose", "also a line for each request; chats show their prompt"),
 };

@@ -61,7 +61,7 @@ static bool answer(void) {
     leat_session *s;
     leat_error e = {0};
     how[0] = 0;
-    if (told(leat_model_open(&m, model_path, &(leat_model_options){.ram_bytes = ram, .keep_usage = keeps}, &e), &e))
+    if (told(leat_model_open(&m, model_path, &(leat_model_options){.ram_bytes = ram, .keep_learnt = keeps}, &e), &e))
         return false;
     leat_session_options o = {.n_ctx = 32, .n_threads = 1, .n_chunk = 4};
     bool ok = !told(leat_session_open(&s, m, &o, &e), &e);

@@ -15,7 +15,7 @@ static double stream(const char *path, bool keep, int n_tokens) {
     leat_model *m;
     leat_session *s;
     leat_error e;
-    leat_model_options options = {.ram_bytes = (uint64_t)96 << 20, .keep_usage = keep};
+    leat_model_options options = {.ram_bytes = (uint64_t)96 << 20, .keep_learnt = keep};
     CHECK_MSG(leat_model_open(&m, path, &options, &e) == LEAT_OK, "%s", e.text);
     leat_session_options session = {.n_ctx = 64, .n_threads = 1, .n_chunk = 8};
     CHECK_MSG(leat_session_open(&s, m, &session, &e) == LEAT_OK, "%s", e.text);
@@ -38,7 +38,7 @@ static void measure_again(const char *path) {
     leat_error e;
     double bytes_s;
     int32_t depth;
-    CHECK(leat_model_open(&m, path, &(leat_model_options){.map = true, .keep_usage = true}, &e) == LEAT_OK);
+    CHECK(leat_model_open(&m, path, &(leat_model_options){.map = true, .keep_learnt = true}, &e) == LEAT_OK);
     leat_session_options session = {.n_ctx = 64, .n_threads = 1, .n_chunk = 8};
     CHECK(leat_session_open(&s, m, &session, &e) == LEAT_OK);
     CHECK(leat_measure_disk(s, &bytes_s, &depth, &e) == LEAT_OK && bytes_s > 0);

@@ -20,7 +20,7 @@ static void answer(const char *path, bool keep, float *logits) {
     leat_session *s;
     leat_error e;
     char how[256];
-    leat_model_options options = {.ram_bytes = (uint64_t)13 << 20, .keep_usage = keep};
+    leat_model_options options = {.ram_bytes = (uint64_t)13 << 20, .keep_learnt = keep};
     CHECK_MSG(leat_model_open(&m, path, &options, &e) == LEAT_OK, "%s", e.text);
     leat_session_options session = {.n_ctx = 32, .n_threads = 1};
     CHECK_MSG(leat_session_open(&s, m, &session, &e) == LEAT_OK, "%s", e.text);

@@ -1,30 +1,30 @@
-/* api_usage.c: what is kept from run to run in the user's state folder: which experts a model's texts have used, so
- * that a cache knows from its first token who is worth keeping, and how fast a disk was, so that it is not measured
- * again at every start. Hints: whatever is wrong with a file, the model runs without it.
+/* api_learnt.c: what a run learns and leaves to the next in the user's state folder: which experts a model's texts have
+ * used, so that a cache knows from its first token who is worth keeping, and how fast a disk was, so that it is not
+ * measured again at every start. Hints: whatever is wrong with a file, the model runs without it.
  *
  * A file: what it is and its version in eight letters, of what, two sizes, the values, a hash of all that. It is
  * written aside, synced and renamed, so that an end at any moment leaves the old one or the new one.
  */
 #include "engine/engine_int.h"
 
-typedef struct kept_head {
+typedef struct learnt_head {
     char magic[8];
     uint64_t identity;
     uint32_t n_layers, n_experts;
-} kept_head;
+} learnt_head;
 
-typedef struct kept_file {
+typedef struct learnt_file {
     char *at; /* head, values, hash */
     size_t bytes;
-    kept_head head;
+    learnt_head head;
     const char *consequence; /* of a file with anything wrong */
     char path[512];
-} kept_file;
+} learnt_file;
 
 /* ---- any of them ------------------------------------------------------------------------------------------- */
 
 /* Room for a file NAME-IDENTITY of so many bytes of values; false where there is no place for it. */
-static bool open_kept(kept_file *f, const char *name, size_t bytes) {
+static bool open_learnt(learnt_file *f, const char *name, size_t bytes) {
     char full[48];
     fmt(full, sizeof full, "%s-%016llx", name, (unsigned long long)f->head.identity);
     if (!plat_state_path(full, f->path, sizeof f->path - 8)) return false;
@@ -33,10 +33,10 @@ static bool open_kept(kept_file *f, const char *name, size_t bytes) {
     return f->at != NULL;
 }
 
-static uint64_t hash_of(const kept_file *f) { return hash_bytes(f->at, f->bytes - sizeof(uint64_t), 0); }
+static uint64_t hash_of(const learnt_file *f) { return hash_bytes(f->at, f->bytes - sizeof(uint64_t), 0); }
 
 /* NULL, or what is wrong with the bytes read. */
-static const char *flaw(const kept_file *f, int64_t got) {
+static const char *flaw(const learnt_file *f, int64_t got) {
     size_t magic = sizeof f->head.magic;
     if (got < 0) return plat_error_name((int)got);
     if ((size_t)got >= magic && memcmp(f->at, f->head.magic, magic) != 0) return "of another version";
@@ -44,12 +44,12 @@ static const char *flaw(const kept_file *f, int64_t got) {
     return memcmp(f->at, &f->head, sizeof f->head) ? "of another model" : NULL;
 }
 
-static void warn(leat_model *m, const kept_file *f, const char *wrong) {
+static void warn(leat_model *m, const learnt_file *f, const char *wrong) {
     fmt(m->warning, sizeof m->warning, "%s is %s: %s", f->path, wrong, f->consequence);
 }
 
 /* False where there is none, and with a warning where there is something wrong with it. */
-static bool load_kept(leat_model *m, const kept_file *f) {
+static bool load_learnt(leat_model *m, const learnt_file *f) {
     plat_file *file;
     int error = plat_file_open(&file, f->path);
     const char *wrong = error ? plat_error_name(error) : NULL;
@@ -63,7 +63,7 @@ static bool load_kept(leat_model *m, const kept_file *f) {
 }
 
 /* Best effort: what cannot be kept is not worth a word. */
-static void save_kept(kept_file *f) {
+static void save_learnt(learnt_file *f) {
     char aside[520];
     plat_out *out;
     memcpy(f->at, &f->head, sizeof f->head);
@@ -88,22 +88,22 @@ static uint64_t identify(const leat_model *m) {
     return hash;
 }
 
-static bool open_usage(const leat_model *m, kept_file *f, store_usage *u) {
+static bool open_usage(const leat_model *m, learnt_file *f, store_usage *u) {
     store_usage_size(m->weights, u);
-    if (!m->keep_usage || !u->n_experts) return false;
-    *f = (kept_file){.head = {"leatuse1", identify(m), (uint32_t)u->n_layers, (uint32_t)u->n_experts},
+    if (!m->keep_learnt || !u->n_experts) return false;
+    *f = (learnt_file){.head = {"leatuse1", identify(m), (uint32_t)u->n_layers, (uint32_t)u->n_experts},
                      .consequence = "experts are counted anew"};
-    if (!open_kept(f, "experts", (u->n_layers + u->n_experts) * sizeof(float))) return false;
+    if (!open_learnt(f, "experts", (u->n_layers + u->n_experts) * sizeof(float))) return false;
     u->tokens = (float *)(void *)(f->at + sizeof f->head);
     u->uses = u->tokens + u->n_layers;
     return true;
 }
 
 void engine_load_usage(leat_model *m) {
-    kept_file f;
+    learnt_file f;
     store_usage u;
     if (!open_usage(m, &f, &u)) return;
-    bool sound = load_kept(m, &f);
+    bool sound = load_learnt(m, &f);
     for (size_t i = 0; sound && i < u.n_layers + u.n_experts; i++)
         if (!(u.tokens[i] >= 0 && u.tokens[i] <= 1e6f)) {
             warn(m, &f, "damaged");
@@ -114,11 +114,11 @@ void engine_load_usage(leat_model *m) {
 }
 
 void engine_save_usage(const leat_model *m) {
-    kept_file f;
+    learnt_file f;
     store_usage u;
     if (store_mode_of(m->weights) != STORE_STREAMING || !open_usage(m, &f, &u)) return;
     store_usage_get(m->weights, &u);
-    save_kept(&f);
+    save_learnt(&f);
     mem_block_free(f.at);
 }
 
@@ -131,17 +131,17 @@ void engine_save_usage(const leat_model *m) {
 enum { DISK_BYTES_S, DISK_DEPTH, DISK_WHEN_NS, DISK_VALUES };
 
 /* By the file system, that is the device number, that the model's last part lies on, which is the one probed. */
-static bool open_disk(const leat_model *m, kept_file *f) {
+static bool open_disk(const leat_model *m, learnt_file *f) {
     uint64_t id[2];
-    if (!m->keep_usage || plat_file_id(gguf_part_path(m->file, gguf_part_count(m->file) - 1), id)) return false;
-    *f = (kept_file){.head = {"leatdsk1", id[0], 0, 0}, .consequence = "the disk is measured anew"};
-    return open_kept(f, "disk", DISK_VALUES * sizeof(uint64_t));
+    if (!m->keep_learnt || plat_file_id(gguf_part_path(m->file, gguf_part_count(m->file) - 1), id)) return false;
+    *f = (learnt_file){.head = {"leatdsk1", id[0], 0, 0}, .consequence = "the disk is measured anew"};
+    return open_learnt(f, "disk", DISK_VALUES * sizeof(uint64_t));
 }
 
 void engine_load_disk(leat_model *m) {
-    kept_file f;
+    learnt_file f;
     if (!open_disk(m, &f)) return;
-    if (load_kept(m, &f)) {
+    if (load_learnt(m, &f)) {
         const char *values = f.at + sizeof f.head;
         double bytes_s = load_f64(values + 8 * DISK_BYTES_S);
         uint64_t depth = load_u64(values + 8 * DISK_DEPTH), when = load_u64(values + 8 * DISK_WHEN_NS);
@@ -154,17 +154,17 @@ void engine_load_disk(leat_model *m) {
 }
 
 void engine_save_disk(const leat_model *m, double bytes_s, size_t depth) {
-    kept_file f;
+    learnt_file f;
     if (bytes_s <= 0 || !open_disk(m, &f)) return;
     uint64_t values[DISK_VALUES] = {[DISK_DEPTH] = depth, [DISK_WHEN_NS] = plat_wall_ns()};
     memcpy(&values[DISK_BYTES_S], &bytes_s, sizeof bytes_s);
     memcpy(f.at + sizeof f.head, values, sizeof values);
-    save_kept(&f);
+    save_learnt(&f);
     mem_block_free(f.at);
 }
 
 void engine_judge_disk(const leat_model *m) {
-    kept_file f;
+    learnt_file f;
     store_stats t = store_stats_of(m->weights);
     if (t.read_bytes < DISK_SEEN_BYTES || t.disk_bytes_s <= 0) return;
     /* Nobody takes in what has been read while something is computed: slow it was only where that was awaited. */
