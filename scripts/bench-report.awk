@@ -119,10 +119,11 @@ END {
         printf "| 1.1b %s | %.0f | %.0f | %.3f | 1.02 | %s |\n", toupper(m[1]), m[2] / 1048576, sum / 1048576, m[2] / sum,
             verdict(m[2] / sum, 1.02, 1)
     }
-    if ((getline ns < (rows "/start.txt")) > 0) {
+    if ((getline line < (rows "/start.txt")) > 0) {
+        split(line, ns, " ")
         step = ("tg-q4_k_m", "tok_s") in v ? 1000 / v["tg-q4_k_m", "tok_s"] : 0
-        printf "\nExec to the end of a run of a one-token prompt and one token, warm, best of 7: %.0f ms; wanted at most 80 ms + a step of\ngeneration (%.0f ms): %s\n",
-            ns / 1e6, step, verdict(ns / 1e6, 80 + step, 1)
+        printf "\nExec to the first token of a one-token prompt, warm, best of 15: %.0f ms; wanted at most 80 ms + a step of generation\n(%.0f ms): %s. To the end of the process: %.0f ms.\n",
+            ns[1] / 1e6, step, verdict(ns[1] / 1e6, 80 + step, 1), ns[2] / 1e6
     }
     picture_of()
 }

@@ -90,6 +90,7 @@ err_code engine_place_weights(leat_session *s, err *e) {
     uint64_t others = all_but_weights(m, &ram), weights = store_units_bytes(m->weights);
     if (weights <= ram && others <= ram - weights) {
         m->placed = true;
+        store_expect_all(m->weights);
         return ERR_NONE;
     }
     if (others >= ram) return too_small(s, ram, others, e);

@@ -41,7 +41,7 @@ void *plat_reserve(size_t bytes);             /* address space only; NULL when r
 int plat_commit(void *at, size_t bytes);      /* page multiples; zeroed on first use          */
 void plat_decommit(void *at, size_t bytes);   /* contents lost, address space kept            */
 void plat_release(void *at, size_t bytes);    /* gives the reservation back                   */
-void plat_huge_pages(void *at, size_t bytes); /* a hint                                       */
+void plat_huge_pages(const void *at, size_t bytes); /* a hint; for mapped files, too           */
 void plat_populate(void *at, size_t bytes);   /* a hint: all of it is used soon; contents stay */
 void plat_spread(void *at, size_t bytes);     /* a hint: pages not yet used lie on all nodes of memory in turn */
 size_t plat_page_bytes(void);

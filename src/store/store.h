@@ -74,6 +74,9 @@ err_code store_set_units(store *s, const store_units *units, err *e);
 uint64_t store_units_bytes(const store *s); /* of all units */
 uint64_t store_held_bytes(const store *s);  /* memory taken for them; STREAMING: given back or not */
 
+/* MAPPED: a hint that all of it fits and will be read again and again. */
+void store_expect_all(const store *s);
+
 /* From now on STREAMING within bytes_max, slack and tables of the store included. Nothing may be leased or wanted.
  * ERR_MEMORY where that is too little; the text says how much would do, and the mode stays. */
 err_code store_stream(store *s, size_t bytes_max, err *e);

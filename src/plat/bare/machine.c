@@ -32,7 +32,7 @@ int plat_commit(void *at, size_t bytes) { return memory_commit(at, bytes) ? PLAT
 void plat_decommit(void *at, size_t bytes) { memory_decommit(at, bytes); }
 void plat_release(void *at, size_t bytes) { memory_release(at, bytes); }
 /* Committed memory is there, in large pages where they fit. */
-void plat_huge_pages(void *at, size_t bytes) { (void)at, (void)bytes; }
+void plat_huge_pages(const void *at, size_t bytes) { (void)at, (void)bytes; }
 void plat_populate(void *at, size_t bytes) { (void)at, (void)bytes; }
 void plat_spread(void *at, size_t bytes) { (void)at, (void)bytes; }
 size_t plat_page_bytes(void) { return MEMORY_PAGE; }

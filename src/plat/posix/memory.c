@@ -21,7 +21,7 @@ void plat_decommit(void *at, size_t bytes) {
 }
 
 void plat_release(void *at, size_t bytes) { munmap(at, bytes); }
-void plat_huge_pages(void *at, size_t bytes) { madvise(at, bytes, MADV_HUGEPAGE); }
+void plat_huge_pages(const void *at, size_t bytes) { madvise((void *)(uintptr_t)at, bytes, MADV_HUGEPAGE); }
 
 #ifndef MADV_POPULATE_WRITE /* Linux 5.14; older ones refuse it and fault page by page */
 #define MADV_POPULATE_WRITE 23
