@@ -32,7 +32,7 @@ void engine_draft_by_repeats(leat_generator *g, size_t n) {
     for (size_t i = at + 1; i < length && g->n_guessed < n; i++) g->guesses[g->n_guessed++] = text_at(g, i);
 }
 
-/* Gives the smaller model the text, of which it has seen a part. */
+/* Gives the smaller model the text, of which it has seen a part, up to a token that it does not have. */
 static err_code follow(leat_generator *g, err *e) {
     leat_session *d = g->o.draft;
     size_t length = text_length(g), seen = (size_t)leat_session_length(d), same = 0;
@@ -40,10 +40,12 @@ static err_code follow(leat_generator *g, err *e) {
     while (same < seen && same < length - 1 && its[same] == text_at(g, same)) same++;
     err_code code = (err_code)leat_rewind(d, (int32_t)same, (leat_error *)e);
     leat_role role = length - same > FEW ? LEAT_PROMPT : LEAT_GENERATED;
-    int32_t some[256];
+    int32_t some[256], n_vocab = leat_model_n_vocab(d->model);
     while (same < length && !code) {
-        size_t n = MIN(length - same, COUNT_OF(some));
-        for (size_t i = 0; i < n; i++) some[i] = text_at(g, same + i);
+        size_t n = 0;
+        for (int32_t id; n < COUNT_OF(some) && same + n < length && (id = text_at(g, same + n)) < n_vocab; n++)
+            some[n] = id;
+        if (!n) break;
         code = (err_code)leat_feed(d, some, n, role, (leat_error *)e);
         same += n;
     }
@@ -65,6 +67,7 @@ err_code engine_draft_by_model(leat_generator *g, size_t n, err *e) {
     size_t room = (size_t)leat_session_n_ctx(d);
     if (text_length(g) + n > room) return ERR_NONE; /* its context is shorter */
     err_code code = follow(g, e);
+    if ((size_t)leat_session_length(d) < text_length(g)) return code;
     while (!code && g->n_guessed < n) {
         int32_t id = likeliest(leat_logits(d), (size_t)leat_model_n_vocab(d->model));
         if (id < 0 || id >= leat_model_n_vocab(g->session->model)) break;
@@ -76,9 +79,10 @@ err_code engine_draft_by_model(leat_generator *g, size_t n, err *e) {
 
 err_code engine_draft_same_tokens(const leat_model *m, const leat_model *draft, err *e) {
     int32_t n = leat_model_n_vocab(m), n_draft = leat_model_n_vocab(draft), common = MIN(n, n_draft);
-    if (MAX(n, n_draft) - common > PADDING_MAX)
+    bool comparable = leat_has_tokenizer(m) && leat_has_tokenizer(draft); /* or ids are all there is */
+    if (MAX(n, n_draft) - common > (comparable ? PADDING_MAX : 0))
         return ERR(e, ERR_ARGUMENT, "the draft model has %d tokens, wanted %d", n_draft, n);
-    if (!leat_has_tokenizer(m) || !leat_has_tokenizer(draft)) return ERR_NONE; /* ids are all there is */
+    if (!comparable) return ERR_NONE;
     for (int32_t i = 0; i < common; i++) {
         char a[64], b[64];
         size_t bytes = leat_piece(m, i, true, a, sizeof a);

@@ -1,5 +1,6 @@
 /* probe.c: how fast the disk is when read as the store reads it, and how many reads it wants at once: the fewest that
- * give 95 % of the best. Each number of reads is tried twice for a twentieth of a second at most.
+ * give 95 % of the best. Each number of reads is tried twice for a twentieth of a second at most. A file of holes, of
+ * which there is little more than the header, says nothing of the disk.
  */
 #include "store/store_int.h"
 
@@ -7,9 +8,9 @@
 #define PROBE_READS 48
 #define PROBE_NS 50000000u
 
-/* Bytes a second with `depth` reads at a time, at random places; 0 where a read failed. */
+/* Bytes a second with `depth` reads at a time, at random places; 0 where a read failed, and where most are holes. */
 static double measure(store *s, rng *dice, char *to, size_t depth) {
-    size_t sent = 0, back = 0, in_flight = 0, part = gguf_part_count(s->g) - 1;
+    size_t sent = 0, back = 0, blank = 0, in_flight = 0, part = gguf_part_count(s->g) - 1;
     uint64_t places = plat_file_bytes(store_file_of(s, (uint32_t)part)) / PROBE_READ_BYTES, start = plat_time_ns();
     bool failed = !places;
     double bytes_s = 0;
@@ -27,14 +28,17 @@ static double measure(store *s, rng *dice, char *to, size_t depth) {
         if (!in_flight) break;
         plat_read done[STORE_DEPTH_MAX];
         size_t n = plat_queue_reap(s->queue, done, STORE_DEPTH_MAX, UINT64_MAX);
-        for (size_t i = 0; i < n; i++) failed |= done[i].result != (int64_t)done[i].bytes;
+        for (size_t i = 0; i < n; i++) {
+            failed |= done[i].result != (int64_t)done[i].bytes;
+            blank += load_u64(done[i].to) == 0;
+        }
         back += n;
         in_flight -= n;
     }
     bytes_s = (double)back * (double)PROBE_READ_BYTES * 1e9 / (double)MAX(plat_time_ns() - start, 1);
     plat_read done[STORE_DEPTH_MAX];
     while (in_flight) in_flight -= plat_queue_reap(s->queue, done, STORE_DEPTH_MAX, UINT64_MAX);
-    return failed ? 0 : bytes_s;
+    return failed || blank > back / 2 ? 0 : bytes_s;
 }
 
 void store_probe(store *s, char *to, size_t bytes) {

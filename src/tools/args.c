@@ -136,7 +136,7 @@ static int set_value(parser *p, const tools_option *o, const char *name, const c
         if (parse_u64(str_of(text), at)) return TOOLS_OK;
         return tools_usage(p->t, "%s: '%.100s' is not a whole number from 0 to 18446744073709551615", name, text);
     case TOOLS_KIND_SIZE:
-        if (parse_bytes(str_of(text), at)) return TOOLS_OK;
+        if (parse_bytes(str_of(text), at) && *(uint64_t *)at) return TOOLS_OK;
         return tools_usage(p->t, "%s: '%.100s' is not a size such as 512, 64K or 1.5G", name, text);
     }
     return TOOLS_USAGE;

@@ -167,20 +167,25 @@ static err_code open_sim(sim *s, const trace *t, bool prompt, err *e) {
     return ERR(e, ERR_MEMORY, "no memory to follow %zu units", n);
 }
 
+static bool shows(const sim_values *o, int p) {
+    return cstr_eq(o->policy, "all") || cstr_eq(o->policy, policy_names[p]);
+}
+
 static int run_row(tools *t, sim *s, const sim_values *o, uint64_t ram, uint64_t pool) {
     err e;
     char size[32];
     outcome all[P_COUNT] = {{0}};
     for (int p = 0; p < P_COUNT; p++) {
-        if (p == P_OURS) {
-            if (run_ours(s, ram, &all[p], &e)) return tools_fail(t, "%s", e.text);
-        } else if (cstr_eq(o->policy, "all") || cstr_eq(o->policy, policy_names[p])) {
-            run_ranked(s, (policy)p, ram, &all[p]);
-        }
+        if (!shows(o, p)) continue;
+        err_code code = ERR_NONE;
+        if (p == P_OURS) code = run_ours(s, ram, &all[p], &e);
+        else run_ranked(s, (policy)p, ram, &all[p]);
+        if (code == ERR_MEMORY && !o->ram.n) return TOOLS_OK; /* a share of little that nobody asked for */
+        if (code) return tools_fail(t, "%s", e.text);
     }
     tools_out(t, "| %10s | %5.1f |", fmt_bytes(size, sizeof size, ram), 100.0 * (double)ram / (double)pool);
     for (int p = 0; p < P_COUNT; p++) {
-        if (!cstr_eq(o->policy, "all") && !cstr_eq(o->policy, policy_names[p])) continue;
+        if (!shows(o, p)) continue;
         double tokens = (double)s->t->n_generated, choices = (double)(all[p].hits + all[p].misses);
         tools_out(t, " %6.1f | %8.1f |", 100.0 * (double)all[p].hits / choices, (double)all[p].bytes / tokens / 1e6);
     }
@@ -197,12 +202,12 @@ static void print_head(tools *t, const sim_values *o, const trace *r, uint64_t p
               r->n_expert, r->n_used, fmt_bytes(a, sizeof a, pool), fmt_bytes(b, sizeof b, cycle), r->n_generated);
     tools_out(t, "| memory     | %% of all |");
     for (int p = 0; p < P_COUNT; p++)
-        if (cstr_eq(o->policy, "all") || cstr_eq(o->policy, policy_names[p]))
+        if (shows(o, p))
             tools_out(t, " %s hit %% | MB/token |", policy_names[p]);
     if (cstr_eq(o->policy, "all")) tools_out(t, " ours/belady |");
     tools_out(t, "\n| ---: | ---: |");
     for (int p = 0; p < P_COUNT; p++)
-        if (cstr_eq(o->policy, "all") || cstr_eq(o->policy, policy_names[p])) tools_out(t, " ---: | ---: |");
+        if (shows(o, p)) tools_out(t, " ---: | ---: |");
     tools_out(t, cstr_eq(o->policy, "all") ? " ---: |\n" : "\n");
 }
 
@@ -226,7 +231,7 @@ static int run(tools *t, const void *values) {
     size_t n = o->ram.n ? o->ram.n : COUNT_OF(shares);
     for (size_t i = 0; i < n && !status; i++) {
         if (!o->ram.n) ram[i] = (uint64_t)((double)pool * shares[i]);
-        else if (!parse_bytes(str_of(o->ram.at[i]), &ram[i]))
+        else if (!parse_bytes(str_of(o->ram.at[i]), &ram[i]) || !ram[i])
             status = tools_usage(t, "--ram: '%.100s' is not a size such as 512M or 1.5G", o->ram.at[i]);
     }
     if (!status) print_head(t, o, &r, pool, cycle);

@@ -12,7 +12,7 @@ static bool is_number_byte(char c) { return (c >= '0' && c <= '9') || c == '.' |
 static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 static bool speed_of(str number, double *out) {
-    return parse_f64(number, out) && *out > 0 && *out < 1e12;
+    return parse_f64(number, out) && *out > 1e-6 && *out < 1e12; /* so that ratios are numbers */
 }
 
 /* The number that a cell begins with. */
@@ -35,7 +35,7 @@ static bool last_number(str s, double *out) {
         bool deviation = false;
         for (size_t i = 0; i < COUNT_OF(signs) && again && !deviation; i++)
             if ((deviation = str_ends(before, signs[i]))) before.len -= signs[i].len;
-        if (!deviation || !number.len) return speed_of(number, out);
+        if (!deviation || !number.len) return (!from || s.ptr[from - 1] != '-') && speed_of(number, out);
         s = before;
         again = false;
     }
@@ -161,12 +161,13 @@ static bool fill_in(const char *line, const peer_test *test, char *to, size_t ca
 
 static err_code judge(const peer *p, int code, const plat_ran *ran, str printed, double *tok_s, err *e) {
     int n = (int)MIN(printed.len, (size_t)80);
+    const char *colon = ran->said[0] ? ": " : "";
     if (code) return ERR(e, ERR_IO, "%s: the command did not run: %s", p->name, plat_error_name(code));
     if (ran->timed_out)
-        return ERR(e, ERR_IO, "%s: the command took longer than --vs-limit allows: %.120s", p->name, ran->said);
+        return ERR(e, ERR_IO, "%s: the command took longer than --vs-limit allows%s%.120s", p->name, colon, ran->said);
     if (ran->status)
-        return ERR(e, ERR_IO, "%s: the command ended with status %d: %.120s", p->name, ran->status, ran->said);
-    if (!printed.len) return ERR(e, ERR_IO, "%s: the command printed nothing: %.120s", p->name, ran->said);
+        return ERR(e, ERR_IO, "%s: the command ended with status %d%s%.120s", p->name, ran->status, colon, ran->said);
+    if (!printed.len) return ERR(e, ERR_IO, "%s: the command printed nothing%s%.120s", p->name, colon, ran->said);
     if (!peer_speed(printed, tok_s))
         return ERR(e, ERR_IO, "%s: no tokens a second in what the command printed: %.*s", p->name, n, printed.ptr);
     return ERR_NONE;

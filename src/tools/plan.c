@@ -124,6 +124,8 @@ static int measure(planner *x) {
     x->active_bytes = weights.read_bytes;
     if (x->disk_bytes_s <= 0 && leat_measure_disk(x->l.session, &x->disk_bytes_s, &depth, &e))
         return tools_fail(x->t, "%s", e.text);
+    if (x->disk_bytes_s <= 0)
+        tools_err(x->t, "leat plan: the disk's speed is unknown: no direct reads, or a file of holes (--disk-gbps)\n");
     if (x->mem_bytes_s > 0) return TOOLS_OK;
     if (bounds_measure(&machine, kern_best(), x->o->n_threads, 0, &failed)) return tools_fail(x->t, "%s", failed.text);
     x->mem_bytes_s = machine.read_bytes_s;

@@ -188,6 +188,7 @@ same ram-usage-text "$work/ram-mapped" "$out"
 check ram-verbose 0 '.' 'mapped: the system pages 10.6 MiB' "${small[@]}" --ram 1G -v
 check ram-little 1 '' '^leat run: 1 MiB of memory are too little: [0-9]+ MiB for context \(64 tokens\), .* then [0-9]+ MiB for weights at least' "${small[@]}" --ram 1M
 check ram-none 2 '' "'x' is not a size" "${small[@]}" --ram x
+check ram-zero 2 '' "'0' is not a size" "${small[@]}" --ram 0
 check ram-contradiction 2 '' 'contradict each other' "${small[@]}" --mmap --no-mmap
 check ram-mmap 0 '.' 'mapped' "${small[@]}" --ram 15M --mmap -v
 
@@ -256,6 +257,7 @@ check bench-vs-json 0 '"peers": \[\{"name": "one", "peer_tok_s": 5, "ratio": ' '
 check bench-vs-fails 1 '*' 'one: the command ended with status 3: oh' "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo oh >&2; exit 3'
 check bench-vs-silent 1 '*' 'true: the command printed nothing' "${bench[@]}" -p 4 -n 0 -t 1 --vs true
 check bench-vs-hangs 1 '*' 'sleep: the command took longer' "${bench[@]}" -p 4 -n 0 -t 1 --vs 'sleep 100' --vs-limit 1
+check bench-vs-empty 2 '' "'one: ' has no command" "${bench[@]}" --vs 'one: '
 check bench-nothing 2 '' 'leaves nothing to measure' "${bench[@]}" -p 0 -n 0
 
 # ---- cache-sim ----------------------------------------------------------------------------------------
@@ -276,6 +278,8 @@ check cache-sim-prompt 0 '^\| +512.0 KiB \| 100.0 \|   83.3 ' '' "$leat" cache-s
 check cache-sim-lru 0 '^\| +128.0 KiB \|  25.0 \|    0.0 ' '' "$leat" cache-sim "$trace" --ram 128K --policy lru
 check cache-sim-belady 0 '^\| +256.0 KiB \|  50.0 \|   41.7 ' '' "$leat" cache-sim "$trace" --ram 256K --policy belady
 check cache-sim-size 2 '' "--ram: '5X' is not a size" "$leat" cache-sim "$trace" --ram 5X
+check cache-sim-policy 0 '^\| +1.0 KiB \|   0.2 \|    0.0 ' '' "$leat" cache-sim "$trace" --ram 1K --policy lru
+check cache-sim-shares 0 '^\| +384.0 KiB \|  75.0 ' '' "$leat" cache-sim "$trace"
 check cache-sim-tiny 1 '*' 'are too few, wanted 65536 at least' "$leat" cache-sim "$trace" --ram 1K
 bad_trace() { check "$1" 1 '' "$2" sh -c 'printf "%b" "$1" | "$2" cache-sim -' sh "$3" "$leat"; }
 bad_trace trace-empty 'has no choices' ''

@@ -143,6 +143,33 @@ TEST(generate_cancelled_loses_nothing) {
     leat_model_close(m);
 }
 
+/* The same tokens, but for some at the end that the smaller model lacks: it has nothing to say of texts with them. */
+TEST(generate_a_draft_model_may_lack_tokens) {
+    tiny_spec spec = tiny_default("llama");
+    spec.tok = TINY_TOK_SPM;
+    leat_model *draft_model = open_tiny(&spec, "fewer.gguf");
+    int32_t n_vocab = leat_model_n_vocab(draft_model);
+    spec.n_vocab = 2 * (uint32_t)n_vocab;
+    spec.seed = 2;
+    leat_model *m = open_tiny(&spec, "more.gguf");
+    int32_t ids[N_TEXT], plain[N_TEXT];
+    writer w = {0};
+    begin(&w, m, 128, 0.9f, &(leat_generator_options){.endless = true});
+    CHECK_EQ(take(&w, plain, N_TEXT), N_TEXT);
+    end(&w);
+    bool lacks = false;
+    for (size_t i = 0; i < N_TEXT; i++) lacks |= plain[i] >= n_vocab;
+    CHECK(lacks);
+    leat_session *draft = open_session(draft_model, 128, NULL);
+    begin(&w, m, 128, 0.9f, &(leat_generator_options){.n_draft = 4, .draft = draft, .always = true, .endless = true});
+    CHECK_EQ(take(&w, ids, N_TEXT), N_TEXT);
+    CHECK(!memcmp(ids, plain, sizeof ids));
+    end(&w);
+    leat_session_close(draft);
+    leat_model_close(draft_model);
+    leat_model_close(m);
+}
+
 TEST(generate_refuses_what_cannot_be) {
     leat_model *m = open_seeded("llama", "refuse.gguf", 1);
     leat_error e;
@@ -156,14 +183,14 @@ TEST(generate_refuses_what_cannot_be) {
     CHECK(leat_generator_open(&g, s, sampler, &(leat_generator_options){.n_draft = 65}, &e) == LEAT_ARGUMENT);
     CHECK(strstr(e.text, "65 guesses"));
     tiny_spec spec = tiny_default("llama");
-    spec.n_vocab = 2000;
+    spec.n_vocab = 129;
     leat_model *other;
     tiny_write(&spec, test_path(0, "other.gguf"));
     CHECK(leat_model_open(&other, test_path(0, "other.gguf"), NULL, NULL) == LEAT_OK);
     leat_session *draft = open_session(other, 64, NULL);
     CHECK(leat_generator_open(&g, s, sampler, &(leat_generator_options){.n_draft = 2, .draft = draft}, &e) ==
           LEAT_ARGUMENT);
-    CHECK_MSG(strstr(e.text, "2000 tokens, wanted 128"), "%s", e.text);
+    CHECK_MSG(strstr(e.text, "129 tokens, wanted 128"), "%s", e.text);
     leat_session_close(draft);
     leat_model_close(other);
     leat_sampler_close(sampler);
