@@ -265,9 +265,12 @@ static void open_direct(store *s) {
     }
 }
 
+/* The ring lies in the middle of what is pinned: the ends of the block are the system's small pages, of which a disk's
+ * queue may hold no more than one read at a time. */
 static void settle_homes(store *s, const plan *p) {
     uint32_t cached = 0;
-    char *pinned = s->memory;
+    size_t pinned = 0, ring_bytes = p->n_ring * p->ring_slot_bytes;
+    s->ring_memory = NULL;
     for (size_t i = 0; i < s->n_units; i++) {
         unit *u = &s->units[i];
         if (u->expert) {
@@ -277,8 +280,9 @@ static void settle_homes(store *s, const plan *p) {
         } else if (is_ringed(p, i)) {
             u->home = HOME_RING;
         } else {
+            if (!s->ring_memory && pinned >= p->pinned_bytes / 2) s->ring_memory = s->memory + pinned;
             u->home = HOME_PINNED;
-            u->base = pinned;
+            u->base = s->memory + pinned + (s->ring_memory ? ring_bytes : 0);
             pinned += align_up(u->bytes, 4096);
         }
     }
@@ -288,8 +292,8 @@ static void settle_homes(store *s, const plan *p) {
     s->n_pinned = s->n_unread = p->n_dense - p->n_ringed;
     s->next_dense = 0;
     s->ring_slot_bytes = p->ring_slot_bytes;
-    s->ring_memory = s->memory + p->pinned_bytes;
-    s->cache_memory = s->ring_memory + p->n_ring * p->ring_slot_bytes;
+    if (!s->ring_memory) s->ring_memory = s->memory + pinned;
+    s->cache_memory = s->memory + pinned + ring_bytes;
     s->bounce = s->cache_memory + (s->experts ? cache_bytes(s->experts) : 0);
     s->bounce_bytes = BOUNCE_BYTES;
 }
