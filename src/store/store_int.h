@@ -80,8 +80,8 @@ struct store {
     line lines[2]; /* of units with pieces to submit: wanted ones; then those read ahead */
     store_stats stats;
     uint64_t busy_from_ns; /* since when reads are under way without a break */
-    /* STREAMING: one block of memory, in this order: pinned units with the ring's slots amid, the cache's slots, a bounce
-     * buffer. */
+    /* STREAMING: one block of memory, in this order: pinned units with the ring's slots amid, the cache's slots, a
+     * bounce buffer. */
     char *memory;
     char *ring_memory, *cache_memory, *bounce;
     size_t ring_slot_bytes, n_ring, n_pinned, n_dense;
