@@ -10,6 +10,7 @@
 
 #define COMMIT_STEP ((size_t)256 << 10) /* arenas commit this much at a time: few calls, little waste */
 #define HUGE_FROM ((size_t)4 << 20)     /* from here on larger pages pay */
+#define HUGE_STEP ((size_t)2 << 20)
 #define HUGE_ARRAY_FROM ((size_t)8 << 20) /* in arenas: of smaller arrays a token touches many, a page of zeros each */
 
 static atomic_size_t held[MEM_TAGS], peak[MEM_TAGS], held_total, limit_bytes;
@@ -109,12 +110,22 @@ void arena_close(arena *a) {
     *a = (arena){.tag = a->tag};
 }
 
+/* How much to commit so that `need` bytes more can be used. What a file's header and tokenizer take is used from the
+ * front to the back: from HUGE_FROM on in whole large pages. */
+static size_t commit_step(const arena *a, size_t need) {
+    bool dense = a->tag == MEM_GGUF || a->tag == MEM_TOK;
+    size_t left = a->reserved_bytes - a->committed_bytes, end = (size_t)((uintptr_t)a->base + a->committed_bytes);
+    if (!dense || a->committed_bytes + need < HUGE_FROM) return MIN(MAX(need, COMMIT_STEP), left);
+    plat_huge_pages(a->base + a->committed_bytes, left);
+    return MIN(align_up(end + need, HUGE_STEP) - end, left);
+}
+
 /* Makes [used, end) usable and zero, end an offset; takes it. */
 static bool take(arena *a, size_t end) {
     if (end > a->reserved_bytes) return false;
     if (end > a->committed_bytes) {
         size_t need = align_up(end, plat_page_bytes()) - a->committed_bytes;
-        size_t step = MIN(MAX(need, COMMIT_STEP), a->reserved_bytes - a->committed_bytes);
+        size_t step = commit_step(a, need);
         char *at = a->base + a->committed_bytes;
         if (!commit(a->tag, at, step)) {
             step = need; /* near the limit the exact need may still fit */

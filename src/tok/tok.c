@@ -57,7 +57,7 @@ static err_code read_tokens(tok *t, const gguf_kv *kv, err *e) {
     err_code code = copy_tokens(t, kv, e);
     for (uint32_t i = 0; i < n && code == ERR_NONE; i++) {
         str text = t->names.items[i]; /* which is where it will be */
-        if (i + 16 < n) tok_names_warm(&t->names, t->names.items[i + 16], 0);
+        if (i + 16 < n) tok_names_warm(&t->names, tok_names_hash(&t->names, t->names.items[i + 16]), 0);
         uint32_t at = tok_names_add(&t->names, &t->mem, text);
         if (at != i)
             code = ERR(e, ERR_FORMAT, "tokenizer.ggml.tokens: tokens %u and %u have the same text \"%.*s\"", at, i,

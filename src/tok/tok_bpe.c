@@ -19,16 +19,20 @@ static void make_alphabet(tok *t) {
     }
 }
 
-static uint32_t find_symbol(const tok *t, str text) {
-    uint32_t id = tok_names_find(&t->names, text);
+static uint32_t find_hashed(const tok *t, str text, uint64_t hash) {
+    uint32_t id = tok_names_find_hashed(&t->names, text, hash);
     if (id != TOK_NONE || t->extra.count == 0) return id;
-    id = tok_names_find(&t->extra, text);
+    id = tok_names_find_hashed(&t->extra, text, hash);
     return id == TOK_NONE ? id : t->names.count + id;
 }
 
+static uint32_t find_symbol(const tok *t, str text) {
+    return find_hashed(t, text, tok_names_hash(&t->names, text));
+}
+
 /* The symbol of a text, a new one where there is none. TOK_NONE without memory. */
-static uint32_t symbol_of(tok *t, str text) {
-    uint32_t id = find_symbol(t, text);
+static uint32_t symbol_of(tok *t, str text, uint64_t hash) {
+    uint32_t id = find_hashed(t, text, hash);
     if (id != TOK_NONE) return id;
     char *copy = arena_copy(&t->mem, text);
     if (!copy) return TOK_NONE;
@@ -64,37 +68,41 @@ static uint32_t joined_symbol(tok *t, str left, str right, uint32_t before) {
     if (!text) return TOK_NONE;
     memcpy(text, left.ptr, left.len);
     memcpy(text + left.len, right.ptr, right.len);
-    return symbol_of(t, (str){text, left.len + right.len});
+    str joined = {text, left.len + right.len};
+    return symbol_of(t, joined, tok_names_hash(&t->names, joined));
 }
 
 /* A merge on its way into the table. */
 typedef struct pending {
     str left, right;
+    uint64_t left_hash, right_hash;
     uint32_t rank, l, r, made;
 } pending;
 
 /* A merge is two texts with a space between: the first space that is not the first byte. Without a space it is none. */
-static bool cut_merge(str merge, pending *m) {
+static bool cut_merge(const tok *t, str merge, pending *m) {
     size_t cut = 1;
     while (cut < merge.len && merge.ptr[cut] != ' ') cut++;
     if (cut >= merge.len) return false;
     m->left = (str){merge.ptr, cut};
     m->right = (str){merge.ptr + cut + 1, merge.len - cut - 1};
+    m->left_hash = tok_names_hash(&t->names, m->left);
+    m->right_hash = tok_names_hash(&t->names, m->right);
     return true;
 }
 
-/* Merges go in by the dozen: nearly all of the time is waiting for memory, and so many can wait together. The earlier
+/* Merges go in by the hundred: nearly all of the time is waiting for memory, and so many can wait together. The earlier
  * of two equal merges counts. `before` is what the last merge made. */
 static err_code add_merges(tok *t, pending *m, size_t n, uint32_t *before, err *e) {
     for (int step = 0; step < 3; step++) {
         for (size_t i = 0; i < n; i++) {
-            tok_names_warm(&t->names, m[i].left, step);
-            tok_names_warm(&t->names, m[i].right, step);
+            tok_names_warm(&t->names, m[i].left_hash, step);
+            tok_names_warm(&t->names, m[i].right_hash, step);
         }
     }
     for (size_t i = 0; i < n; i++) {
-        m[i].l = symbol_of(t, m[i].left);
-        m[i].r = symbol_of(t, m[i].right);
+        m[i].l = symbol_of(t, m[i].left, m[i].left_hash);
+        m[i].r = symbol_of(t, m[i].right, m[i].right_hash);
         m[i].made = joined_symbol(t, m[i].left, m[i].right, *before);
         if (m[i].l == TOK_NONE || m[i].r == TOK_NONE || m[i].made == TOK_NONE)
             return ERR(e, ERR_MEMORY, "no memory for merge %u", m[i].rank);
@@ -122,11 +130,11 @@ static err_code read_merges(tok *t, const gguf *g, err *e) {
     t->pair_mask = (uint32_t)(slots - 1);
     if (!t->pairs || !tok_names_open(&t->extra, &t->mem, 0, t->names.seed))
         return ERR(e, ERR_MEMORY, "no memory for %llu merges", (unsigned long long)count);
-    pending batch[24];
+    pending batch[96];
     gguf_cursor c = {0, 0};
     for (str merge; code == ERR_NONE && kv && gguf_next_str(kv, &c, &merge);) {
         batch[n].rank = (uint32_t)c.index - 1;
-        n += cut_merge(merge, &batch[n]);
+        n += cut_merge(t, merge, &batch[n]);
         if (n < COUNT_OF(batch)) continue;
         code = add_merges(t, batch, n, &before, e);
         n = 0;

@@ -25,8 +25,11 @@ typedef struct tok_names {
 /* Room for cap strings; more may be added. The bytes of added strings stay the caller's. */
 bool tok_names_open(tok_names *n, arena *a, size_t cap, uint64_t seed);
 uint32_t tok_names_find(const tok_names *n, str s); /* TOK_NONE when absent */
-/* Brings what finding s will look at into the cache: steps 0, 1, 2, each some time after the one before. */
-void tok_names_warm(const tok_names *n, str s, int step);
+/* The same with the hash of s, that of all names with one seed. */
+uint64_t tok_names_hash(const tok_names *n, str s);
+uint32_t tok_names_find_hashed(const tok_names *n, str s, uint64_t hash);
+/* Brings what finding that will look at into the cache: steps 0, 1, 2, each some time after the one before. */
+void tok_names_warm(const tok_names *n, uint64_t hash, int step);
 /* The index of s, which is count - 1 where it is new; TOK_NONE without memory. */
 uint32_t tok_names_add(tok_names *n, arena *a, str s);
 

@@ -21,12 +21,16 @@ bool tok_names_open(tok_names *n, arena *a, size_t cap, uint64_t seed) {
     return n->items && n->slots;
 }
 
-uint32_t tok_names_find(const tok_names *n, str s) {
-    return (uint32_t)*slot_of(n, s, hash_bytes(s.ptr, s.len, n->seed)) - 1; /* 0 - 1 is TOK_NONE */
+uint64_t tok_names_hash(const tok_names *n, str s) { return hash_bytes(s.ptr, s.len, n->seed); }
+
+uint32_t tok_names_find_hashed(const tok_names *n, str s, uint64_t hash) {
+    return (uint32_t)*slot_of(n, s, hash) - 1; /* 0 - 1 is TOK_NONE */
 }
 
-void tok_names_warm(const tok_names *n, str s, int step) {
-    const uint64_t *slot = &n->slots[hash_bytes(s.ptr, s.len, n->seed) >> 32 & n->mask];
+uint32_t tok_names_find(const tok_names *n, str s) { return tok_names_find_hashed(n, s, tok_names_hash(n, s)); }
+
+void tok_names_warm(const tok_names *n, uint64_t hash, int step) {
+    const uint64_t *slot = &n->slots[hash >> 32 & n->mask];
     if (step == 0) __builtin_prefetch(slot);
     else if (*slot && step == 1) __builtin_prefetch(&n->items[(uint32_t)*slot - 1]);
     else if (*slot && step == 2) __builtin_prefetch(n->items[(uint32_t)*slot - 1].ptr);
@@ -42,7 +46,7 @@ static bool grow(tok_names *n, arena *a) {
 }
 
 uint32_t tok_names_add(tok_names *n, arena *a, str s) {
-    uint64_t hash = hash_bytes(s.ptr, s.len, n->seed);
+    uint64_t hash = tok_names_hash(n, s);
     uint64_t *slot = slot_of(n, s, hash);
     if (*slot) return (uint32_t)*slot - 1;
     if (n->count == n->cap) {
