@@ -14,6 +14,10 @@ static void store_row(const quant_type *t, bool keys, const uint8_t *blocks, siz
     size_t n = dim / t->block_len, head = t->block_len > 1 ? 2 : 0, body = t->block_bytes - head;
     size_t group = pos / 16, lane = pos % 16;
     uint8_t *scales = tile + KERN_ATTN_TILE * n * body;
+    if (!keys && !head) {
+        memcpy(tile + pos * n * body, blocks, n * body);
+        return;
+    }
     for (size_t b = 0; b < n; b++, blocks += t->block_bytes) {
         const uint8_t *from = blocks + head;
         if (head) memcpy(scales + 2 * (keys ? (group * n + b) * 16 + lane : pos * n + b), blocks, 2);
