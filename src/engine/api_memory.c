@@ -36,8 +36,11 @@ static err_code too_small(const leat_session *s, uint64_t ram, uint64_t others, 
 /* Of `ram` bytes, or of what is free, what is not for weights. */
 static uint64_t all_but_weights(const leat_model *m, uint64_t *ram) {
     /* Free memory shrinks as others work: a part of it stays theirs. A context still unwritten counts as free. */
-    uint64_t available = plat_mem_available(), held = mem_bytes_total();
-    if (!*ram) *ram = available + MIN(held, plat_mem_resident()) - available / 16;
+    uint64_t held = mem_bytes_total();
+    if (!*ram) {
+        uint64_t available = plat_mem_available(), resident = plat_mem_resident();
+        *ram = available + MIN(held, resident) - available / 16;
+    }
     return held + overhead(m, *ram);
 }
 

@@ -48,7 +48,8 @@ static double pressure(const char *dir, const char *name, uint64_t left, uint64_
 static void one_group(const char *dir, bool v2, posix_limits *l) {
     uint64_t most = number(dir, v2 ? "memory.max" : "memory.limit_in_bytes", "", NO_LIMIT);
     /* Above it everything is slow, or taken back first: the one that can fall below what is held, while we can obey. */
-    most = MIN(most, number(dir, v2 ? "memory.high" : "memory.soft_limit_in_bytes", "", NO_LIMIT));
+    uint64_t slow = number(dir, v2 ? "memory.high" : "memory.soft_limit_in_bytes", "", NO_LIMIT);
+    most = MIN(most, slow);
     if (most < NO_LIMIT) {
         uint64_t used = number(dir, v2 ? "memory.current" : "memory.usage_in_bytes", "", 0);
         uint64_t cache = number(dir, "memory.stat", v2 ? "inactive_file " : "total_inactive_file ", 0) +

@@ -64,9 +64,9 @@ uint64_t plat_mem_resident(void) {
 }
 
 uint64_t plat_mem_available(void) {
-    uint64_t pages_free = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * plat_page_bytes(), kib[2];
+    uint64_t machine = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * plat_page_bytes(), kib[2];
     posix_limits l;
     posix_group_limits("", &l);
-    return MIN(posix_file_numbers("/proc/meminfo", "MemAvailable:", kib) ? kib[0] * 1024 : pages_free,
-               l.memory_free_bytes);
+    if (posix_file_numbers("/proc/meminfo", "MemAvailable:", kib)) machine = kib[0] * 1024;
+    return MIN(machine, l.memory_free_bytes);
 }
