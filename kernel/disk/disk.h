@@ -1,6 +1,6 @@
 /* disk.h: disks, for reading: NVMe (nvme.c) and virtio-blk (virtio_blk.c), found at start and named in that order:
  * nvme0, nvme1, ..., disk0, disk1, ... A disk has hardware queues of many commands each; whoever waits for a command
- * polls the queue. Files, and what partitions hold, are found by src/plat/bare/file.c.
+ * polls the queue. Files, and what partitions hold, are found by src/plat/bare/volumes.c.
  *
  * A command that fails is told to who sent it and to the log, with the disk and the block; all others go on. A disk
  * that finishes nothing for DISK_TIMEOUT_NS is switched off, and its commands fail.

@@ -192,6 +192,20 @@ check ram-zero 2 '' "'0' is not a size" "${small[@]}" --ram 0
 check ram-contradiction 2 '' 'contradict each other' "${small[@]}" --mmap --no-mmap
 check ram-mmap 0 '.' 'mapped' "${small[@]}" --ram 15M --mmap -v
 
+# A mapped model that is cut behind its embedding, which is read, while leat waits for the prompt.
+cp "$demo" "$work/mapped.gguf"
+rm -f "$work/keys"
+mkfifo "$work/keys"
+"$leat" run "$work/mapped.gguf" < "$work/keys" > "$out" 2> "$work/mapped.err" &
+exec 9> "$work/keys"
+until grep -q 'loaded in' "$work/mapped.err" 2> "$err" || ! kill -0 $! 2> "$err"; do sleep 0.05; done
+truncate -s 800000 "$work/mapped.gguf"
+echo "$text" >&9
+exec 9>&-
+wait $!
+check mapped-cut-status 0 '^1$' '' echo $?
+check mapped-cut 0 '^leat: a mapped file cannot be read: it was made shorter' '' cat "$work/mapped.err"
+
 # ---- perplexity ---------------------------------------------------------------------------------------
 
 for i in $(seq 40); do echo "Once upon a time there was a little test, number $i."; done > "$work/story"

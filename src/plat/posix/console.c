@@ -32,6 +32,15 @@ static void on_signal(int sig) {
     _exit(128 + sig);
 }
 
+/* The only way that a read of mapped memory can fail. */
+static void on_bus_error(int sig) {
+    static const char text[] = "leat: a mapped file cannot be read: it was made shorter, or its disk fails\n";
+    (void)sig;
+    make_cooked();
+    plat_stderr_write(text, sizeof text - 1);
+    _exit(1);
+}
+
 static void on_assert(const char *text) {
     plat_stderr_write("leat: ", 6);
     plat_stderr_write(text, strlen(text));
@@ -53,6 +62,8 @@ void plat_posix_start(void) {
     sigemptyset(&act.sa_mask);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
+    act.sa_handler = on_bus_error;
+    sigaction(SIGBUS, &act, NULL);
     act.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &act, NULL);
     sigaction(SIGXFSZ, &act, NULL); /* a file above the limit is a failed write, too */

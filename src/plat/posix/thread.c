@@ -67,9 +67,12 @@ int plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core
     plat_thread *t = malloc(sizeof *t);
     if (!t) return PLAT_NO_MEMORY;
     *t = (plat_thread){.fn = fn, .arg = arg, .core = core};
-    /* Signals go to the first thread only: a worker has nothing to interrupt. */
+    /* Signals go to the first thread only: a worker has nothing to interrupt. But what it does wrong itself cannot wait:
+     * blocked, it ends the process without a word. */
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGSEGV);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     int error = pthread_create(&t->id, NULL, thread_main, t);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
