@@ -55,12 +55,17 @@ model() { # the path of a shape's file of a type
     echo "$file"
 }
 
+# What the system keeps of a file goes, so that leat is the first to read it from the disk: in large pages, where the
+# file system has them, for everyone after it.
+uncache() { sync "$1" && dd if="$1" iflag=nocache count=0 2> /dev/null; }
+
 # A row, with both peers if they can, else with the one that can, else alone.
 measure() { # name, file, options
     local out=$rows/$1.csv llama=() ik=() reps=${LEAT_BENCH_REPS:-3}
     [ -n "${LEAT_PEER_LLAMA:-}" ] && llama=(--vs "llama.cpp: $LEAT_PEER_LLAMA")
     [ -n "${LEAT_PEER_IK:-}" ] && ik=(--vs "ik_llama.cpp: $LEAT_PEER_IK")
     case $1 in depth-*) llama=() ik=() ;; esac # the growth is leat's own
+    uncache "$2"
     for try in both llama ik none; do
         case $try in
         both) set -- "$1" "$2" "$3" "${llama[@]}" "${ik[@]}" ;;
@@ -95,11 +100,11 @@ measure_memory() { # type, file
     echo "$1,$peak,$(wc -c < "$2"),${kv:-0},${scratch:-0}" > "$rows/memory-$1.txt"
 }
 # From before exec to the first token, which is written right before the summary begins, and to the end of the process:
-# the best of 15 in nanoseconds. The file is read once before, from the disk, so that its pages are as leat asks for them.
+# the best of 15 in nanoseconds. The file is read once before.
 measure_start() { # file
     local n begin first end best=999999999 best_end=999999999 line
     for n in {0..15}; do
-        [ "$n" = 0 ] && dd if="$1" iflag=nocache count=0 2> /dev/null
+        [ "$n" = 0 ] && uncache "$1"
         begin=${EPOCHREALTIME/[.,]/}
         while read -r line; do
             [[ $line = *"prompt "*" tok/s"* ]] && first=${EPOCHREALTIME/[.,]/}

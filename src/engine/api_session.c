@@ -80,7 +80,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     s->model = m;
     s->logits = (float *)(void *)((char *)s + align_up(sizeof *s, 64));
     s->n_ctx = o->n_ctx ? (size_t)o->n_ctx : MIN(n_train, CTX_DEFAULT_MAX);
-    size_t chunk = engine_chunk_within(m, MIN(m->ram_bytes, plat_mem_total()), m->map);
+    size_t chunk = engine_chunk_within(m, m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : 0, m->map);
     s->rows_max = MIN(o->n_chunk ? (size_t)o->n_chunk : chunk, s->n_ctx);
     s->yield = o->yield;
     s->routed = o->routed;
