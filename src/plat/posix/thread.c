@@ -67,8 +67,8 @@ int plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core
     plat_thread *t = malloc(sizeof *t);
     if (!t) return PLAT_NO_MEMORY;
     *t = (plat_thread){.fn = fn, .arg = arg, .core = core};
-    /* Signals go to the first thread only: a worker has nothing to interrupt. But what it does wrong itself cannot wait:
-     * blocked, it ends the process without a word. */
+    /* Signals go to the first thread only: a worker has nothing to interrupt. But what it does wrong itself does not
+     * wait: blocked, it ends the process without a word. */
     sigset_t all, before;
     sigfillset(&all);
     sigdelset(&all, SIGBUS);
