@@ -127,7 +127,7 @@ void store_usage_set(store *s, const store_usage *u);
  * forgotten; one for which there is no room now is not noted, so want it again. */
 void store_want(store *s, const uint32_t *units, size_t n);
 void store_forget_wants(store *s);
-/* Before wanting them: the pass is at `layer` and uses these experts there, units[i] by counts[i] of n_tokens tokens. */
+/* Before wanting them: the pass is at `layer` and uses these experts, units[i] by counts[i] of n_tokens tokens. */
 void store_visit(store *s, uint32_t layer, const uint32_t *units, const uint32_t *counts, size_t n, size_t n_tokens);
 /* Experts of the next layer that its router names, the likeliest first, as many a token as it will choose; or all of
  * the layer, of which nearly all will be used (`sure`). They are kept, and the likely ones are read while the disk has
