@@ -152,7 +152,8 @@ err_code model_read_shape(model *m, err *e) {
     if ((code = read_size(m, "feed_forward_length", !(m->family->blocks & FAMILY_EXPERT_FF), 0, DIM_MAX, &s->n_ff, e)))
         return code;
     if ((code = read_heads(m, e)) || (code = read_rope(m, e)) || (code = read_experts(m, e))) return code;
-    if (s->n_ff == 0 && s->n_expert == 0) return ERR(e, ERR_FORMAT, "key %s.feed_forward_length is 0", m->family->name);
+    if (s->n_ff == 0 && s->n_expert == 0)
+        return ERR(e, ERR_FORMAT, "key %s.feed_forward_length is 0, wanted 1 at least", m->family->name);
     s->rms_eps = -1;
     read_float(m, "attention.layer_norm_rms_epsilon", &s->rms_eps);
     if (!(s->rms_eps >= 0 && s->rms_eps < 1))

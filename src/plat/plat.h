@@ -23,6 +23,7 @@ typedef enum {
     PLAT_NO_SPACE = -9,
     PLAT_CLOSED = -10, /* nobody reads the other end of a pipe */
     PLAT_AGAIN = -11,  /* not now: nothing has come yet, or there is no room to send */
+    PLAT_TOO_MANY = -12, /* files open */
 } plat_error;
 const char *plat_error_name(int error); /* "no such file", ... static */
 

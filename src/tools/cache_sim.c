@@ -78,7 +78,7 @@ static err_code run_ours(sim *s, uint64_t ram, outcome *o, err *e) {
     cache_opts options = {.n_units = n, .n_layers = t->n_layer, .layer_of = layer_of, .bytes_of = bytes_of,
                           .align = 4096, .bytes_max = (size_t)MIN(ram, (uint64_t)SIZE_MAX), .slots_min = 1};
     if (!code) code = cache_open(&c, &options, e);
-    for (size_t i = 0; i < t->n_visits && !code; i++) {
+    for (size_t i = 0; i < t->n_visits && !code && !plat_interrupted(); i++) {
         const trace_visit *v = &t->visits[i];
         if (v->prompt && !s->prompt) continue;
         gather(s, v);
@@ -123,7 +123,7 @@ static void run_ranked(sim *s, policy p, uint64_t ram, outcome *o) {
     uint64_t held = 0, now = 0;
     memset(s->in_cache, 0, n_units(t) * sizeof *s->in_cache);
     memset(s->rank, 0, n_units(t) * sizeof *s->rank);
-    for (size_t i = 0; i < t->n_visits; i++) {
+    for (size_t i = 0; i < t->n_visits && !plat_interrupted(); i++) {
         const trace_visit *v = &t->visits[i];
         if (v->prompt && !s->prompt) continue;
         gather(s, v);
@@ -183,6 +183,7 @@ static int run_row(tools *t, sim *s, const sim_values *o, uint64_t ram, uint64_t
         if (code == ERR_MEMORY && !o->ram.n) return TOOLS_OK; /* a share of little that nobody asked for */
         if (code) return tools_fail(t, "%s", e.text);
     }
+    if (plat_interrupted()) return TOOLS_INTERRUPTED;
     tools_out(t, "| %10s | %5.1f |", fmt_bytes(size, sizeof size, ram), 100.0 * (double)ram / (double)pool);
     for (int p = 0; p < P_COUNT; p++) {
         if (!shows(o, p)) continue;
@@ -235,10 +236,7 @@ static int run(tools *t, const void *values) {
             status = tools_usage(t, "--ram: '%.100s' is not a size such as 512M or 1.5G", o->ram.at[i]);
     }
     if (!status) print_head(t, o, &r, pool, cycle);
-    for (size_t i = 0; i < n && !status; i++) {
-        status = run_row(t, &s, o, ram[i], pool);
-        if (plat_interrupted()) status = TOOLS_INTERRUPTED;
-    }
+    for (size_t i = 0; i < n && !status; i++) status = run_row(t, &s, o, ram[i], pool);
 done:
     arena_close(&s.memory);
     trace_close(&r);

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -359,6 +360,13 @@ TEST(plat_files_refused) {
         CHECK_EQ(plat_out_write(o, "x", 1), PLAT_NO_SPACE);
         CHECK_EQ(plat_out_close(o, true), PLAT_OK);
     }
+    struct rlimit files, none;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = files.rlim_max};
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int error = plat_file_open(&f, empty);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+    CHECK_STR(plat_error_name(error), "too many files are open");
     CHECK_STR(plat_error_name(PLAT_NO_SPACE), "no space left");
     CHECK_STR(plat_error_name(-1000), "unknown error");
     CHECK_STR(plat_error_name(1), "unknown error");
