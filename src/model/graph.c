@@ -293,10 +293,9 @@ static err_code record_matrix(model_graph *g, matrix_op *op, const bound_matrix 
     return ERR_NONE;
 }
 
-static err_code end_matmul(model_graph *g, matrix_op *op) {
+static void end_matmul(model_graph *g, matrix_op *op) {
     record_op(g, op);
     if (g->n_leases && g->leases[g->n_leases - 1].passes) run_recorded(g);
-    return ERR_NONE;
 }
 
 /* outs = matrices x set ROWS. */
@@ -307,7 +306,8 @@ static err_code record_matmul(model_graph *g, kern_role role, const bound_matrix
         err_code code = record_matrix(g, &op, matrices[j], outs[j], e);
         if (code) return code;
     }
-    return end_matmul(g, &op);
+    end_matmul(g, &op);
+    return ERR_NONE;
 }
 
 /* out = matrix x set ROWS; x += out + bias. */
@@ -315,7 +315,8 @@ static err_code record_matmul_onto(model_graph *g, kern_role role, const bound_m
                                    const float *bias, size_t n, err *e) {
     matrix_op op = {.role = role, .n = n, .onto = &g->x, .bias = bias};
     err_code code = record_matrix(g, &op, matrix, out, e);
-    return code ? code : end_matmul(g, &op);
+    if (!code) end_matmul(g, &op);
+    return code;
 }
 
 /* Matrices of experts have their place when they are leased, unless all are in place already. */
