@@ -103,16 +103,13 @@ void kern_rms_norm(const kern *k, const float *x, const float *weight, size_t n,
     k->ops->rms_norm(x, weight, n, eps, out);
 }
 void kern_add(const kern *k, float *x, const float *y, size_t n) { k->ops->add(x, y, n); }
-void kern_mul(const kern *k, float *x, const float *y, size_t n) { k->ops->mul(x, y, n); }
 void kern_scale(const kern *k, float *x, float s, size_t n) { k->ops->scale(x, s, n); }
 void kern_axpy(const kern *k, float *x, float s, const float *y, size_t n) { k->ops->axpy(x, s, y, n); }
 void kern_swiglu(const kern *k, const float *gate, const float *up, size_t n, float *out) { k->ops->swiglu(gate, up, n, out); }
 void kern_softmax(const kern *k, float *x, size_t n) { k->ops->softmax(x, n); }
-float kern_max(const kern *k, const float *x, size_t n) { return k->ops->max(x, n); }
 void kern_rope(const kern *k, float *x, const float *cos_sin, size_t n_rot, bool interleaved) {
     k->ops->rope(x, cos_sin, n_rot, interleaved);
 }
-void kern_f16_of_f32(const kern *k, const float *x, uint16_t *out, size_t n) { k->ops->f16_of_f32(x, out, n); }
 void kern_f32_of_f16(const kern *k, const uint16_t *x, float *out, size_t n) { k->ops->f32_of_f16(x, out, n); }
 void kern_f32_of_bf16(const kern *k, const uint16_t *x, float *out, size_t n) { k->ops->f32_of_bf16(x, out, n); }
 bool kern_all_finite(const kern *k, const float *x, size_t n) { return k->ops->all_finite(x, n); }

@@ -103,16 +103,13 @@ void kern_run_attn(const kern *k, const kern_attn *a);
 
 void kern_rms_norm(const kern *k, const float *x, const float *weight, size_t n, float eps, float *out); /* weight may be NULL; out may be x */
 void kern_add(const kern *k, float *x, const float *y, size_t n);             /* x += y            */
-void kern_mul(const kern *k, float *x, const float *y, size_t n);             /* x *= y            */
 void kern_scale(const kern *k, float *x, float s, size_t n);                  /* x *= s            */
 void kern_axpy(const kern *k, float *x, float s, const float *y, size_t n);   /* x += s * y        */
 void kern_swiglu(const kern *k, const float *gate, const float *up, size_t n, float *out); /* silu(gate) * up; out may be gate or up */
 void kern_softmax(const kern *k, float *x, size_t n);
-float kern_max(const kern *k, const float *x, size_t n);
 /* Rotary embedding of one head, RoFormer (Su 2021): cos_sin holds n_rot/2 pairs (cos, sin) for this position, with any
  * magnitude scale already in them. interleaved: pairs (2i, 2i+1) ("norm"); else (i, i + n_rot/2) ("neox"). */
 void kern_rope(const kern *k, float *x, const float *cos_sin, size_t n_rot, bool interleaved);
-void kern_f16_of_f32(const kern *k, const float *x, uint16_t *out, size_t n); /* round to nearest even */
 void kern_f32_of_f16(const kern *k, const uint16_t *x, float *out, size_t n);
 void kern_f32_of_bf16(const kern *k, const uint16_t *x, float *out, size_t n);
 bool kern_all_finite(const kern *k, const float *x, size_t n);

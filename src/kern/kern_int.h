@@ -148,14 +148,11 @@ typedef struct kern_ops {
     void (*attn)(const kern_attn *a);
     void (*rms_norm)(const float *x, const float *weight, size_t n, float eps, float *out);
     void (*add)(float *x, const float *y, size_t n);
-    void (*mul)(float *x, const float *y, size_t n);
     void (*scale)(float *x, float s, size_t n);
     void (*axpy)(float *x, float s, const float *y, size_t n);
     void (*swiglu)(const float *gate, const float *up, size_t n, float *out);
     void (*softmax)(float *x, size_t n);
-    float (*max)(const float *x, size_t n);
     void (*rope)(float *x, const float *cos_sin, size_t n_rot, bool interleaved);
-    void (*f16_of_f32)(const float *x, uint16_t *out, size_t n);
     void (*f32_of_f16)(const uint16_t *x, float *out, size_t n);
     void (*f32_of_bf16)(const uint16_t *x, float *out, size_t n);
     bool (*all_finite)(const float *x, size_t n);

@@ -50,12 +50,6 @@ static void add(float *x, const float *y, size_t n) {
     if (i < n) vf_store_n(x + i, vf_add(vf_load_n(x + i, n - i), vf_load_n(y + i, n - i)), n - i);
 }
 
-static void mul(float *x, const float *y, size_t n) {
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) vf_store(x + i, vf_mul(vf_load(x + i), vf_load(y + i)));
-    if (i < n) vf_store_n(x + i, vf_mul(vf_load_n(x + i, n - i), vf_load_n(y + i, n - i)), n - i);
-}
-
 static void scale(float *x, float s, size_t n) {
     size_t i = 0;
     for (; i + 16 <= n; i += 16) vf_store(x + i, vf_mul(vf_load(x + i), vf_set(s)));
@@ -133,16 +127,6 @@ static void rope(float *x, const float *cos_sin, size_t n_rot, bool interleaved)
             vf_store_n(x + i, a, here);
             vf_store_n(x + n_pairs + i, b, here);
         }
-    }
-}
-
-static void to_f16(const float *x, uint16_t *out, size_t n) {
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) vf_store_f16(out + i, vf_load(x + i));
-    if (i < n) {
-        uint16_t last[16];
-        vf_store_f16(last, vf_load_n(x + i, n - i));
-        memcpy(out + i, last, (n - i) * sizeof *last);
     }
 }
 

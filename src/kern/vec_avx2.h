@@ -181,10 +181,6 @@ static inline void vf_store_n(float *p, vf x, size_t n) {
     _mm256_maskstore_ps(p + 8, first_n(n, 8), x.b);
 }
 static inline vf vf_load_f16(const void *p) { return VF(_mm256_cvtph_ps(load_16(p, 0)), _mm256_cvtph_ps(load_16(p, 16))); }
-static inline void vf_store_f16(uint16_t *p, vf x) {
-    _mm_storeu_si128((void *)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-    _mm_storeu_si128((void *)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-}
 static inline __m256 of_bf16(__m128i x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16)); }
 static inline vf vf_load_bf16(const void *p) { return VF(of_bf16(load_16(p, 0)), of_bf16(load_16(p, 16))); }
 static inline __m256 of_f64(const double *p) {

@@ -235,9 +235,6 @@ static inline void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
 static inline vf vf_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(first_n(n), p); }
 static inline void vf_store_n(float *p, vf a, size_t n) { _mm512_mask_storeu_ps(p, first_n(n), a); }
 static inline vf vf_load_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
-static inline void vf_store_f16(uint16_t *p, vf a) {
-    _mm256_storeu_si256((void *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-}
 static inline vf vf_load_bf16(const void *p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
 }

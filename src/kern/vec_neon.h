@@ -219,9 +219,6 @@ static inline vf vf_load_f16(const void *p) {
     return EACH(vf, HALF);
 #undef HALF
 }
-static inline void vf_store_f16(uint16_t *p, vf a) {
-    for (size_t j = 0; j < 4; j++) vst1_u16(p + 4 * j, vreinterpret_u16_f16(vcvt_f16_f32(a.val[j])));
-}
 static inline vf vf_load_bf16(const void *p) {
 #define HALF(j) vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(vld1_u16((const uint16_t *)p + 4 * (j))), 16))
     return EACH(vf, HALF);

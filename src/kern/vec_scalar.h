@@ -133,7 +133,6 @@ static inline vf vf_load_f16(const void *p) {
     bits = (bits & ~special) | ((shifted | 0x7F800000 | (nan & 0x400000)) & special);
     return (vf)(bits | (h & 0x8000) << 16);
 }
-static inline void vf_store_f16(uint16_t *p, vf a) { EACH16 p[i] = f16_of_f32(a[i]); }
 static inline vf vf_load_bf16(const void *p) {
     vf r;
     EACH16 r[i] = f32_of_bf16(load_u16((const char *)p + 2 * i));

@@ -20,7 +20,7 @@ static void drop(float *x, size_t n) { test_guard_free(x, n * sizeof *x); }
     CHECK_MSG(fabs((double)(got) - (want)) <= (relative) * fabs(want) + 1e-37, "%s, %zu: got %.9g, wanted %.9g", \
               kern_name(k), n, (double)(got), (double)(want))
 
-TEST(rows_add_mul_scale_axpy) {
+TEST(rows_add_scale_axpy) {
     rng r;
     rng_seed(&r, 1);
     EACH_LEVEL(k) EACH_LENGTH(n) {
@@ -28,9 +28,6 @@ TEST(rows_add_mul_scale_axpy) {
         memcpy(z, x, n * sizeof *z);
         kern_add(k, z, y, n);
         for (size_t i = 0; i < n; i++) CHECK(z[i] == x[i] + y[i]);
-        memcpy(z, x, n * sizeof *z);
-        kern_mul(k, z, y, n);
-        for (size_t i = 0; i < n; i++) CHECK(z[i] == x[i] * y[i]);
         memcpy(z, x, n * sizeof *z);
         kern_scale(k, z, 0.3f, n);
         for (size_t i = 0; i < n; i++) CHECK(z[i] == x[i] * 0.3f);
@@ -86,7 +83,7 @@ TEST(rows_swiglu) {
     }
 }
 
-TEST(rows_softmax_and_max) {
+TEST(rows_softmax) {
     rng r;
     rng_seed(&r, 4);
     EACH_LEVEL(k) EACH_LENGTH(n) {
@@ -94,7 +91,6 @@ TEST(rows_softmax_and_max) {
         memcpy(p, x, n * sizeof *x);
         double top = -INFINITY, sum = 0, total = 0;
         for (size_t i = 0; i < n; i++) top = fmax(top, x[i]);
-        CHECK(kern_max(k, x, n) == (float)top);
         for (size_t i = 0; i < n; i++) sum += exp(x[i] - top);
         kern_softmax(k, p, n);
         for (size_t i = 0; i < n; i++) {
@@ -110,7 +106,7 @@ TEST(rows_softmax_and_max) {
         kern_softmax(k, x, 4);
         CHECK(x[0] == 0 && x[1] == 0.5f && x[2] == 0 && x[3] == 0.5f);
         kern_softmax(k, y, 1);
-        CHECK(y[0] == 1 && kern_max(k, x, 4) == 0.5f);
+        CHECK(y[0] == 1);
     }
 }
 
@@ -156,26 +152,14 @@ TEST(rows_all_finite) {
     test_guard_free(x, N * sizeof *x);
 }
 
-TEST(rows_f16_both_ways) {
+TEST(rows_of_halves) {
     enum { N = 65536 };
-    uint16_t *h = test_guard(N * sizeof *h), *back = test_guard(N * sizeof *back);
+    uint16_t *h = test_guard(N * sizeof *h);
     float *x = test_guard(N * sizeof *x);
     EACH_LEVEL(k) {
         for (size_t i = 0; i < N; i++) h[i] = (uint16_t)i;
         kern_f32_of_f16(k, h, x, N);
-        kern_f16_of_f32(k, x, back, N);
-        for (size_t i = 0; i < N; i++) {
-            CHECK(bits_of_f32(x[i]) == bits_of_f32(f32_of_f16(h[i])));
-            CHECK(back[i] == f16_of_f32(x[i]));
-        }
-        rng r;
-        rng_seed(&r, 6);
-        for (size_t i = 0; i < N; i++) x[i] = f32_of_bits((uint32_t)rng_u64(&r)); /* ties, NaN, all of it */
-        for (size_t i = 0; i < N; i += 3) x[i] = f32_of_bits((bits_of_f32(x[i]) & 0xC7FFF000) | 0x38000000);
-        kern_f16_of_f32(k, x, back, N);
-        for (size_t i = 0; i < N; i++)
-            CHECK_MSG(back[i] == f16_of_f32(x[i]), "%s: %a gives %04x, wanted %04x", kern_name(k), (double)x[i], back[i],
-                      f16_of_f32(x[i]));
+        for (size_t i = 0; i < N; i++) CHECK(bits_of_f32(x[i]) == bits_of_f32(f32_of_f16(h[i])));
     }
     EACH_LEVEL(k) {
         for (size_t i = 0; i < N; i++) h[i] = (uint16_t)i;
@@ -185,12 +169,10 @@ TEST(rows_f16_both_ways) {
         for (size_t i = 0; i < 37; i++) CHECK(bits_of_f32(x[N - 37 + i]) == (i + 5) << 16);
     }
     EACH_LEVEL(k) EACH_LENGTH(n) {
-        kern_f16_of_f32(k, x + N - n, back + N - n, n);
-        kern_f32_of_f16(k, back + N - n, x + N - n, n);
-        CHECK(bits_of_f32(x[N - 1]) == bits_of_f32(f32_of_f16(back[N - 1])));
+        kern_f32_of_f16(k, h + N - n, x + N - n, n);
+        CHECK(bits_of_f32(x[N - 1]) == bits_of_f32(f32_of_f16(h[N - 1])));
     }
     test_guard_free(h, N * sizeof *h);
-    test_guard_free(back, N * sizeof *back);
     test_guard_free(x, N * sizeof *x);
 }
 
