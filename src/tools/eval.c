@@ -12,7 +12,6 @@ typedef struct eval_values {
 } eval_values;
 
 typedef struct eval {
-    tools *t;
     plat_out *out;
     int out_error; /* of the first failed write */
     size_t row_bytes;
@@ -60,7 +59,7 @@ static int run(tools *t, const void *values) {
         .path = o->model, .memory = o->memory, .cache = o->cache, .n_threads = o->n_threads, .isa = o->isa};
     loaded l = {0};
     tools_ids ids = {0};
-    eval v = {.t = t};
+    eval v = {0};
     err e;
     int status = load_model(t, &l, &options);
     if (status) goto done;
