@@ -156,7 +156,7 @@ typedef struct leat_stats {
 } leat_stats;
 leat_stats leat_session_stats(const leat_session *session);
 /* Fresh memory costs page faults, on a virtual machine more than reading does. It is touched beside the first steps;
- * for measurements: waits until all of it has been. */
+ * for measurements of streamed weights: waits until all of it has been, and touches the session's. */
 void leat_session_await_memory(leat_session *session);
 
 /* What a session like this one would do in so much memory (0: what is free), asked of one whose weights are mapped. */

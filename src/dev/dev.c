@@ -100,6 +100,10 @@ void dev_close(dev *d) {
 }
 
 size_t dev_bytes(const dev *d) { return d->memory.used_bytes; }
+void dev_touch(const dev *d) {
+    size_t page = plat_page_bytes();
+    plat_populate(d->memory.base, d->memory.used_bytes / page * page);
+}
 
 size_t dev_buf_bytes(size_t n_rows, size_t width) {
     return n_rows * (align_up(width, 16) * sizeof(float) + sizeof(float *)) + 2 * 64;

@@ -37,6 +37,7 @@ typedef struct dev_opts {
 err_code dev_open(dev **out, const dev_opts *o, err *e);
 void dev_close(dev *d); /* accepts NULL */
 size_t dev_bytes(const dev *d);
+void dev_touch(const dev *d); /* all of its memory, now instead of in the first step */
 
 /* A float buffer: rows[i] is row i, 64-byte aligned. */
 typedef struct dev_buf {

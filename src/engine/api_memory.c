@@ -184,7 +184,11 @@ const char *leat_session_memory(const leat_session *s, char *buf, size_t cap) {
     return buf;
 }
 
-void leat_session_await_memory(leat_session *s) { store_await_memory(s->model->weights); }
+void leat_session_await_memory(leat_session *s) {
+    if (store_mode_of(s->model->weights) != STORE_STREAMING) return;
+    store_await_memory(s->model->weights);
+    model_graph_touch(s->graph);
+}
 
 leat_stats leat_session_stats(const leat_session *s) {
     store_stats t = store_stats_of(s->model->weights);

@@ -176,6 +176,7 @@ void model_graph_close(model_graph *g) {
 size_t model_graph_bytes(const model_graph *g) {
     return dev_bytes(g->dev) + g->memory.used_bytes + g->inputs.memory.used_bytes;
 }
+void model_graph_touch(const model_graph *g) { dev_touch(g->dev); }
 size_t model_graph_logits_max(const model_graph *g) { return g->logits_max; }
 
 bool model_graph_input(const model_graph *g, size_t index, model_input *out) {

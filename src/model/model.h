@@ -59,6 +59,7 @@ typedef struct model_graph_opts {
 err_code model_graph_open(model_graph **out, const model *m, const model_graph_opts *o, err *e);
 void model_graph_close(model_graph *g); /* accepts NULL */
 size_t model_graph_bytes(const model_graph *g);
+void model_graph_touch(const model_graph *g); /* its memory, before the first step does */
 
 /* One step: rows of one role, in runs of consecutive positions of a sequence each. */
 typedef struct model_batch {

@@ -141,6 +141,7 @@ err_code store_open_queue(store *s, err *e); /* once */
 err_code store_begin_reads(store *s, err *e);
 
 /* probe.c: fills depth and stats.disk_bytes_s by reading for a part of a second. */
+#define STORE_PROBE_BYTES ((size_t)16 << 20) /* of memory suffice */
 void store_probe(store *s, char *to, size_t bytes);
 
 #endif
