@@ -124,8 +124,10 @@ const uint32_t *dev_routed_rows(const dev *d);
 /* The ops on experts recorded from here on work for these only, of those with rows; until the next dev_route. The list
  * must live until submit. */
 void dev_choose_experts(dev *d, const uint32_t *experts, size_t n);
-/* dev_swiglu for the rows of the chosen experts: set SLOTS. */
-void dev_swiglu_chosen(dev *d, const dev_buf *gate, const dev_buf *up, uint32_t formats);
+/* set SLOTS = prepared(silu(gate) * up), gate and up = gate_up[expert of slot] x set ROWS row of the slot's token, of
+ * the chosen experts; n is how many slots there are, where these are all, else 0. What is in the bufs then is lost. */
+void dev_gated_experts(dev *d, kern_role role, const dev_matrix *const *gate_up, const dev_buf *gate, const dev_buf *up,
+                       size_t n, uint32_t formats);
 /* out row = sum over its experts, in router order, of weight x slots row; x += out, where x is not NULL. */
 void dev_combine(dev *d, const dev_buf *slots, const dev_buf *out, const dev_buf *x, size_t n);
 /* out row += sigmoid(gate row [0]) x add row; x += out. */

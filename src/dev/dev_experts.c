@@ -114,15 +114,6 @@ void dev_choose_experts(dev *d, const uint32_t *experts, size_t n) {
     d->routing.n_chosen = n;
 }
 
-void dev_swiglu_chosen(dev *d, const dev_buf *gate, const dev_buf *up, uint32_t formats) {
-    const dev_routing *r = &d->routing;
-    size_t n = 0;
-    for (size_t i = 0; i < r->n_chosen; i++)
-        for (size_t k = r->first[r->chosen[i]]; k < r->first[r->chosen[i] + 1]; k++) r->chosen_slots[n++] = r->order[k];
-    dev_swiglu(d, DEV_SET_SLOTS, gate, up, NULL, NULL, n, formats);
-    d->ops[d->n_ops - 1].rows = r->chosen_slots;
-}
-
 /* Row pointers in sorted order, for each job and for the input. One worker; a single row does without. */
 static void run_gather(dev *d, dev_op *op, int worker, int n_workers) {
     (void)n_workers;
@@ -145,37 +136,56 @@ typedef struct expert_tasks {
 static expert_tasks split(const dev *d, const dev_op *op, size_t n_workers) {
     size_t rows_max = 0, matrices = d->routing.n_chosen * op->n_jobs;
     for (size_t j = 0; j < op->n_jobs; j++) rows_max = MAX(rows_max, op->matrices[j].n_rows);
-    /* Of a prompt about 32 tasks a worker. */
-    expert_tasks t = {.rows = dev_task_rows(d, op, &op->matrices[0], rows_max * matrices, n_workers * 32)};
+    /* Of a prompt about 128 tasks a worker: some experts have ten times the rows of most. */
+    expert_tasks t = {.rows = dev_task_rows(d, op, &op->matrices[0], rows_max * matrices, n_workers * 128)};
     t.each = div_up(rows_max, t.rows);
     t.n = t.each * matrices;
     return t;
 }
 
+static const char *matrix_at(const dev_matrix *m, size_t expert) {
+    return m->experts_at ? m->experts_at[expert] : (const char *)m->data + expert * m->n_rows * m->row_bytes;
+}
+
 /* Rows [first, first + n) of a matrix of the expert, times the rows that chose it. */
-static void run_rows(dev *d, const dev_op *op, size_t expert, size_t job, size_t first, size_t n, int worker) {
+static kern_matmul matmul_of(dev *d, const dev_op *op, size_t expert, size_t job, size_t first, size_t n, int worker) {
     const dev_routing *r = &d->routing;
     const dev_matrix *m = &op->matrices[job];
-    size_t begin = r->first[expert], slots = r->n_tokens * r->n_used, slot = r->order[begin];
-    const dev_acts *in = op->set == DEV_SET_ROWS ? dev_rows(d, op, worker) : &d->acts[DEV_SET_SLOTS];
-    const void *act = in->rows[kern_act_of(d->kern, m->type, op->role)][op->set == DEV_SET_ROWS ? 0 : slot];
-    const char *matrix = m->experts_at ? m->experts_at[expert]
-                                       : (const char *)m->data + expert * m->n_rows * m->row_bytes;
-    kern_matmul args = {
+    size_t begin = r->first[expert], slots = r->n_tokens * r->n_used;
+    return (kern_matmul){
         .type = m->type,
         .role = op->role,
-        .weights = matrix + first * m->row_bytes,
+        .weights = matrix_at(m, expert) + first * m->row_bytes,
         .row_bytes = m->row_bytes,
         .n_rows = n,
         .n_in = m->n_in,
-        .acts = op->gathered ? r->acts + begin : &act,
-        .outs = op->gathered ? r->outs + job * slots + begin : &op->bufs[job]->rows[slot],
+        .acts = r->acts + begin,
+        .outs = r->outs + job * slots + begin,
         .out_first = first,
         .n_act = r->first[expert + 1] - begin,
         .scale = m->scales ? m->scales[expert] : 1.0f,
         .scratch = dev_scratch(d, worker),
     };
+}
+
+static void run_rows(dev *d, const dev_op *op, size_t expert, size_t job, size_t first, size_t n, int worker,
+                     const void *then) {
+    const dev_routing *r = &d->routing;
+    kern_matmul args = matmul_of(d, op, expert, job, first, n, worker);
+    size_t slot = r->order[r->first[expert]];
+    const dev_acts *in = op->set == DEV_SET_ROWS ? dev_rows(d, op, worker) : &d->acts[DEV_SET_SLOTS];
+    const void *act = in->rows[kern_act_of(d->kern, args.type, op->role)][op->set == DEV_SET_ROWS ? 0 : slot];
+    if (!op->gathered) args.acts = &act, args.outs = &op->bufs[job]->rows[slot];
+    args.then = then;
     kern_run_matmul(d->kern, &args);
+}
+
+/* The first rows of task i, of n_jobs matrices an expert. */
+static const void *task_at(const dev *d, const dev_op *op, expert_tasks t, size_t n_jobs, size_t i) {
+    const dev_matrix *m = &op->matrices[i / t.each % n_jobs];
+    size_t first = i % t.each * t.rows;
+    if (i >= t.n || first >= m->n_rows) return NULL;
+    return matrix_at(m, d->routing.chosen[i / t.each / n_jobs]) + first * m->row_bytes;
 }
 
 static void run_experts(dev *d, dev_op *op, int worker, int n_workers) {
@@ -187,7 +197,8 @@ static void run_experts(dev *d, dev_op *op, int worker, int n_workers) {
             size_t rows = op->matrices[job].n_rows;
             n = MIN(end - at, t.each - at % t.each);
             if (first >= rows) continue;
-            run_rows(d, op, d->routing.chosen[matrix / op->n_jobs], job, first, MIN(n * t.rows, rows - first), worker);
+            run_rows(d, op, d->routing.chosen[matrix / op->n_jobs], job, first, MIN(n * t.rows, rows - first), worker,
+                     task_at(d, op, t, op->n_jobs, at + n));
         }
 }
 
@@ -212,6 +223,85 @@ void dev_matmul_experts(dev *d, kern_role role, dev_set in, const dev_matrix *co
         }
         begin = end;
     }
+}
+
+/* ---- gate, up and SwiGLU of a prompt at once ------------------------------------------------------------------ */
+
+/* DEV_COLUMNS rows of gate and of up give each activation so many floats, which stay in L2 until they are what down
+ * takes. A worker has a part of gate's buffer for them, whose rows follow each other. */
+#define GATED (2 * DEV_COLUMNS)
+#define GATED_ACTS 512 /* so many activations at a time; few experts have more than the 300 for which L2 has room */
+static size_t gated_acts(const dev *d, const dev_buf *gate) {
+    size_t floats = gate->n_rows * align_up(gate->width, 16) / (size_t)pool_workers(d->pool);
+    return MIN(floats / GATED, (size_t)GATED_ACTS);
+}
+
+/* A slot's place in the set of what down takes, which is not near the one before: fetched, to be written. */
+static void fetch_slot(const dev *d, uint32_t formats, size_t slot, size_t first, size_t n) {
+    for (int f = 0; f < KERN_ACT_FORMATS; f++)
+        if (formats & 1u << f) {
+            const char *to = d->acts[DEV_SET_SLOTS].rows[f][slot];
+            size_t end = kern_act_offset(d->kern, (kern_act)f, first + n);
+            for (size_t i = kern_act_offset(d->kern, (kern_act)f, first); i < end; i += 64)
+                __builtin_prefetch(to + i, 1);
+        }
+}
+
+/* Rows [first, first + n) of gate and up of an expert. */
+static void run_gated_rows(dev *d, const dev_op *op, size_t expert, size_t first, size_t n, int worker,
+                           const void *then) {
+    const dev_routing *r = &d->routing;
+    size_t most = gated_acts(d, op->bufs[0]), all = r->first[expert + 1] - r->first[expert];
+    const uint32_t *slots = r->order + r->first[expert];
+    float *outs[GATED_ACTS], *product = dev_scratch(d, worker);
+    for (size_t i = 0; i < most; i++) outs[i] = op->bufs[0]->rows[0] + (most * (size_t)worker + i) * GATED;
+    for (size_t at = 0, here; at < all; at += here) {
+        here = MIN(all - at, most);
+        for (size_t job = 0; job < 2; job++) {
+            const dev_matrix *up = &op->matrices[1];
+            kern_matmul args = matmul_of(d, op, expert, job, first, n, worker);
+            args.acts += at;
+            args.n_act = here;
+            args.outs = outs;
+            args.out_first = job * DEV_COLUMNS;
+            args.then = job ? then : matrix_at(up, expert) + first * up->row_bytes;
+            kern_run_matmul(d->kern, &args);
+        }
+        for (size_t i = 0; i < here; i++) {
+            if (i + 2 < here) fetch_slot(d, op->formats, slots[at + i + 2], first, n);
+            kern_swiglu(d->kern, outs[i], outs[i] + DEV_COLUMNS, n, product);
+            dev_prepare_columns(d, &d->acts[DEV_SET_SLOTS], op->formats, slots[at + i], product - first, first, n);
+        }
+    }
+}
+
+static void run_gated(dev *d, dev_op *op, int worker, int n_workers) {
+    const dev_routing *r = &d->routing;
+    size_t rows = op->matrices[0].n_rows, each = div_up(rows, DEV_COLUMNS);
+    expert_tasks tasks = {.rows = DEV_COLUMNS, .each = each, .n = r->n_chosen * each};
+    for (dev_tasks t = {.whose = worker}; dev_take(d, op, tasks.n, DEV_PART_ONE, n_workers, &t);) {
+        size_t first = t.first % each * DEV_COLUMNS;
+        run_gated_rows(d, op, r->chosen[t.first / each], first, MIN(rows - first, (size_t)DEV_COLUMNS), worker,
+                       task_at(d, op, tasks, 1, t.first + 1));
+    }
+}
+
+void dev_gated_experts(dev *d, kern_role role, const dev_matrix *const *gate_up, const dev_buf *gate, const dev_buf *up,
+                       size_t n, uint32_t formats) {
+    const dev_routing *r = &d->routing;
+    const dev_buf *outs[2] = {gate, up};
+    bool all = n > 0;
+    dev_matmul_experts(d, role, DEV_SET_ROWS, gate_up, outs, 2);
+    dev_op *op = &d->ops[d->n_ops - 1];
+    if (op->gathered && role == KERN_PROMPT && op->n_jobs == 2 && gated_acts(d, gate)) {
+        op->run = run_gated;
+        op->formats = formats;
+        return;
+    }
+    for (size_t i = 0; !all && i < r->n_chosen; i++)
+        for (size_t k = r->first[r->chosen[i]]; k < r->first[r->chosen[i] + 1]; k++) r->chosen_slots[n++] = r->order[k];
+    dev_swiglu(d, DEV_SET_SLOTS, gate, up, NULL, NULL, n, formats);
+    if (!all) d->ops[d->n_ops - 1].rows = r->chosen_slots;
 }
 
 /* Workers share columns: of a single row, too. */

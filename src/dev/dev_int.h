@@ -79,6 +79,9 @@ struct dev {
     _Atomic uint32_t *taken; /* (workers, DEV_OPS_MAX): tasks gone of each worker's own, see dev_take */
 };
 
+/* Prepares n columns of a row, from `first` on (a multiple of DEV_COLUMNS), in all formats of the mask. */
+void dev_prepare_columns(dev *d, const dev_acts *to, uint32_t formats, size_t row, const float *x,
+                         size_t first, size_t n);
 /* Appends an op, zeroed. */
 dev_op *dev_record(dev *d, void (*run)(dev *d, dev_op *op, int worker, int n_workers));
 static inline void *dev_scratch(dev *d, int worker) {

@@ -1,9 +1,8 @@
 /* dev_rows.c: ops that treat each row by itself: norms, preparation of activations, SwiGLU, sums. */
 #include "dev/dev_int.h"
 
-/* Prepares n columns of a row, from `first` on (a multiple of DEV_COLUMNS), in all formats of the mask. */
-static void prepare_columns(dev *d, const dev_acts *to, uint32_t formats, size_t row, const float *x, size_t first,
-                            size_t n) {
+void dev_prepare_columns(dev *d, const dev_acts *to, uint32_t formats, size_t row, const float *x,
+                         size_t first, size_t n) {
     for (int f = 0; f < KERN_ACT_FORMATS; f++)
         if (formats & (1u << f)) {
             /* The table is const for the kernels that read it; here is where the rows are written. */
@@ -31,7 +30,7 @@ static void run_norm(dev *d, dev_op *op, int worker, int n_workers) {
     float *normed = dev_scratch(d, worker);
     for (size_t i = from; i < to; i++) {
         kern_rms_norm(d->kern, x->rows[op->rows ? op->rows[i] : i], op->vectors[0], x->width, op->eps, normed);
-        prepare_columns(d, dev_rows(d, op, worker), op->formats, i, normed, 0, x->width);
+        dev_prepare_columns(d, dev_rows(d, op, worker), op->formats, i, normed, 0, x->width);
     }
 }
 
@@ -59,7 +58,7 @@ static void run_prepare(dev *d, dev_op *op, int worker, int n_workers) {
     const dev_buf *x = op->bufs[0];
     share_rows(op, worker, n_workers, &from, &to);
     for (size_t i = from; i < to; i++)
-        prepare_columns(d, dev_rows(d, op, worker), op->formats, i, x->rows[i], 0, x->width);
+        dev_prepare_columns(d, dev_rows(d, op, worker), op->formats, i, x->rows[i], 0, x->width);
 }
 
 void dev_prepare(dev *d, const dev_buf *x, size_t n, uint32_t formats) {
@@ -87,7 +86,7 @@ static void run_swiglu(dev *d, dev_op *op, int worker, int n_workers) {
         if (op->vectors[0]) kern_add(d->kern, g, op->vectors[0] + at, n);
         if (op->vectors[1]) kern_add(d->kern, u, op->vectors[1] + at, n);
         kern_swiglu(d->kern, g, u, n, product);
-        prepare_columns(d, &d->acts[op->set], op->formats, i, product - at, at, n);
+        dev_prepare_columns(d, &d->acts[op->set], op->formats, i, product - at, at, n);
         from += div_up(n, DEV_COLUMNS);
     }
 }

@@ -54,6 +54,7 @@ typedef struct kern_matmul {
     size_t n_act;
     float scale;               /* of the whole tensor: 1 but for NVFP4 */
     void *scratch;             /* kern_scratch_bytes, 64-byte aligned, of this worker */
+    const void *then;          /* rows that this worker is to multiply next, fetched by KERN_PROMPT; or NULL */
 } kern_matmul;
 void kern_run_matmul(const kern *k, const kern_matmul *m);
 size_t kern_scratch_bytes(const kern *k, size_t n_in_max);

@@ -38,13 +38,15 @@ static void fill_floats(const kern *k, kern_panel *p, const uint8_t *b, size_t r
     }
 }
 
-/* Where the panel after that of column `at` of rows from `row` on begins; none after the last. */
+/* Where the panel after that of column `at` of rows from `row` on begins; after the last that of the next call. */
 static void look_ahead(kern_panel *p, const kern_matmul *m, const quant_type *t, size_t row, size_t at, size_t depth_max) {
     bool same = at + depth_max < m->n_in;
     if (same) at += depth_max;
     else row += KERN_PANEL_ROWS, at = 0;
-    p->next.n_rows = m->n_rows > row ? MIN(m->n_rows - row, (size_t)KERN_PANEL_ROWS) : 0;
-    p->next.at = (const uint8_t *)m->weights + row * m->row_bytes + at / t->block_len * t->block_bytes;
+    const uint8_t *rows = (const uint8_t *)m->weights + row * m->row_bytes;
+    if (row >= m->n_rows) row = m->then ? m->n_rows - MIN(m->n_rows, (size_t)KERN_PANEL_ROWS) : m->n_rows, rows = m->then;
+    p->next.n_rows = MIN(m->n_rows - row, (size_t)KERN_PANEL_ROWS);
+    p->next.at = rows + at / t->block_len * t->block_bytes;
     p->next.row_bytes = m->row_bytes;
     p->next.bytes = MIN(m->n_in - at, depth_max) / t->block_len * t->block_bytes;
 }

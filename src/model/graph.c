@@ -409,12 +409,10 @@ static err_code record_dense(model_graph *g, const model_batch *b, size_t layer,
 static void record_routed(model_graph *g, kern_role role, size_t layer, size_t n_slots) {
     const dev_matrix *gate_up[2] = {&g->routed_weights[0], &g->routed_weights[1]}, *down = &g->routed_weights[2];
     const bound_matrix *bound_down = &g->model->layers[layer].weights[W_DOWN_EXPS];
-    const dev_buf *gate_up_out[2] = {&g->slot_gate, &g->slot_up}, *down_out = &g->slot_down;
+    const dev_buf *down_out = &g->slot_down;
     uint32_t formats = input_formats(g, role, &bound_down, 1);
     record_routed_input(g, layer, IN_EXPERTS, DEV_SET_ROWS);
-    dev_matmul_experts(g->dev, role, DEV_SET_ROWS, gate_up, gate_up_out, 2);
-    if (n_slots) dev_swiglu(g->dev, DEV_SET_SLOTS, &g->slot_gate, &g->slot_up, NULL, NULL, n_slots, formats);
-    else dev_swiglu_chosen(g->dev, &g->slot_gate, &g->slot_up, formats);
+    dev_gated_experts(g->dev, role, gate_up, &g->slot_gate, &g->slot_up, n_slots, formats);
     record_routed_input(g, layer, IN_DOWN_EXPS, DEV_SET_SLOTS);
     dev_matmul_experts(g->dev, role, DEV_SET_SLOTS, &down, &down_out, 1);
 }
