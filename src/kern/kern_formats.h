@@ -12,7 +12,7 @@
 
 /* ---- blocks of 32 to 128 ------------------------------------------------------------------------------------- */
 
-/* 8 blocks of 16 bytes of nibbles, stride apart: the even ones in one vector, the odd ones in another. Low nibbles are a
+/* 16 bytes of nibbles of 8 blocks, stride apart: the even ones in one vector, the odd ones in another. Low nibbles are a
  * block's first unit. */
 KERN_INLINE void split_nibbles_32(vb even, vb odd, vb q[4]) {
     q[0] = vb_low(even);
@@ -20,13 +20,15 @@ KERN_INLINE void split_nibbles_32(vb even, vb odd, vb q[4]) {
     q[2] = vb_low(odd);
     q[3] = vb_high(odd);
 }
-KERN_INLINE void load_nibbles_32(const uint8_t *b, size_t stride, vb q[4]) {
-    split_nibbles_32(vb_load_lanes(b, 2 * stride), vb_load_lanes(b + stride, 2 * stride), q);
+KERN_INLINE void load_nibbles_32(const uint8_t *b, size_t at, size_t stride, vb q[4]) {
+    vb even, odd;
+    vb_load_blocks(b, at, stride, &even, &odd);
+    split_nibbles_32(even, odd, q);
 }
 
 /* The fifth bits are 32 before the nibbles. */
 KERN_INLINE void load_fives_32(const uint8_t *b, size_t stride, vb q[4]) {
-    load_nibbles_32(b + 4, stride, q);
+    load_nibbles_32(b, 4, stride, q);
     vb even = vb_load_lanes(b, 2 * stride), odd = vb_load_lanes(b + stride, 2 * stride);
     q[0] = vb_or_bits(q[0], even, 0, 16);
     q[1] = vb_or_bits(q[1], even, 2, 16);
@@ -43,14 +45,14 @@ KERN_INLINE vf negated(vf a) { return vf_sub(vf_set(0), a); }
 
 KERN_INLINE chunk load_q4_0(const uint8_t *b) {
     chunk c;
-    load_nibbles_32(b + 2, 18, c.q);
+    load_nibbles_32(b, 2, 18, c.q);
     c.scale = c.min = vf_halves(b, 18, 2);
     return c;
 }
 
 KERN_INLINE chunk load_q4_1(const uint8_t *b) {
     chunk c;
-    load_nibbles_32(b + 4, 20, c.q);
+    load_nibbles_32(b, 4, 20, c.q);
     c.scale = vf_halves(b, 20, 2);
     c.min = negated(vf_halves(b + 2, 20, 2));
     return c;
@@ -90,7 +92,7 @@ KERN_INLINE chunk load_iq4_nl(const uint8_t *b) {
 
 KERN_INLINE chunk load_mxfp4(const uint8_t *b) {
     chunk c;
-    load_nibbles_32(b + 1, 17, c.q);
+    load_nibbles_32(b, 1, 17, c.q);
     look_up(quant_values_fp4, 16, c.q);
     c.scale = c.min = vf_exponents(b, 17);
     return c;

@@ -203,7 +203,7 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
 #define KERN_FORMATS(ROW)                                          \
     ROW(q1_0, Q1_0, 128, 18, 32, 1, 32, 16, 0, 31, STORED)         \
     ROW(q2_0, Q2_0, 64, 18, 32, 1, 32, 16, 0, 31, STORED)          \
-    ROW(q4_0, Q4_0, 32, 18, 32, 8, 32, 16, 0, 31, FUSED)           \
+    ROW(q4_0, Q4_0, 32, 18, 32, 8, 32, 16, 0, 31, FOURS)           \
     ROW(q4_1, Q4_1, 32, 20, 32, 0, 32, 16, 1, 31, FUSED)           \
     ROW(q5_0, Q5_0, 32, 22, 32, 16, 32, 16, 0, 31, FUSED)          \
     ROW(q5_1, Q5_1, 32, 24, 32, 0, 32, 16, 1, 31, STORED)          \
@@ -220,7 +220,7 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(iq2_s, IQ2_S, 256, 82, 16, 64, 16, 32, 0, 255, SIGNED)      \
     ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 64, 32, 32, 0, 255, SIGNED)  \
     ROW(iq3_s, IQ3_S, 256, 110, 32, 16, 32, 32, 0, 255, SIGNED)     \
-    ROW(iq4_nl, IQ4_NL, 32, 18, 32, 128, 32, 16, 0, 255, FUSED)    \
+    ROW(iq4_nl, IQ4_NL, 32, 18, 32, 128, 32, 16, 0, 255, FOURS)    \
     ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255, FOURS)  \
     ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 128, 32, 0, 255, DIGITS)     \
     ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 128, 32, 0, 255, PAIRED)      \

@@ -10,11 +10,6 @@
 #define PAIRED_UNITS 0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15
 static const _Alignas(16) uint8_t paired_unit[KERN_UNITS] = {PAIRED_UNITS};
 
-/* In a register: the compiler would rather load it at each use. */
-KERN_INLINE vb once(vb x) {
-    __asm__("" : "+v"(x));
-    return x;
-}
 KERN_INLINE vf paired_floats(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)); }
 KERN_INLINE vf half_for_all(const uint8_t *b) { return _mm512_cvtph_ps(_mm256_set1_epi16((short)load_u16(b))); }
 

@@ -54,6 +54,10 @@ static inline vb vb_high(vb x) { return vb_and(VB(_mm256_srli_epi16(x.a, 4), _mm
 static inline vb vb_load_lanes(const void *p, size_t stride) {
     return VB(join(load_16(p, 0), load_16(p, stride)), join(load_16(p, 2 * stride), load_16(p, 3 * stride)));
 }
+static inline void vb_load_blocks(const uint8_t *b, size_t at, size_t stride, vb *even, vb *odd) {
+    *even = vb_load_lanes(b + at, 2 * stride);
+    *odd = vb_load_lanes(b + at + stride, 2 * stride);
+}
 static inline void vb_load_split(const void *p, vb *even, vb *odd) {
     *even = vb_load_lanes(p, 32);
     *odd = vb_load_lanes((const char *)p + 16, 32);

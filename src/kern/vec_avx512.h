@@ -55,6 +55,30 @@ static inline vb vb_load_lanes(const void *p, size_t stride) {
     r = _mm512_inserti32x4(r, load_16(p, 2 * stride), 2);
     return _mm512_inserti32x4(r, load_16(p, 3 * stride), 3);
 }
+/* In a register: the compiler would rather load it at each use. */
+static inline vb once(vb x) {
+    __asm__("" : "+v"(x));
+    return x;
+}
+/* Words of the 128 bytes at p, which are loaded once for several calls. */
+static inline vb words_of(const void *p, vb at) {
+    return _mm512_permutex2var_epi16(once(_mm512_loadu_si512(p)), at, once(_mm512_loadu_si512((const char *)p + 64)));
+}
+/* The same 16 bytes of 8 blocks, of the even ones and of the odd ones: of blocks of 18 bytes those of either lie within 128. */
+static inline __attribute__((always_inline)) void vb_load_blocks(const uint8_t *b, size_t at, size_t stride, vb *even, vb *odd) {
+    if (stride != 18) {
+        *even = vb_load_lanes(b + at, 2 * stride);
+        *odd = vb_load_lanes(b + at + stride, 2 * stride);
+        return;
+    }
+#define EIGHT(w) (short)((w) + 7), (short)((w) + 6), (short)((w) + 5), (short)((w) + 4), \
+                 (short)((w) + 3), (short)((w) + 2), (short)((w) + 1), (short)(w)
+#define EACH(first) _mm512_set_epi16(EIGHT((first) + 54), EIGHT((first) + 36), EIGHT((first) + 18), EIGHT(first))
+    *even = words_of(b, EACH(at / 2));
+    *odd = words_of(b + 16, EACH(at / 2 + 1));
+#undef EACH
+#undef EIGHT
+}
 /* 128 bytes: the even ones of their 16-byte pieces, the odd ones. */
 static inline void vb_load_split(const void *p, vb *even, vb *odd) {
     __m512i a = vb_load(p), b = vb_load((const char *)p + 64);
@@ -313,15 +337,16 @@ static inline vf twice(vf a, int first) {
     return _mm512_permutexvar_ps(_mm512_add_epi32(at, _mm512_set1_epi32(first)), a);
 }
 /* The halves of blocks that lie stride bytes apart, each for `units` units. */
-static inline vf vf_halves(const void *p, size_t stride, size_t units) {
+static inline __attribute__((always_inline)) vf vf_halves(const void *p, size_t stride, size_t units) {
     const char *b = p;
     if (units == 2 && stride % 2 == 0 && stride <= 20) { /* those of four blocks lie within 64 bytes */
-        short s = (short)(stride / 2);
-#define PAIR(i) (short)(i), (short)(i)
-        __m512i at = _mm512_set_epi16(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, PAIR(32 + 3 * s), PAIR(32 + 2 * s),
-                                      PAIR(32 + s), PAIR(32), PAIR(3 * s), PAIR(2 * s), PAIR(s), PAIR(0));
+        size_t second = stride == 18 ? 64 : 80;          /* the first is what vb_load_blocks takes, too */
+#define PAIR(i, at) (short)((i) * stride / 2 + (at)), (short)((i) * stride / 2 + (at))
+#define PAIRS(at) PAIR(3, at), PAIR(2, at), PAIR(1, at), PAIR(0, at)
+        __m512i at = _mm512_castsi256_si512(_mm256_set_epi16(PAIRS(2 * stride - second / 2 + 32), PAIRS(0)));
 #undef PAIR
-        __m512i h = _mm512_permutex2var_epi16(_mm512_loadu_si512(b), at, _mm512_loadu_si512(b + 4 * stride));
+#undef PAIRS
+        __m512i h = _mm512_permutex2var_epi16(once(_mm512_loadu_si512(b)), at, once(_mm512_loadu_si512(b + second)));
         return _mm512_cvtph_ps(_mm512_castsi512_si256(h));
     }
 #define HALF(i) (short)load_u16(b + 2 * (i) / units * stride)

@@ -67,6 +67,10 @@ static inline vb vb_load_lanes(const void *p, size_t stride) {
     const char *b = p;
     return vb_load_each(b, b + stride, b + 2 * stride, b + 3 * stride);
 }
+static inline void vb_load_blocks(const uint8_t *b, size_t at, size_t stride, vb *even, vb *odd) {
+    *even = vb_load_lanes(b + at, 2 * stride);
+    *odd = vb_load_lanes(b + at + stride, 2 * stride);
+}
 static inline void vb_load_split(const void *p, vb *even, vb *odd) {
     *even = vb_load_lanes(p, 32);
     *odd = vb_load_lanes((const char *)p + 16, 32);

@@ -56,6 +56,10 @@ static inline vb vb_load_lanes(const void *p, size_t stride) {
     for (size_t j = 0; j < 4; j++) memcpy(r + 16 * j, (const char *)p + j * stride, 16);
     return vb_load(r);
 }
+static inline void vb_load_blocks(const uint8_t *b, size_t at, size_t stride, vb *even, vb *odd) {
+    *even = vb_load_lanes(b + at, 2 * stride);
+    *odd = vb_load_lanes(b + at + stride, 2 * stride);
+}
 static inline vb vb_set_4(uint32_t x) { return (vb)splat((int32_t)x); }
 static inline vb vb_load_4(const void *p) { return vb_set_4(load_u32(p)); }
 
