@@ -43,7 +43,7 @@ static void prepare_i16(const float *x, size_t n, void *act) {
     }
 }
 
-#define ACT8_TRIES 15
+#define ACT8_TRIES 14
 
 /* Elements 2i and 2i + 1 become the sum of both. */
 KERN_INLINE vf sum_pairs(vf a) { return vf_add(a, vf_swap(a)); }
@@ -81,8 +81,8 @@ KERN_INLINE vf best_factors(const vb w[8], bool pairs, vf *scale) {
 
 /* 8 blocks of 32. */
 static void prepare_blocks(const float *x, bool pairs, kern_act8 *act) {
-    _Alignas(64) float t[16][16], scales[16], thirds[16];
-    _Alignas(64) int32_t minus[16], fourth[16];
+    _Alignas(64) float t[16][16], scales[16], sums[16], sums_both[16];
+    _Alignas(64) int32_t minus[16], minus_both[16];
     vf top = vf_set(0), scale;
     vb w[8], q[4], ones = vb_set_4(0xffffffff); /* negative ones */
     vi sum = vi_set(0);
@@ -101,25 +101,13 @@ static void prepare_blocks(const float *x, bool pairs, kern_act8 *act) {
         if (i % 2) q[i / 2] = vb_join_bytes(w[i - 1], w[i]);
     }
     scale = vf_mul(scale, vf_mul(top, vf_set(1 / 32767.0f))); /* NaN and infinity are in top */
-    vf minus_each = vf_of_vi(sum), third;
-    if (pairs) {
-        third = sum_pairs(vf_mul(vf_sub(vf_set(0), minus_each), scale));
-        vi_store(fourth, vi_of_vf(sum_pairs(minus_each)));
-    } else {
-        float peak = vf_peak_all(scale);
-        vf common = vf_set(peak * (1.0f / KERN_ACT8_FACTOR_MAX));
-        vf factors = vf_mul(scale, vf_set(peak < 0x1p-100f ? 0.0f : KERN_ACT8_FACTOR_MAX / peak));
-        vf zero = vf_mul(minus_each, vf_set(KERN_ACT8_ZERO)), rounded = vf_of_vi(vi_of_vf(factors));
-        vb by = vb_pairs(vi_of_vf(factors), vi_of_vf(vf_swap(factors)));
-        vi_store(fourth, vi_dot_2(vi_set(0), vb_pairs(vi_of_vf(zero), vi_of_vf(vf_swap(zero))), by));
-        scale = vf_mul(rounded, common);
-        third = vf_turns(vf_load(fourth), by);
-        vf_store((float *)fourth, in_pairs(vf_mul(vf_mul(minus_each, rounded), vf_set(-1.0f / KERN_ACT8_SUM)), common));
-    }
+    vf minus_each = vf_of_vi(sum), sum_each = vf_mul(vf_sub(vf_set(0), minus_each), scale), sum_both = sum_pairs(sum_each);
     vf_store(scales, scale);
     vi_store(minus, sum);
-    vf_store(thirds, third);
-    vb of_units[4] = {vb_load(scales), vb_load(minus), vb_load(thirds), vb_load(fourth)};
+    vi_store(minus_both, vi_of_vf(sum_pairs(minus_each)));
+    vf_store(sums, pairs ? sum_both : sum_each);
+    vf_store(sums_both, sum_both);
+    vb of_units[4] = {vb_load(scales), vb_load(minus), vb_load(sums), pairs ? vb_load(minus_both) : vb_load(sums_both)};
     v_turn_4(q);
     v_turn_4(of_units);
     v_store_lanes(act[0].q, 2 * sizeof *act, q[0], q[1], of_units[0], of_units[1]);

@@ -9,8 +9,7 @@
 #define VEC_UNPACKED(CODE)
 #define VEC_UNPACKED_TYPES(ROW)
 #define VEC_STORED(KIND) KIND(32, 0) KIND(32, 1) KIND(16, 0) KIND(16, 1)
-#define VEC_KINDS(KIND) KERN_KINDS(KIND) KIND(32, 16, 0, 31)
-#define multiply_32_16_0_15 multiply_32_16_0_31
+#define VEC_KINDS(KIND) KERN_KINDS(KIND)
 #include "kern/kern_chunk.h"
 #include "quant/quant_grids.h"
 #include "kern/kern_formats.h"

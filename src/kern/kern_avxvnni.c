@@ -10,8 +10,6 @@
 #include "kern/kern_steps.h"
 #include "kern/kern_panel.h"
 KERN_KINDS(MULTIPLIER)
-#define multiply_32_16_0_15 multiply_32_16_0_255
-#define multiply_32_16_0_31 multiply_32_16_0_255
 #include "kern/kern_peak.h"
 
 static const kern_bytes bytes = {.multiply = {KERN_FORMATS(ENTRY_MULTIPLY)}, .peak = byte_peak};

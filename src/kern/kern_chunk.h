@@ -43,11 +43,6 @@ KERN_INLINE chunk format_load(format f, const uint8_t *b) {
     return c;
 }
 
-/* x in elements of even number; in the others, as words of 16 bits, two integers: that one's and the one's before. */
-KERN_INLINE vf in_pairs(vf integers, vf x) {
-    return vf_turns(x, vb_pairs(vi_of_vf(integers), vi_of_vf(vf_swap(integers))));
-}
-
 #define LOADERS_FUSED(type) load_##type, NULL, NULL
 #define LOADERS_STORED LOADERS_FUSED
 #define LOADERS_FOURS LOADERS_FUSED

@@ -174,7 +174,7 @@ KERN_INLINE chunk load_q2_k(const uint8_t *b) {
     return c;
 }
 
-/* With the scales in the integers, up to 45: four products a unit are a lane's table for its units. Offsets are integers. */
+/* With the scales in the integers, up to 45: four products a unit are a lane's table for its units. */
 KERN_INLINE chunk fold_q2_k(const uint8_t *b) {
     static const _Alignas(64) uint8_t unit[64] = {
         FOUR(0, 0, 0, 0), FOUR(1, 1, 1, 1), FOUR(2, 2, 2, 2), FOUR(3, 3, 3, 3), FOUR(4, 4, 4, 4), FOUR(5, 5, 5, 5),
@@ -187,7 +187,7 @@ KERN_INLINE chunk fold_q2_k(const uint8_t *b) {
     for (size_t k = 0; k < 4; k++) c.q[k] = vb_lookup(products, vb_add(c.q[k], vb_set((uint8_t)(4 * k))));
     uint64_t low = 15 * EACH_BYTE;
     c.scale = vf_set(quant_half(b + 80));
-    c.min = in_pairs(vf_of_bytes(load_u64(b) >> 4 & low, load_u64(b + 8) >> 4 & low), vf_set(quant_half(b + 82)));
+    c.min = vf_mul(vf_of_bytes(load_u64(b) >> 4 & low, load_u64(b + 8) >> 4 & low), vf_set(quant_half(b + 82)));
     return c;
 }
 

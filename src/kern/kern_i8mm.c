@@ -54,8 +54,6 @@ KERN_OUTLINE void panel_multiply(kern_panel *p, const kern_act8 *const *acts, si
 
 #include "kern/kern_panel.h"
 KERN_KINDS(MULTIPLIER)
-#define multiply_32_16_0_15 multiply_32_16_0_255
-#define multiply_32_16_0_31 multiply_32_16_0_255
 
 static uint64_t byte_peak(uint64_t rounds) {
     enum { SUMS = 16, PRODUCTS = 32 };

@@ -36,28 +36,19 @@ typedef struct kern_act16_fives {
     float unused[15];
 } kern_act16_fives;
 
-/* 32 activations in 8 bits, for prefill: one cache line. x = scale * q for each unit of 16, |q| <= 127, natural order. In
- * KERN_ACT_I8_32 both units have the same scale. In KERN_ACT_I8_16 scales are integers, too, times what a chunk has in common,
- * and so are sums of x: both in pairs, of which the second is the first unit's. */
+/* 32 activations in 8 bits, for prefill: one cache line. x = scale * q for each unit of 16, |q| <= 127, natural order.
+ * In KERN_ACT_I8_32 both units have the same scale. */
 #define KERN_ACT8_LEN 32
 #define KERN_ACT8_MAX 127
-#define KERN_ACT8_FACTOR_MAX 32767
-#define KERN_ACT8_ZERO 8    /* of the weights that start is for */
-#define KERN_ACT8_SUM 2048 /* times what scales are times, sums are integers */
 typedef struct kern_act8 {
     _Alignas(64) int8_t q[KERN_ACT8_LEN];
     struct {
         float scale;
-        int32_t minus; /* the sum of q, negated                                                                    */
+        int32_t minus; /* the sum of q, negated                                  */
+        float sum;     /* the sum of scale * q; in KERN_ACT_I8_32 of both units  */
         union {
-            float sum;          /* in KERN_ACT_I8_32: of x, of both units                                          */
-            int32_t start;      /* in KERN_ACT_I8_16: in the first, what their zero adds to sums times factors;    */
-            int16_t factors[2]; /* in the second, the scales                                                       */
-        };
-        union {
-            int32_t minus_both; /* in KERN_ACT_I8_32: minus of both units                                          */
-            float common;       /* in KERN_ACT_I8_16: in the first, what factors are times;                        */
-            int16_t sums[2];    /* in the second                                                                   */
+            int32_t minus_both; /* in KERN_ACT_I8_32: minus of both units        */
+            float sum_both;     /* in KERN_ACT_I8_16: the sum of both units      */
         };
     } unit[2];
 } kern_act8;
@@ -71,7 +62,7 @@ _Static_assert(sizeof(kern_act16) == 640 && sizeof(kern_act8) == 64, "whole cach
 #define KERN_PANEL_DEPTH 512                 /* columns of a panel of bytes                       */
 #define KERN_PANEL_FLOAT_DEPTH 256           /* columns of a panel of floats                      */
 #define KERN_PANEL_ACTS 512                  /* activations a pass: their sums must stay in L2    */
-#define KERN_PANEL_GROUP 4                   /* blocks of 32 columns whose sums are added before a scale  */
+#define KERN_PANEL_GROUP 4                   /* blocks of 32 columns that 128 weights with one scale are */
 #define KERN_PANEL_EXCESS 16                 /* sums that a multiplier may write beyond           */
 
 /* Per-worker scratch. Step s is columns 4s..4s+3: of each row 4 bytes, 16 rows to 64 bytes. Scales and offsets: a unit each. */
@@ -200,7 +191,7 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
 
 /* The quantised types. Columns: name in code, id, weights and bytes a block; how kern_formats.h loads them: weights a scale,
  * and what is taken off the unsigned integers, 0 or a power of two; how prefill multiplies them: weights a scale, activations
- * a scale, whether there are offsets, and a bound of the integers (15, 31, 63 or 255). A level without loaders (scalar) has
+ * a scale, whether there are offsets, and a bound of the integers (31, 63 or 255). A level without loaders (scalar) has
  * integers plus 128 up to 255. Last, the way of decode and of the loader: FUSED types are multiplied as they are loaded, what
  * costs code for each; STORED ones by way of memory. Where a level has no better way, SIGNED
  * ones go by way of memory, too, with codebooks that are looked up in a step before, DIGITS ones like STORED, PAIRED and FOURS
@@ -212,7 +203,7 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
 #define KERN_FORMATS(ROW)                                          \
     ROW(q1_0, Q1_0, 128, 18, 32, 1, 32, 16, 0, 31, STORED)         \
     ROW(q2_0, Q2_0, 64, 18, 32, 1, 32, 16, 0, 31, STORED)          \
-    ROW(q4_0, Q4_0, 32, 18, 32, 8, 32, 16, 0, 15, FOURS)           \
+    ROW(q4_0, Q4_0, 32, 18, 32, 8, 32, 16, 0, 31, FOURS)           \
     ROW(q4_1, Q4_1, 32, 20, 32, 0, 32, 16, 1, 31, FUSED)           \
     ROW(q5_0, Q5_0, 32, 22, 32, 16, 32, 16, 0, 31, FUSED)          \
     ROW(q5_1, Q5_1, 32, 24, 32, 0, 32, 16, 1, 31, STORED)          \
@@ -235,17 +226,16 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 128, 32, 0, 255, PAIRED)      \
     ROW(mxfp4, MXFP4, 32, 17, 32, 16, 32, 16, 0, 31, FUSED)        \
     ROW(nvfp4, NVFP4, 64, 36, 16, 16, 16, 16, 0, 63, STORED)
-/* The kinds that the four columns before the last make; of (32, 16, 0) those that a level tells apart are its own. */
+/* The kinds that the four columns before the last make. */
 #define KERN_KINDS(KIND) \
-    KIND(32, 16, 0, 255) KIND(32, 16, 1, 31) KIND(16, 16, 0, 63) KIND(32, 32, 1, 31) \
+    KIND(32, 16, 0, 31) KIND(32, 16, 0, 255) KIND(32, 16, 1, 31) KIND(16, 16, 0, 63) KIND(32, 32, 1, 31) \
     KIND(32, 32, 0, 255) KIND(16, 32, 0, 255) KIND(128, 16, 1, 63) KIND(128, 32, 0, 255)
 /* The same without bounds. */
 #define KERN_WIDE_KINDS(KIND) \
     KIND(32, 16, 0, 255) KIND(32, 16, 1, 255) KIND(16, 16, 0, 255) KIND(32, 32, 1, 255) KIND(32, 32, 0, 255) \
     KIND(16, 32, 0, 255) KIND(16, 16, 1, 255)
 /* Types whose integers hold their units' scales, too, when a panel is filled: group 128, and where there are no offsets 128 is
- * taken off. Offsets are integers then, in pairs at odd units, of which the second is the first unit's, and beside them what
- * these are times. */
+ * taken off. */
 #define KERN_FOLDED(ROW)          \
     ROW(q2_k, Q2_K, 84, true)     \
     ROW(q3_k, Q3_K, 110, false)

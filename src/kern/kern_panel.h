@@ -7,40 +7,20 @@
 #ifndef LEAT_KERN_PANEL_H
 #define LEAT_KERN_PANEL_H
 
-/* sum = minus * zero, what the weights' zero point adds. Narrow integers with offsets have no zero point; that of
- * the narrowest is in what activations start with. */
+/* sum = minus * zero: what the weights' zero point adds. Narrow integers with offsets have none. */
 KERN_INLINE void panel_start(vi sum[VEC_SUBS], const kern_panel *p, const int32_t *minus, format f) {
-    bool none = f.top == 15 || (f.has_min && f.top < 255);
-    vi start = none ? vi_set(0) : vi_shift_left(vi_load_1(minus), p->zero_shift);
+    vi start = f.has_min && f.top < 255 ? vi_set(0) : vi_shift_left(vi_load_1(minus), p->zero_shift);
     for (size_t s = 0; s < VEC_SUBS; s++) sum[s] = vd_signed(start, minus, f.top);
 }
 
-/* acc -= offsets * sums of the activations, of a block. What zero takes off 32 weights is their sum, too. */
-KERN_INLINE void panel_offsets(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, const kern_act8 *const *x,
-                               size_t n_tok, format f) {
+/* acc -= offsets * sums of the activations */
+KERN_INLINE void panel_offsets(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, const kern_act8 *const *x, size_t n_tok,
+                               format f) {
     for (size_t u = 0; u < (f.group == 32 ? 1 : 2); u++)
         for (size_t s = 0; s < VEC_SUBS; s++) {
             vf min = vf_load(p->min[2 * block + u][sub + s]);
-            if (f.group == 32 && f.acts == 16) min = vf_mul(min, vf_set(1.0f / KERN_ACT8_ZERO));
-            for (size_t t = 0; t < n_tok; t++) {
-                const kern_act8 *a = &x[t][block];
-                if (f.acts == 32) acc[t][s] = vf_fnma(min, vf_set(a->unit[u].sum), acc[t][s]);
-                else if (f.group == 32) acc[t][s] = vf_fma(min, vf_set((float)a->unit[0].start * a->unit[0].common), acc[t][s]);
-                else acc[t][s] = vf_fma(min, vf_set((float)a->unit[u].minus * a->unit[u].scale), acc[t][s]);
-            }
-        }
-}
-
-/* The same for a group with offsets that are integers. */
-KERN_INLINE void panel_group_offsets(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub, size_t from, size_t to,
-                                     const kern_act8 *const *x, size_t n_tok) {
-    for (size_t s = 0; s < VEC_SUBS; s++)
-        for (size_t t = 0; t < n_tok; t++) {
-            vi sum = vi_set(0);
-            for (size_t b = from; b < to; b++)
-                sum = vi_dot_2(sum, vb_load(p->min[2 * b + 1][sub + s]), vb_load_4(x[t][b].unit[1].sums));
-            vf act = vf_set(x[t][from].unit[0].common * KERN_ACT8_SUM);
-            acc[t][s] = vf_fnma(vf_mul(vf_of_vi(sum), act), vf_load(p->min[2 * from][sub + s]), acc[t][s]);
+            for (size_t t = 0; t < n_tok; t++)
+                acc[t][s] = vf_fnma(min, vf_set(f.group == 32 && f.acts == 16 ? x[t][block].unit[0].sum_both : x[t][block].unit[u].sum), acc[t][s]);
         }
 }
 
@@ -73,43 +53,20 @@ KERN_INLINE void panel_block(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub
     }
 }
 
-/* acc += 32 columns where the sums of both units are words of 16 bits side by side, so that one product takes both times the
- * scales that activations have as integers. */
-KERN_INLINE void panel_pair(vf acc[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, const kern_act8 *const *x,
-                            size_t n_tok, format f) {
-    vi sum[2][VEC_TOKENS][VEC_SUBS];
-    for (size_t u = 0; u < 2; u++) {
-        for (size_t t = 0; t < n_tok; t++) panel_start(sum[u][t], p, &x[t][block].unit[u].minus, f);
-        panel_steps(sum[u], p, sub, block, 4 * u, 4, x, n_tok, f);
-    }
-    for (size_t s = 0; s < VEC_SUBS; s++) {
-        vf weights = vf_load(p->scale[2 * block][sub + s]);
-        for (size_t t = 0; t < n_tok; t++) {
-            vi start = vi_load_1(&x[t][block].unit[0].start);
-            vi dot = vi_dot_2(start, vb_pairs(sum[1][t][s], sum[0][t][s]), vb_load_4(x[t][block].unit[1].factors));
-            acc[t][s] = vf_fma(vf_of_vi(dot), weights, acc[t][s]);
-        }
-    }
-}
-
-/* out += KERN_PANEL_GROUP blocks that have something in common, which is applied here. What there was waits in memory. */
+/* out += a group of 128 weights, of which the integers have their scales in them but for one. What there was waits in memory. */
 KERN_INLINE void panel_group(float (*out)[KERN_PANEL_SUBS][16], const kern_panel *p, size_t sub, size_t from, size_t to,
                              const kern_act8 *const *x, size_t n_tok, format f) {
-    const bool pairs = f.top == 15;
     vf part[VEC_TOKENS][VEC_SUBS];
     for (size_t t = 0; t < n_tok; t++)
         for (size_t s = 0; s < VEC_SUBS; s++) part[t][s] = vf_set(0);
-    for (size_t b = from; b < to; b++)
-        if (pairs) panel_pair(part, p, sub, b, x, n_tok, f);
-        else panel_block(part, p, sub, b, x, n_tok, f);
+    for (size_t b = from; b < to; b++) panel_block(part, p, sub, b, x, n_tok, f);
     for (size_t s = 0; s < VEC_SUBS; s++) {
-        vf weights = vf_load(p->scale[2 * from][sub + s]);
-        for (size_t t = 0; t < n_tok; t++) {
-            vf before = vf_load(out[t][sub + s]), act = vf_set(x[t][from].unit[0].common);
-            part[t][s] = vf_fma(part[t][s], pairs ? act : weights, before);
-        }
+        vf scale = vf_load(p->scale[2 * from][sub + s]);
+        for (size_t t = 0; t < n_tok; t++) part[t][s] = vf_fma(part[t][s], scale, vf_load(out[t][sub + s]));
     }
-    if (f.has_min) panel_group_offsets(part, p, sub, from, to, x, n_tok);
+    if (f.has_min)
+#pragma GCC unroll 1
+        for (size_t b = from; b < to; b++) panel_offsets(part, p, sub, b, x, n_tok, f);
     for (size_t t = 0; t < n_tok; t++)
         for (size_t s = 0; s < VEC_SUBS; s++) vf_store(out[t][sub + s], part[t][s]);
 }
@@ -118,7 +75,7 @@ KERN_INLINE void panel_group(float (*out)[KERN_PANEL_SUBS][16], const kern_panel
 KERN_INLINE void panel_tile(const kern_panel *p, size_t sub, size_t from, size_t to, const kern_act8 *const *x, float (*out)[KERN_PANEL_SUBS][16],
                             size_t n_tok, format f) {
     vf acc[VEC_TOKENS][VEC_SUBS];
-    if (f.group == 128 || f.top == 15) {
+    if (f.group == 128) {
         for (size_t b = from; b < to; b += KERN_PANEL_GROUP) panel_group(out, p, sub, b, b + KERN_PANEL_GROUP, x, n_tok, f);
         return;
     }

@@ -109,8 +109,6 @@ _Static_assert(TILE % VEC_TOKENS == 0 && VEC_TOKENS <= KERN_PANEL_EXCESS, "sums 
         multiply_tiles(p, x, n, n_blocks, sums, tiler_##group##_##acts##_##has_min##_##top, group >= 32 && acts == 32); \
     }
 KERN_KINDS(TILES)
-TILES(32, 16, 0, 15)
-#define multiply_32_16_0_31 multiply_32_16_0_255
 
 /* For the bench: sums of TILE by TILE, `columns` a product. */
 #define TILE_PEAK(name, dot, columns)           \

@@ -108,7 +108,7 @@ static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, s
             k->floats->multiply(p, (const float *const *)acts, n, depth, p->sums);
         } else {
             fill(k, p, b + at / t->block_len * t->block_bytes, m->row_bytes, m->n_rows - row, depth, t);
-            k->bytes->multiply[t->id](p, (const kern_act8 *const *)acts, n, div_up(depth, KERN_ACT8_LEN * KERN_PANEL_GROUP) * KERN_PANEL_GROUP, p->sums);
+            k->bytes->multiply[t->id](p, (const kern_act8 *const *)acts, n, div_up(depth, KERN_ACT8_LEN), p->sums);
         }
     }
     put_sums(p, n);

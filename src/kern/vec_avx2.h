@@ -254,9 +254,6 @@ static inline vf vf_spread(vf x, size_t k) {
     }
 }
 static inline vf vf_swap(vf x) { return VF(_mm256_permute_ps(x.a, 0xB1), _mm256_permute_ps(x.b, 0xB1)); }
-static inline vf vf_turns(vf x, vb y) {
-    return VF(_mm256_blend_ps(x.a, _mm256_castsi256_ps(y.a), 0xAA), _mm256_blend_ps(x.b, _mm256_castsi256_ps(y.b), 0xAA));
-}
 #define ROUND_NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 static inline vf vf_round(vf x) { return VF(_mm256_round_ps(x.a, ROUND_NEAREST), _mm256_round_ps(x.b, ROUND_NEAREST)); }
 static inline __m256 scale2(__m256 x, __m256 n) {

@@ -316,7 +316,6 @@ static inline vf vf_spread(vf a, size_t k) {
     }
 }
 static inline vf vf_swap(vf a) { return _mm512_permute_ps(a, 0xB1); }
-static inline vf vf_turns(vf a, vb b) { return _mm512_mask_mov_ps(a, 0xAAAA, _mm512_castsi512_ps(b)); }
 static inline vf vf_round(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vf vf_scale2(vf x, vf n) { return _mm512_scalef_ps(x, n); }
 static inline void vf_unzip(const float *p, vf *even, vf *odd) {

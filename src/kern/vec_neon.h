@@ -274,10 +274,6 @@ static inline vf vf_spread(vf a, size_t k) {
     }
 }
 static inline vf vf_swap(vf a) { return EACH_1(vf, vrev64q_f32, a); }
-static inline float32x4_t turns(float32x4_t a, uint8x16_t b) {
-    return vtrn1q_f32(a, vrev64q_f32(vreinterpretq_f32_u8(b)));
-}
-static inline vf vf_turns(vf a, vb b) { return EACH_2(vf, turns, a, b); }
 static inline vf vf_round(vf x) { return EACH_1(vf, vrndnq_f32, x); }
 static inline float32x4_t scale2(float32x4_t x, float32x4_t n) {
     int32x4_t e = vcvtnq_s32_f32(n), first = vshrq_n_s32(e, 1), bias = vdupq_n_s32(127);

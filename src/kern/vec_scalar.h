@@ -198,8 +198,6 @@ static inline vf vf_sum_each(const vf a[16]) { vf r; EACH16 r[i] = vf_sum(a[i]);
 static inline vf vf_spread(vf a, size_t k) { vf r; EACH16 r[i] = a[i / 4 * 4 + k]; return r; }
 /* Elements 2i and 2i + 1 exchanged. */
 static inline vf vf_swap(vf a) { vf r; EACH16 r[i] = a[i ^ 1]; return r; }
-/* Elements of even number of a, those of odd number of b. */
-static inline vf vf_turns(vf a, vb b) { EACH16 a[i] = i % 2 ? ((vf)b)[i] : a[i]; return a; }
 /* Nearest integer, half to even. */
 static inline vf vf_round(vf x) { return x + 0x1.8p23f - 0x1.8p23f; }
 /* x * 2^n for integers |n| <= 252: two factors, so that results below the normal range come out right. */
