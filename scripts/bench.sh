@@ -66,6 +66,7 @@ measure() { # name, file, options
     [ -n "${LEAT_PEER_IK:-}" ] && ik=(--vs "ik_llama.cpp: $LEAT_PEER_IK")
     case $1 in depth-*) llama=() ik=() ;; esac # the growth is leat's own
     uncache "$2"
+    "$leat" bench "$2" -p 512 -n 0 -r 1 > /dev/null 2>&1 # all of it: a few tokens leave experts on the disk
     for try in both llama ik none; do
         case $try in
         both) set -- "$1" "$2" "$3" "${llama[@]}" "${ik[@]}" ;;
