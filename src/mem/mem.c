@@ -10,7 +10,6 @@
 
 #define COMMIT_STEP ((size_t)256 << 10) /* arenas commit this much at a time: few calls, little waste */
 #define HUGE_FROM ((size_t)4 << 20)     /* from here on larger pages pay */
-#define HUGE_STEP ((size_t)2 << 20)
 #define HUGE_ARRAY_FROM ((size_t)8 << 20) /* in arenas: of smaller arrays a token touches many, a page of zeros each */
 
 static atomic_size_t held[MEM_TAGS], peak[MEM_TAGS], held_total, limit_bytes;
@@ -117,7 +116,7 @@ static size_t commit_step(const arena *a, size_t need) {
     size_t left = a->reserved_bytes - a->committed_bytes, end = (size_t)((uintptr_t)a->base + a->committed_bytes);
     if (!dense || a->committed_bytes + need < HUGE_FROM) return MIN(MAX(need, COMMIT_STEP), left);
     plat_huge_pages(a->base + a->committed_bytes, left);
-    return MIN(align_up(end + need, HUGE_STEP) - end, left);
+    return MIN(align_up(end + need, MEM_LARGE_PAGE) - end, left);
 }
 
 /* Makes [used, end) usable and zero, end an offset; takes it. */

@@ -9,6 +9,9 @@
 
 #include "base/base.h"
 
+/* Bytes of the pages that plat_huge_pages asks for, which lie at multiples of this. */
+#define MEM_LARGE_PAGE ((size_t)2 << 20)
+
 typedef enum {
     MEM_GGUF,    /* file headers and metadata       */
     MEM_TOK,     /* tokenizer tables                */

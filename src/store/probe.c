@@ -7,7 +7,6 @@
 #define PROBE_READ_BYTES ((size_t)1 << 20)
 #define PROBE_READS 48
 #define PROBE_NS 50000000u
-#define LARGE_PAGE ((size_t)2 << 20) /* where they begin: small ones before would slow the first reads down */
 
 /* Bytes a second with `depth` reads at a time, at random places; 0 where a read failed, and where most are holes. */
 static double measure(store *s, rng *dice, char *to, size_t depth) {
@@ -47,8 +46,9 @@ void store_probe(store *s, char *to, size_t bytes) {
     double speed[COUNT_OF(depths)] = {0}, best = 0;
     rng dice;
     rng_seed(&dice, 1);
-    size_t skip = (size_t)(align_up((uintptr_t)to, LARGE_PAGE) - (uintptr_t)to);
-    if (bytes >= LARGE_PAGE + STORE_PROBE_BYTES) to += skip, bytes -= skip;
+    /* Small pages before the first large one would slow reads at low depths down. */
+    size_t skip = (size_t)(align_up((uintptr_t)to, MEM_LARGE_PAGE) - (uintptr_t)to);
+    if (bytes >= MEM_LARGE_PAGE + STORE_PROBE_BYTES) to += skip, bytes -= skip;
     if (bytes < 2 * PROBE_READ_BYTES) return;
     measure(s, &dice, to, 1); /* wakes the disk, touches the memory */
     for (int round = 0; round < 2; round++) /* others may have disturbed one */

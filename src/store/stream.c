@@ -478,7 +478,7 @@ void store_know_disk(store *s, double bytes_s, size_t depth) {
 store_disk store_disk_of(const store *s) { return (store_disk){s->stats.disk_bytes_s, s->depth, s->disk_known}; }
 
 err_code store_measure_disk(store *s, double *bytes_s, size_t *depth, err *e) {
-    enum { PROBE_BYTES = STORE_PROBE_BYTES + (2 << 20) };
+    enum { PROBE_BYTES = STORE_PROBE_BYTES + MEM_LARGE_PAGE };
     ASSERT(s->mode == STORE_MAPPED);
     *bytes_s = 0;
     *depth = s->depth;
