@@ -62,6 +62,7 @@ _Static_assert(sizeof(kern_act16) == 640 && sizeof(kern_act8) == 64, "whole cach
 #define KERN_PANEL_DEPTH 512                 /* columns of a panel of bytes                       */
 #define KERN_PANEL_FLOAT_DEPTH 256           /* columns of a panel of floats                      */
 #define KERN_PANEL_ACTS 512                  /* activations a pass: their sums must stay in L2    */
+#define KERN_PANEL_FEW 16                    /* activations, whose tiles take less time than filling */
 #define KERN_PANEL_GROUP 4                   /* blocks of 32 columns that 128 weights with one scale are */
 #define KERN_PANEL_EXCESS 16                 /* sums that a multiplier may write beyond           */
 
@@ -79,6 +80,7 @@ typedef struct kern_panel {
     struct {        /* the weights that fill the panel after this one: rows of so many bytes */
         const uint8_t *at;
         size_t row_bytes, n_rows, bytes;
+        bool early; /* fetched while that one is filled, not while it is multiplied */
     } next;
     struct { /* where the sums of n activations go (0: not yet), and of how many they went there */
         float *const *to;

@@ -7,6 +7,12 @@
  */
 #include "kern/kern_int.h"
 
+/* Of rows [row, to) of the next panel the lines of n bytes from `at` on. */
+static void fetch(const kern_panel *p, size_t row, size_t to, size_t at, size_t n) {
+    for (to = MIN(to, p->next.n_rows); row < to; row++)
+        for (size_t i = at; i < MIN(at + n, p->next.bytes + 63); i += 64) __builtin_prefetch(p->next.at + row * p->next.row_bytes + i);
+}
+
 /* n_in columns from the start of the rows at b, of which n_rows exist. */
 static void fill(const kern *k, kern_panel *p, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, const quant_type *t) {
     size_t near = sizeof p->q[0], per_unit = sizeof p->scale[0], chunk_bytes = (size_t)t->block_bytes * (KERN_CHUNK / t->block_len);
@@ -17,6 +23,7 @@ static void fill(const kern *k, kern_panel *p, const uint8_t *b, size_t row_byte
         if (here < 16) memset(&rows, 0, sizeof rows);
         for (size_t at = 0; at < n_in; at += KERN_CHUNK) {
             size_t step = at / 4, unit = at / KERN_UNIT;
+            if (p->next.early) fetch(p, 16 * sub, 16 * (sub + 1), at / KERN_CHUNK * chunk_bytes, chunk_bytes);
             load(&rows, b + at / KERN_CHUNK * chunk_bytes, row_bytes, here, MIN(n_in - at, KERN_CHUNK), t);
             for (size_t v = 0; v < 4; v++)
                 k->ops->turn(rows.q[0] + 64 * v, KERN_CHUNK, p->q[step + 4 * v][sub], 16 * near, near);
@@ -64,13 +71,12 @@ static void put_sums(kern_panel *p, size_t n) {
  * the first `done` activations, which are complete, leave, so that the tile hides what that takes. Returns the row to go on with. */
 static size_t work_ahead(kern_panel *p, size_t row, size_t turn, size_t turns, size_t done) {
     put_sums(p, done);
-    for (; row * turns < turn * p->next.n_rows; row++)
-        for (size_t at = 0; at < p->next.bytes + 63; at += 64) __builtin_prefetch(p->next.at + row * p->next.row_bytes + at);
+    for (; row * turns < turn * p->next.n_rows; row++) fetch(p, row, row + 1, 0, p->next.bytes + 63);
     return row;
 }
 
 void kern_panel_tiles(kern_panel *p, const void *const *acts, size_t n, size_t to, float (*sums)[KERN_PANEL_SUBS][16], kern_tilers t) {
-    size_t turns = KERN_PANEL_SUBS / t.subs * div_up(n, t.tokens), turn = 0, row = 0;
+    size_t turns = KERN_PANEL_SUBS / t.subs * div_up(n, t.tokens), turn = 0, row = p->next.early ? p->next.n_rows : 0;
     for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += t.subs) {
         const bool last_sub = sub + t.subs == KERN_PANEL_SUBS;
         size_t i = 0;
@@ -102,6 +108,7 @@ static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, s
         size_t depth = MIN(m->n_in - at, depth_max), act_at = floats ? at * sizeof(float) : at / KERN_ACT8_LEN * sizeof(kern_act8);
         for (size_t i = 0; i < n; i++) acts[i] = (const char *)m->acts[first + i] + act_at;
         look_ahead(p, m, t, row, at, depth_max);
+        p->next.early = !floats && n <= KERN_PANEL_FEW;
         if (at + depth == m->n_in) p->out.n = n;
         if (floats) {
             fill_floats(k, p, b + at * t->block_bytes, m->row_bytes, m->n_rows - row, depth, t);
