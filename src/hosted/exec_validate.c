@@ -21,7 +21,7 @@ static bool helper_path(char *path, size_t cap) {
 
 static int run(tools *t, const void *values) {
     const validate_values *v = values;
-    char path[4096], n_max[16], n_threads[16], nmse[32];
+    char path[4096], n_max[16], n_threads[16], nmse[32], no_pin[] = "--no-pin";
     char *args[20];
     size_t n = 0;
     fmt(n_max, sizeof n_max, "%d", v->n_max);
@@ -33,7 +33,7 @@ static int run(tools *t, const void *values) {
         {"-m", v->model}, {"--lib", v->lib}, {"-f", v->text}, {"--ids", v->ids}, {"-n", n_max}, {"--nmse", nmse},
         {"-t", v->n_threads ? n_threads : NULL}, {"--isa", v->isa},
     };
-    _Static_assert(2 * COUNT_OF(pairs) + 2 <= COUNT_OF(args), "every option, the name and the end");
+    _Static_assert(2 * COUNT_OF(pairs) + 3 <= COUNT_OF(args), "every option, the flag, the name and the end");
     if (!helper_path(path, sizeof path))
         return tools_fail(t, "this program's own path is not to be had from /proc/self/exe");
     args[n++] = path;
@@ -42,6 +42,7 @@ static int run(tools *t, const void *values) {
         memcpy(&args[n++], &pairs[i].option, sizeof *args); /* execv takes char *, and changes nothing */
         memcpy(&args[n++], &pairs[i].value, sizeof *args);
     }
+    if (v->no_pin) args[n++] = no_pin;
     args[n] = NULL;
     tools_out_flush(t);
     execv(path, args);

@@ -229,7 +229,8 @@ static int compare(comparison *c, const char *label, leat_role role, bool *close
 }
 
 static int run_all(comparison *c) {
-    load_options options = {.path = c->o->model, .n_threads = c->o->n_threads, .isa = c->o->isa};
+    const validate_values *o = c->o;
+    load_options options = {.path = o->model, .n_threads = o->n_threads, .no_pin = o->no_pin, .isa = o->isa};
     str text;
     int status = load_model(c->t, &c->l, &options);
     if (status) return status;

@@ -9,6 +9,7 @@ typedef struct validate_values {
     const char *model, *lib, *text, *ids, *isa;
     int32_t n_max, n_threads;
     float nmse_max;
+    bool no_pin;
 } validate_values;
 
 static const tools_option validate_options[] = {
@@ -19,7 +20,7 @@ static const tools_option validate_options[] = {
     TOOLS_STR(validate_values, ids, 0, "ids", "IDS", "a file of token ids instead of text"),
     TOOLS_INT(validate_values, n_max, 'n', "tokens", "N", 1, 65536, "compare the logits of the first N tokens ({})"),
     TOOLS_FLOAT(validate_values, nmse_max, 0, "nmse", "X", 0, 1, "the normalised squared error allowed ({})"),
-    TOOLS_THREADS(validate_values, n_threads),
+    TOOLS_THREADS(validate_values, n_threads, no_pin),
     TOOLS_ISA(validate_values, isa),
 };
 

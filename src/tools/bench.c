@@ -317,7 +317,7 @@ static int measure_threads(bench *b, const bounds_machine *machine) {
     if (!status) load_say_memory(b->t, &b->l, false);
     /* After the sessions: what the probe holds is not to be missing when they choose how to hold the weights. */
     bool room = !b->o->memory.ram; /* all of that is for them */
-    if (!status && room && bounds_probe_open(&b->probe, b->k, machine->n_threads, 0, &e))
+    if (!status && room && bounds_probe_open(&b->probe, b->k, machine->n_threads, b->o->no_pin, 0, &e))
         status = tools_fail(b->t, "%s", e.text);
     for (size_t i = 0; i < b->o->n_depth.n && !status; i++) status = measure_depth(b, b->o->n_depth.at[i]);
     bounds_probe_close(b->probe);
@@ -332,7 +332,7 @@ static int measure_machine(bench *b, const tools_ints *n_threads) {
     err e;
     if (kern_choose(&b->k, b->o->isa, &e)) return tools_fail(b->t, "%s", e.text);
     for (size_t i = 0; i < n_threads->n; i++) {
-        if (bounds_measure(&b->machines[i], b->k, n_threads->at[i], b->o->memory.ram, &e))
+        if (bounds_measure(&b->machines[i], b->k, n_threads->at[i], b->o->no_pin, b->o->memory.ram, &e))
             return tools_fail(b->t, "%s", e.text);
         if (plat_interrupted()) return TOOLS_INTERRUPTED;
     }
@@ -421,7 +421,7 @@ static const tools_option options[] = {
     TOOLS_INT(T, limit_s, 0, "vs-limit", "SECONDS", 1, 86400, "for one run of CMD ({})"),
     TOOLS_CHOICE(T, format, 'o', "output", "md|json|csv", "format ({})"),
     TOOLS_ISA(T, isa),
-    LOAD_NO_PIN(T, no_pin),
+    TOOLS_NO_PIN(T, no_pin),
     TOOLS_STR(T, routing, 0, "routing", "TRACE", "force recorded routing on a model of as many layers and experts"),
     TOOLS_STR(T, record, 0, "record", "TRACE", "write the routing that occurred, for `leat cache-sim --prompt`"),
     TOOLS_FLOAT(T, accept, 0, "accept", "R", 0, 1, "generate with guesses of which a share R is right; 0: none ({})"),

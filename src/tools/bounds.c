@@ -76,9 +76,9 @@ static double measure_dot(bounds_probe *p, bool floats, uint64_t ns_min) {
     return best;
 }
 
-err_code bounds_probe_open(bounds_probe **out, const kern *k, int n_threads, uint64_t bytes_max, err *e) {
+err_code bounds_probe_open(bounds_probe **out, const kern *k, int n_threads, bool no_pin, uint64_t bytes_max, err *e) {
     static const size_t page = 4096;
-    pool_opts options = {.n_workers = n_threads, .pin = true};
+    pool_opts options = {.n_workers = n_threads, .pin = !no_pin};
     size_t bytes = (size_t)MIN(plat_mem_available() / 8, (uint64_t)READ_BYTES_MAX);
     if (bytes_max) bytes = (size_t)MIN((uint64_t)bytes, bytes_max / 2);
     bounds_probe *p = *out = mem_block(MEM_TOOLS, sizeof *p);
@@ -120,9 +120,9 @@ void bounds_look(bounds_probe *p, uint64_t ns, bounds_machine *out) {
     out->float_mac_s = measure_dot(p, true, ns / 4);
 }
 
-err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, uint64_t bytes_max, err *e) {
+err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, bool no_pin, uint64_t bytes_max, err *e) {
     bounds_probe *p;
-    err_code code = bounds_probe_open(&p, k, n_threads, bytes_max, e);
+    err_code code = bounds_probe_open(&p, k, n_threads, no_pin, bytes_max, e);
     if (code) return code;
     bounds_look(p, LOOK_ALONE_NS, out);
     bounds_probe_close(p);

@@ -18,14 +18,14 @@ typedef struct bounds_machine {
 /* Holds a pool and up to 512 MiB. n_threads 0: one per core available. */
 typedef struct bounds_probe bounds_probe;
 /* Holds up to 512 MiB, and half of bytes_max at most (0: no limit). */
-err_code bounds_probe_open(bounds_probe **out, const kern *k, int n_threads, uint64_t bytes_max, err *e);
+err_code bounds_probe_open(bounds_probe **out, const kern *k, int n_threads, bool no_pin, uint64_t bytes_max, err *e);
 void bounds_probe_close(bounds_probe *p); /* accepts NULL */
 /* Reads for about ns: the mean of all passes, which is what others on the machine leave to one who only reads. */
 double bounds_read(bounds_probe *p, uint64_t ns);
 /* Takes about ns; the best of several passes, since others may disturb a pass and nobody can speed one up. */
 void bounds_look(bounds_probe *p, uint64_t ns, bounds_machine *out);
 /* One look of half a second and more, the probe opened and closed. */
-err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, uint64_t bytes_max, err *e);
+err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, bool no_pin, uint64_t bytes_max, err *e);
 
 typedef struct bounds_model {
     double read_bytes;        /* weights a generated token reads: all but the input embedding, experts by those used */

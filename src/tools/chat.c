@@ -36,7 +36,7 @@ static int open_chat(chat *c, const leat_model *model, leat_chat **out) {
 
 int chat_open_model(chat *c, const char *path) {
     load_options options = {.path = path, .memory = c->o.memory, .keep_learnt = true,
-                            .n_ctx = c->o.n_ctx, .n_threads = c->o.n_threads,
+                            .n_ctx = c->o.n_ctx, .n_threads = c->o.n_threads, .no_pin = c->o.no_pin,
                             .cache = c->o.cache, .isa = c->o.isa, .quiet = !c->interactive};
     loaded l = {0};
     leat_chat *opened = NULL;
@@ -167,7 +167,7 @@ static const tools_option options[] = {
     TOOLS_STR(T, builtin, 0, "chat-template", "NAME", "a built-in template to use instead"),
     TOOLS_STR(T, variables, 0, "kwargs", "JSON", "an object with more variables for the template"),
     TOOLS_FLAG(T, no_history, 0, "no-history", "keep no lines for the next time"),
-    TOOLS_THREADS(T, n_threads),
+    TOOLS_THREADS(T, n_threads, no_pin),
     TOOLS_ISA(T, isa),
     LOAD_SAMPLING(T, sampler),
     LOAD_CACHE(T, cache),

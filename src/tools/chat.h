@@ -16,7 +16,7 @@ typedef struct chat_values {
     leat_sampler_options sampler;
     load_cache cache;
     load_memory memory;
-    bool no_history;
+    bool no_history, no_pin;
 } chat_values;
 
 /* Text that grows. */

@@ -9,6 +9,7 @@ typedef struct eval_values {
     int32_t n_batch, n_threads;
     load_cache cache;
     load_memory memory;
+    bool no_pin;
 } eval_values;
 
 typedef struct eval {
@@ -56,7 +57,8 @@ static int feed_all(tools *t, const eval_values *o, leat_session *session, const
 static int run(tools *t, const void *values) {
     const eval_values *o = values;
     load_options options = {
-        .path = o->model, .memory = o->memory, .cache = o->cache, .n_threads = o->n_threads, .isa = o->isa};
+        .path = o->model, .memory = o->memory, .cache = o->cache, .n_threads = o->n_threads,
+        .no_pin = o->no_pin, .isa = o->isa};
     loaded l = {0};
     tools_ids ids = {0};
     eval v = {0};
@@ -103,7 +105,7 @@ static const tools_option options[] = {
                        "where to write: raw little-endian float32, or NumPy's format when the name ends in .npy"),
     TOOLS_INT(eval_values, n_batch, 'b', "batch", "N", 1, INT32_MAX,
               "feed N tokens at a time as generated tokens (default: all of them as one prompt)"),
-    TOOLS_THREADS(eval_values, n_threads),
+    TOOLS_THREADS(eval_values, n_threads, no_pin),
     TOOLS_ISA(eval_values, isa),
     LOAD_CACHE(eval_values, cache),
     LOAD_MEMORY(eval_values, memory),

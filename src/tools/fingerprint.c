@@ -9,6 +9,7 @@ enum { TOKENS_MAX = 4096 };
 typedef struct fingerprint_values {
     const char *model, *prompt, *check, *isa;
     int32_t n_predict, n_threads;
+    bool no_pin;
     load_memory memory;
 } fingerprint_values;
 
@@ -74,7 +75,7 @@ static int compare(tools *t, const char *path, str seen) {
 static int run(tools *t, const void *values) {
     const fingerprint_values *o = values;
     load_options options = {.path = o->model, .memory = o->memory, .n_threads = o->n_threads, .isa = o->isa,
-                            .n_ctx = TOKENS_MAX};
+                            .no_pin = o->no_pin, .n_ctx = TOKENS_MAX};
     loaded l = {0};
     leat_error e;
     char lines[8 * TOKENS_MAX / 2];
@@ -108,7 +109,7 @@ static const tools_option options[] = {
     TOOLS_STR(fingerprint_values, prompt, 'p', "prompt", "TEXT", "what the model is given ({})"),
     TOOLS_INT(fingerprint_values, n_predict, 'n', "predict", "N", 1, 1024, "tokens to draw ({})"),
     TOOLS_STR(fingerprint_values, check, 0, "check", "FILE", "fail unless it is what was written to that file before"),
-    TOOLS_THREADS(fingerprint_values, n_threads),
+    TOOLS_THREADS(fingerprint_values, n_threads, no_pin),
     TOOLS_ISA(fingerprint_values, isa),
     LOAD_MEMORY(fingerprint_values, memory),
 };

@@ -13,7 +13,7 @@ typedef struct imatrix_values {
     const char *model, *file, *out, *isa;
     tools_strs in_files;
     int32_t n_ctx, n_batch, n_chunks, from_chunk, n_threads, output_frequency, save_frequency;
-    bool process_output, no_ppl, parse_special;
+    bool no_pin, process_output, no_ppl, parse_special;
     load_memory memory;
 } imatrix_values;
 
@@ -255,7 +255,7 @@ static int open_files(collector *c) {
 static int open_model(collector *c) {
     const imatrix_values *o = c->o;
     load_options options = {.path = o->model, .memory = o->memory, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
-                            .n_chunk = o->n_batch, .isa = o->isa, .importance = true};
+                            .n_chunk = o->n_batch, .no_pin = o->no_pin, .isa = o->isa, .importance = true};
     size_t n_ctx = (size_t)o->n_ctx, from = (size_t)o->from_chunk;
     int status = load_model(c->t, &c->model, &options);
     if (!status) status = chunks_open(c->t, &c->text, c->model.model, o->file, n_ctx, from + 1, 0, o->parse_special);
@@ -306,7 +306,7 @@ static const tools_option options[] = {
               "write the output every N chunks; 0: at the end only ({})"),
     TOOLS_INT(T, save_frequency, 0, "save-frequency", "N", 0, INT32_MAX,
               "keep a copy as FILE.at_K every N chunks; 0: never ({})"),
-    TOOLS_THREADS(T, n_threads),
+    TOOLS_THREADS(T, n_threads, no_pin),
     TOOLS_ISA(T, isa),
     LOAD_MEMORY(T, memory),
 };

@@ -70,7 +70,6 @@ quant_id load_cache_type(const char *name); /* one of these words, or NULL */
 #define LOAD_DRAFT_MAX 8 /* the default */
 #define LOAD_CTX(T, field)                                                                                           \
     TOOLS_INT(T, field, 'c', "ctx-size", "N", 1, INT32_MAX, "context in tokens (default: the model's, at most 4096)")
-#define LOAD_NO_PIN(T, field) TOOLS_FLAG(T, field, 0, "no-pin", "do not bind threads to cores")
 
 typedef struct load_options {
     const char *path;

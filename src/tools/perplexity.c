@@ -12,6 +12,7 @@ typedef struct perplexity_values {
     int32_t n_ctx, n_chunks, n_threads;
     load_cache cache;
     load_memory memory;
+    bool no_pin;
 } perplexity_values;
 
 static void defaults(void *values) {
@@ -23,7 +24,7 @@ static void defaults(void *values) {
 static load_options options_of(const perplexity_values *o, const char *path) {
     load_options options = {
         .path = path, .memory = o->memory, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
-        .isa = o->isa};
+        .no_pin = o->no_pin, .isa = o->isa};
     if (o->base) options.memory.ram /= 2;
     return options;
 }
@@ -165,7 +166,7 @@ static const tools_option options[] = {
     TOOLS_STR(T, base, 0, "kl-base", "FILE", "compare with this model, usually the one that FILE was quantised from"),
     TOOLS_INT(T, n_ctx, 'c', "ctx-size", "N", 4, 1 << 24, "tokens a chunk ({})"),
     TOOLS_INT(T, n_chunks, 0, "chunks", "N", 1, INT32_MAX, "stop after N chunks (default: the whole text)"),
-    TOOLS_THREADS(T, n_threads),
+    TOOLS_THREADS(T, n_threads, no_pin),
     TOOLS_ISA(T, isa),
     LOAD_CACHE(T, cache),
     LOAD_MEMORY(T, memory),

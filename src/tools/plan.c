@@ -127,7 +127,8 @@ static int measure(planner *x) {
     if (x->disk_bytes_s <= 0)
         tools_err(x->t, "leat plan: the disk's speed is unknown: no direct reads, or a file of holes (--disk-gbps)\n");
     if (x->mem_bytes_s > 0) return TOOLS_OK;
-    if (bounds_measure(&machine, kern_best(), x->o->n_threads, 0, &failed)) return tools_fail(x->t, "%s", failed.text);
+    if (bounds_measure(&machine, kern_best(), x->o->n_threads, false, 0, &failed))
+        return tools_fail(x->t, "%s", failed.text);
     x->mem_bytes_s = machine.read_bytes_s;
     return TOOLS_OK;
 }

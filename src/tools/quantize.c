@@ -187,7 +187,7 @@ static const tools_option options[] = {
               .bare = true),
     TOOLS_ROW(TOOLS_KIND_STR, T, threads_word, const char *, 0, "nthreads", "N", "as -t; may be given without a name",
               .bare = true),
-    TOOLS_THREADS(T, n_threads),
+    TOOLS_THREADS(T, n_threads, no_pin),
     TOOLS_FLAG(T, list, 0, "list", "list the types"),
     TOOLS_STR(T, importance, 0, "imatrix", "FILE", "spend bits by this matrix of importance"),
     TOOLS_STRS(T, include, 0, "include-weights", "NAME",

@@ -14,7 +14,7 @@ typedef struct quantize_values {
     tools_strs types, include, exclude, keys;
     int32_t n_threads;
     uint64_t ram_bytes, part_bytes_max;
-    bool pure, leave_output, allow_requantize, keep_split, dry_run, list, quiet, verbose;
+    bool pure, leave_output, allow_requantize, keep_split, dry_run, list, no_pin, quiet, verbose;
 } quantize_values;
 
 /* ---- the plan: what becomes of each tensor ----------------------------------------------------------------------- */

@@ -370,7 +370,7 @@ err_code quantize_stream_run(tools *t, const quantize_plan *p, quantize_out *out
     code = kern_choose(&st->k, o->isa, e);
     st->forget = gguf_total_bytes(p->in) > plat_mem_available() / 2;
     tools_progress_start(&st->bar, t, "quantize");
-    if (!code) code = pool_open(&st->workers, &(pool_opts){.n_workers = o->n_threads}, e);
+    if (!code) code = pool_open(&st->workers, &(pool_opts){.n_workers = o->n_threads, .pin = !o->no_pin}, e);
     if (!code) code = take_memory(st, e);
     int error = code ? PLAT_OK : plat_queue_open(&st->queue, SLOTS);
     if (!code && !error) error = plat_thread_start(&st->writer, write_slices, st, -1);

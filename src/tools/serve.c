@@ -13,7 +13,7 @@ typedef struct serve_values {
     tools_strs keys;
     int32_t port, n_ctx, n_threads, queue_max, n_predict, n_draft, n_kept, kept_tokens;
     leat_sampler_options sampler;
-    bool quiet, verbose;
+    bool no_pin, quiet, verbose;
     load_memory memory;
     load_cache cache;
 } serve_values;
@@ -101,7 +101,7 @@ static int load(serving *v) {
     }
     if (v->code) return tools_fail(v->t, "%s", v->error.text);
     load_options options = {.memory = o->memory, .keep_learnt = true,
-                            .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
+                            .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads, .no_pin = o->no_pin,
                             .isa = o->isa, .quiet = o->quiet, .yield = srv_yield, .user = v->server};
     /* The smaller model first: the other then takes of the memory what is left. */
     int status = o->draft ? load_session(v->t, &v->draft, &options) : TOOLS_OK;
@@ -202,7 +202,7 @@ static const tools_option options[] = {
     TOOLS_INT(T, kept_tokens, 0, "cache-tokens", "N", -1, INT32_MAX,
               "memory for them, in tokens; -1: as many as the context, where memory is plenty ({})"),
     LOAD_DRAFT(T, draft, n_draft),
-    TOOLS_THREADS(T, n_threads),
+    TOOLS_THREADS(T, n_threads, no_pin),
     TOOLS_ISA(T, isa),
     LOAD_CACHE(T, cache),
     LOAD_MEMORY(T, memory),

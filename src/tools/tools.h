@@ -91,8 +91,11 @@ typedef struct tools_option {
 #define TOOLS_MODEL(T, field)                                                                                        \
     TOOLS_ROW(TOOLS_KIND_STR, T, field, const char *, 'm', "model", "FILE",                                          \
               "the GGUF file, or its first part; may be given without -m", .required = true, .bare = true)
-#define TOOLS_THREADS(T, field)                                                                                      \
-    TOOLS_INT(T, field, 't', "threads", "N", 1, 256, "threads (default: one per core available)")
+#define TOOLS_NO_PIN(T, field) TOOLS_FLAG(T, field, 0, "no-pin", "do not bind threads to cores")
+/* Two rows, for every command that opens a pool. */
+#define TOOLS_THREADS(T, n, no_pin)                                                                                  \
+    TOOLS_INT(T, n, 't', "threads", "N", 1, 256, "threads (default: one per core available)"),                       \
+    TOOLS_NO_PIN(T, no_pin)
 #define TOOLS_ISA(T, field)                                                                                          \
     TOOLS_CHOICE(T, field, 0, "isa", LEAT_LEVELS, "instruction set (default: the best this CPU has)")
 

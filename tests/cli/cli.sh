@@ -36,6 +36,9 @@ for c in run eval perplexity imatrix bench; do
     check "isa-$c" 2 '' "'mmx' is none of scalar" "$leat" $c --isa=mmx x
     check "threads-$c" 2 '' "-t: '0' is not a whole number from 1 to 256" "$leat" $c -t 0 x
 done
+for c in run chat serve eval perplexity imatrix quantize bench fingerprint validate; do
+    check "no-pin-$c" 0 '^      --no-pin  ' '' "$leat" $c --help
+done
 check glued 2 '' "-c: '1x' is not a whole number" "$leat" run -c1x x
 check flag-value 2 '' '--quiet takes no value' "$leat" run --quiet=1 x
 check dashes 2 '' 'unknown option -temp; did you mean --temp' "$leat" run -temp 0 x
@@ -263,6 +266,18 @@ check bench-json 0 '^  \{"n_prompt": 0, "n_gen": 3, "n_depth": 0, "threads": 1, 
 check bench-sustained 0 '^   "sustained": [0-9.e+-]+, "model"' '*' "${bench[@]}" -p 0 -n 3 -t 1 -o json
 check bench-csv 0 '^"[^"]*"(,[^,]*)*,4,0,0,1(,[0-9.e+-]+){5},"one",5(,[0-9.e+-]+){3},0$' '*' \
     "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo 5 t/s' -o csv
+# The cores that each thread may use, as a peer sees them while all pools are open.
+allowed() { awk '$1 == "Cpus_allowed_list:" { print $2 }' "$@" | sort -u; }
+allowed /proc/self/status > "$work/cores"
+check bench-no-pin 0 '*' '*' "${bench[@]}" -p 0 -n 2 --no-pin --vs "x: cat /proc/\$PPID/task/*/status > $work/tasks; echo 5 t/s"
+allowed "$work/tasks" > "$out"
+same bench-no-pin-cores "$work/cores" "$out"
+"$leat" serve "$demo" --port 0 --no-pin 2> "$work/serve.err" &
+until grep -q 'loaded in' "$work/serve.err" || ! kill -0 $! 2> "$err"; do sleep 0.05; done
+allowed /proc/$!/task/*/status > "$out"
+kill $!
+wait $!
+same serve-no-pin-cores "$work/cores" "$out"
 check bench-list 2 '' 'is not a whole number from 1 to 256 nor a range' "${bench[@]}" -t 1,x
 check bench-depth 0 '^\| +1 \| tg2 @ d8 +\| +[0-9.]+ ± [0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \|$' '*' "${bench[@]}" -p 0 -n 2 -d 8 -t 1
 check bench-vs 0 '^\| +1 \| tg2 .*\| +2.10 \| +[0-9.]+x \([0-9.]+ to [0-9.]+\) \| +7.00 \| +[0-9.]+x' '*' \
