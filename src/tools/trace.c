@@ -1,5 +1,6 @@
-/* trace.c: reads recorded routing. Refuses layers, experts and counts outside the shape that the file states, and more
- * choices a token than experts used. Next: cache_sim.c.
+/* trace.c: reads recorded routing. Refuses layers, experts and counts outside the shape that the file states, tokens
+ * with an expert too many, too few or twice, and rows out of their order: each pass goes through all layers, with the
+ * same tokens in each. Next: cache_sim.c.
  */
 #include "tools/trace.h"
 
@@ -7,7 +8,9 @@ typedef struct reader {
     trace *t;
     const char *path;
     size_t line;
-    uint64_t turn, phase, step; /* of the row before */
+    uint64_t turn, phase, step, layer; /* of the row before          */
+    size_t n_chosen;                   /* of its token               */
+    uint64_t first, last;              /* steps of the pass in work  */
     bool any;
 } reader;
 
@@ -23,6 +26,11 @@ static bool number(str text, const char *key, uint64_t *out) {
 static err_code wrong(const reader *r, const char *what, uint64_t seen, uint64_t most, err *e) {
     return ERR(e, ERR_FORMAT, "%.100s line %zu: %s is %llu, wanted at most %llu", r->path, r->line, what,
                (unsigned long long)seen, (unsigned long long)most);
+}
+
+static err_code amiss(const reader *r, const char *what, uint64_t seen, uint64_t wanted, err *e) {
+    return ERR(e, ERR_FORMAT, "%.100s line %zu: %s is %llu, wanted %llu", r->path, r->line, what,
+               (unsigned long long)seen, (unsigned long long)wanted);
 }
 
 /* A line of the shape. Others that begin with # are comments. */
@@ -50,23 +58,57 @@ static err_code read_shape(reader *r, str text, err *e) {
     return ERR_NONE;
 }
 
-/* Begins a visit where the row is not of the one before. */
-static void place(reader *r, uint64_t turn, uint64_t phase, uint64_t step, uint32_t layer) {
+static bool whole_token(const reader *r) { return r->n_chosen == r->t->n_used; }
+/* The layer has had all tokens of the pass; how many these are the first layer says. */
+static bool whole_layer(const reader *r) { return whole_token(r) && (!r->layer || r->step == r->last); }
+
+/* A token of the same layer, of the next one in this pass, or of a new pass. Of a prompt only what the output wants may
+ * go through the last layer. */
+static err_code check_order(reader *r, const uint64_t v[6], bool same_layer, err *e) {
+    uint64_t turn = v[0], phase = v[1], step = v[2], layer = v[3], end = r->t->n_layer - 1;
+    if (r->any && !whole_token(r)) return amiss(r, "the number of choices before", r->n_chosen, r->t->n_used, e);
+    if (same_layer) {
+        if (step != r->step + 1) return amiss(r, "the step", step, r->step + 1, e);
+        return layer && step > r->last ? wrong(r, "the step", step, r->last, e) : ERR_NONE;
+    }
+    uint64_t next = r->any && r->layer < end ? r->layer + 1 : 0;
+    if (r->any && !whole_layer(r)) return amiss(r, "the last step of the layer before", r->step, r->last, e);
+    if (layer != next) return amiss(r, "the layer", layer, next, e);
+    if (!r->layer) r->last = r->step;
+    if (!layer) {
+        if (r->any && turn < r->turn) return amiss(r, "the turn", turn, r->turn, e);
+        bool goes_on = r->any && turn == r->turn && phase == r->phase;
+        if (goes_on && step != r->last + 1) return amiss(r, "the step", step, r->last + 1, e);
+        r->first = step;
+        return ERR_NONE;
+    }
+    if (turn != r->turn) return amiss(r, "the turn", turn, r->turn, e);
+    if (phase != r->phase) return amiss(r, "the phase", phase, r->phase, e);
+    bool fewer = layer == end && !phase && step > r->first && step <= r->last;
+    return fewer || step == r->first ? ERR_NONE : amiss(r, "the step", step, r->first, e);
+}
+
+/* Begins a token, and a visit where it is not of the one before. */
+static err_code place(reader *r, const uint64_t v[6], err *e) {
     trace *t = r->t;
-    trace_visit *v = t->n_visits ? &t->visits[t->n_visits - 1] : NULL;
-    bool same = r->any && turn == r->turn && phase == r->phase && v->layer == layer;
-    if (same && step == r->step) return;
-    if (same && v->prompt) {
-        v->n_tokens++;
+    bool same = r->any && v[0] == r->turn && v[1] == r->phase && v[3] == r->layer;
+    if (same && v[2] == r->step) return ERR_NONE;
+    err_code code = check_order(r, v, same, e);
+    if (code) return code;
+    if (same && !v[1]) {
+        t->visits[t->n_visits - 1].n_tokens++;
     } else {
         t->visits[t->n_visits++] =
-            (trace_visit){.prompt = phase == 0, .layer = layer, .n_tokens = 1, .first = t->n_choices};
-        if (phase && layer == 0) t->n_generated++;
+            (trace_visit){.prompt = !v[1], .layer = (uint32_t)v[3], .n_tokens = 1, .first = t->n_choices};
+        if (v[1] && !v[3]) t->n_generated++;
     }
-    r->turn = turn;
-    r->phase = phase;
-    r->step = step;
+    r->turn = v[0];
+    r->phase = v[1];
+    r->step = v[2];
+    r->layer = v[3];
+    r->n_chosen = 0;
     r->any = true;
+    return ERR_NONE;
 }
 
 static err_code read_row(reader *r, str text, err *e) {
@@ -85,12 +127,18 @@ static err_code read_row(reader *r, str text, err *e) {
     if (v[1] > 1) return wrong(r, "the phase", v[1], 1, e);
     if (v[3] >= t->n_layer) return wrong(r, "the layer", v[3], t->n_layer - 1, e);
     if (v[5] >= t->n_expert) return wrong(r, "the expert", v[5], t->n_expert - 1, e);
-    place(r, v[0], v[1], v[2], (uint32_t)v[3]);
-    trace_visit *visit = &t->visits[t->n_visits - 1];
-    if (visit->n == (size_t)visit->n_tokens * t->n_used)
+    err_code code = place(r, v, e);
+    if (code) return code;
+    if (whole_token(r))
         return ERR(e, ERR_FORMAT, "%.100s line %zu: more than the %zu choices of a token", r->path, r->line, t->n_used);
+    if (v[4] != r->n_chosen) return amiss(r, "the slot", v[4], r->n_chosen, e);
+    for (size_t i = t->n_choices - r->n_chosen; i < t->n_choices; i++)
+        if (t->choices[i] == v[5])
+            return ERR(e, ERR_FORMAT, "%.100s line %zu: expert %llu comes twice in a token, wanted once", r->path,
+                       r->line, (unsigned long long)v[5]);
     t->choices[t->n_choices++] = (uint16_t)v[5];
-    visit->n++;
+    t->visits[t->n_visits - 1].n++;
+    r->n_chosen++;
     return ERR_NONE;
 }
 
@@ -113,6 +161,10 @@ static err_code read_lines(reader *r, str text, err *e) {
         }
         if (code) return code;
     }
+    if (r->any && (!whole_layer(r) || r->layer + 1 != r->t->n_layer))
+        return ERR(e, ERR_FORMAT, "%.100s line %zu: the file ends in layer %llu with %zu choices of a token, wanted "
+                   "layer %zu and %zu: it was cut off", r->path, r->line, (unsigned long long)r->layer, r->n_chosen,
+                   r->t->n_layer - 1, r->t->n_used);
     if (!r->t->n_generated) return ERR(e, ERR_FORMAT, "%.150s: has no choices of generated tokens", r->path);
     for (size_t l = 0; l < r->t->n_layer; l++)
         if (!r->t->expert_bytes[l])
@@ -148,9 +200,9 @@ err_code trace_routing(trace *t, leat_routing *out, err *e) {
     for (size_t i = 0; i < t->n_visits; i++) {
         const trace_visit *v = &t->visits[i];
         if (v->prompt) continue;
-        if (v->layer != row % t->n_layer || v->n != t->n_used)
-            return ERR(e, ERR_FORMAT, "generated token %zu has %zu choices in layer %u, wanted %zu in layer %zu",
-                       row / t->n_layer, v->n, v->layer, t->n_used, row % t->n_layer);
+        if (v->layer != row % t->n_layer)
+            return ERR(e, ERR_FORMAT, "the routing was recorded several tokens at a time: layer %u comes where one at "
+                       "a time wants layer %zu", v->layer, row % t->n_layer);
         memcpy(at + row++ * t->n_used, t->choices + v->first, t->n_used * sizeof *at);
     }
     *out = (leat_routing){.experts = at, .n_tokens = (int32_t)(row / t->n_layer), .n_layer = (int32_t)t->n_layer,

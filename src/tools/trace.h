@@ -3,7 +3,8 @@
  *
  * A text file. Lines that begin with # say the shape: n_layer, n_expert, n_expert_used, and of each layer the bytes of
  * an expert and of the dense tensors. Then one line a choice: turn,phase,step,layer,slot,expert,... (phase 0: prompt,
- * layer by layer; 1: generated, token by token). Columns after the sixth are not read.
+ * layer by layer; 1: generated, token by token). Columns after the sixth are not read. How many tokens there should be
+ * nothing says: a file that was cut between two passes is a shorter one.
  */
 #ifndef LEAT_TOOLS_TRACE_H
 #define LEAT_TOOLS_TRACE_H
@@ -31,8 +32,8 @@ typedef struct trace {
 } trace;
 
 err_code trace_open(trace *out, const char *path, err *e);
-/* The routing of the generated tokens, as a session takes it; valid while the trace is open. ERR_FORMAT where a token
- * lacks choices. */
+/* The routing of the generated tokens, as a session takes it; valid while the trace is open. ERR_FORMAT where they came
+ * several at a time, as guesses do. */
 err_code trace_routing(trace *t, leat_routing *out, err *e);
 void trace_close(trace *t); /* accepts a zeroed one */
 

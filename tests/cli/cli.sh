@@ -299,7 +299,7 @@ trace=$work/routing.csv
     echo '# layer=1 expert_bytes=65536 dense_bytes=100'
     echo 'turn,phase,step,layer,slot,expert,weight'
     printf '%s\n' 0,0,0,0,0,0,1 0,0,1,0,0,1,1 0,0,0,1,0,0,1 0,0,1,1,0,1,1
-    step=0
+    step=1
     for i in 0 1 0 2 0 1; do printf '0,1,%s,0,0,%s,1\n0,1,%s,1,0,%s,1\n' $((++step)) $i $step $i; done
 } > "$trace"
 check cache-sim-all 0 '^\| +512.0 KiB \| 100.0 \|   50.0 \|      0.1 .*\|        1.00 \|$' '' "$leat" cache-sim "$trace" --ram 512K
@@ -318,6 +318,31 @@ shape='# n_layer=1 n_expert=8 n_expert_used=1\n# layer=0 expert_bytes=100\n'
 bad_trace trace-expert 'line 3: the expert is 8, wanted at most 7' "${shape}0,1,0,0,0,8\n"
 bad_trace trace-word "line 3: 'x' in column 3" "${shape}0,1,x,0,0,1\n"
 bad_trace trace-many 'line 4: more than the 1 choices' "${shape}0,1,0,0,0,1\n0,1,0,0,1,2\n"
+# Damage: of the trace above, and of one with two of eight experts chosen by a prompt of three and two generated tokens.
+shape='# n_layer=2 n_expert=8 n_expert_used=2\n# layer=0 expert_bytes=100\n# layer=1 expert_bytes=100\n'
+{
+    printf "$shape"
+    printf '0,0,%s\n' 0,0,0,1 0,0,1,2 1,0,0,3 1,0,1,2 2,0,0,5 2,0,1,4 2,1,0,7 2,1,1,0
+    printf '0,1,%s\n' 3,0,0,1 3,0,1,2 3,1,0,3 3,1,1,2 4,0,0,5 4,0,1,4 4,1,0,7 4,1,1,0
+} > "$work/two.csv"
+check trace-two 0 ' 2 tokens generated' '' "$leat" cache-sim "$work/two.csv" --ram 8K
+damaged() { # NAME ERR SED-SCRIPT: both commands say so, and name the file and the line
+    sed -e "$3" "$work/two.csv" > "$work/damaged.csv"
+    check "trace-$1" 1 '' "^leat cache-sim: $work/damaged.csv $2" "$leat" cache-sim "$work/damaged.csv" --ram 8K
+    check "trace-$1-bench" 1 '' "^leat bench: $work/damaged.csv $2" "$leat" bench "$bare" -t 1 --routing "$work/damaged.csv"
+}
+damaged twice 'line 13: expert 1 comes twice in a token, wanted once' '13s/2$/1/'
+damaged slots 'line 12: the slot is 1, wanted 0' '12{h;d};13G'
+damaged tokens 'line 12: the layer is 1, wanted 0' '12,13{H;d};15G'
+damaged passes 'line 17: the step is 3, wanted 5' '12,15{H;d};$G'
+damaged missing-row 'line 13: the number of choices before is 1, wanted 2' '13d'
+damaged missing-token 'line 6: the step is 2, wanted 1' '6,7d'
+damaged missing-layer 'line 10: the layer is 0, wanted 1' '10,11d'
+damaged other-tokens 'line 10: the step is 3, wanted 0' '10,11s/^0,0,2/0,0,3/'
+damaged other-end 'line 12: the last step of the layer before is 1, wanted 2' '10,11s/^0,0,2/0,0,1/'
+damaged other-turn 'line 14: the turn is 1, wanted 0' '14,$s/^0/1/'
+damaged cut 'line 17: the file ends in layer 0 with 2 choices of a token, wanted layer 1 and 2: it was cut off' '18,$d'
+damaged cut-token 'line 18: the file ends in layer 1 with 1 choices' '19d'
 
 # ---- plan -----------------------------------------------------------------------------------------------
 
