@@ -3,7 +3,7 @@
  * measured again at every start. Hints: whatever is wrong with a file, the model runs without it.
  *
  * A file: what it is and its version in eight letters, of what, two sizes, the values, a hash of all that. It is
- * written aside, synced and renamed, so that an end at any moment leaves the old one or the new one.
+ * replaced as a whole (plat_out_replace), so that an end at any moment leaves the old one or the new one.
  */
 #include "engine/engine_int.h"
 
@@ -27,7 +27,7 @@ typedef struct learnt_file {
 static bool open_learnt(learnt_file *f, const char *name, size_t bytes) {
     char full[48];
     fmt(full, sizeof full, "%s-%016llx", name, (unsigned long long)f->head.identity);
-    if (!plat_state_path(full, f->path, sizeof f->path - 8)) return false;
+    if (!plat_state_path(full, f->path, sizeof f->path)) return false;
     f->bytes = sizeof f->head + bytes + sizeof(uint64_t);
     f->at = mem_block(MEM_ENGINE, f->bytes + 1);
     return f->at != NULL;
@@ -64,15 +64,12 @@ static bool load_learnt(leat_model *m, const learnt_file *f) {
 
 /* Best effort: what cannot be kept is not worth a word. */
 static void save_learnt(learnt_file *f) {
-    char aside[520];
     plat_out *out;
     memcpy(f->at, &f->head, sizeof f->head);
     uint64_t hash = hash_of(f);
     memcpy(f->at + f->bytes - sizeof hash, &hash, sizeof hash);
-    fmt(aside, sizeof aside, "%s.new", f->path);
-    if (plat_out_create_private(&out, aside)) return;
-    int error = plat_out_write(out, f->at, f->bytes), closed = plat_out_close(out, true);
-    if (error || closed || plat_file_rename(aside, f->path)) plat_file_remove(aside);
+    if (plat_out_replace(&out, f->path, true)) return;
+    plat_out_settle(out, plat_out_write(out, f->at, f->bytes));
 }
 
 /* ---- experts ------------------------------------------------------------------------------------------------- */

@@ -13,7 +13,6 @@
 
 #define VERSION 1
 #define HEAD_BYTES 96
-#define PATH_BYTES 4096
 
 static const char magic[8] = {'l', 'e', 'a', 't', ' ', 'k', 'v', '\n'};
 
@@ -54,18 +53,16 @@ static void make_head(uint8_t raw[HEAD_BYTES], const kv_shape *shape, const kv_i
 err_code kv_save(const kv_seq *s, const char *path, const kv_identity *who, const int32_t *tokens, const uint8_t *roles,
                  str note, err *e) {
     uint8_t raw[HEAD_BYTES];
-    char aside[PATH_BYTES];
     const kv_shape *shape = kv_seq_shape(s);
     size_t n = kv_seq_length(s), page_bytes = kv_page_bytes(shape);
     if (note.len > KV_NOTE_BYTES_MAX)
         return ERR(e, ERR_LIMIT, "a note of %zu bytes, at most %zu may be saved", note.len, KV_NOTE_BYTES_MAX);
     if (page_bytes > UINT32_MAX) return ERR(e, ERR_LIMIT, "a page of %zu bytes is too large to be saved", page_bytes);
-    if (cstr_len(path) + 5 > sizeof aside) return ERR(e, ERR_ARGUMENT, "%.150s...: the path is too long", path);
-    fmt(aside, sizeof aside, "%s.new", path);
     make_head(raw, shape, who, n, note);
     writer w = {0};
-    w.status = plat_out_create(&w.out, aside);
-    if (w.status) return ERR(e, ERR_IO, "%.150s: %s", aside, plat_error_name(w.status));
+    w.status = plat_out_replace(&w.out, path, false);
+    if (w.status == PLAT_AGAIN) return ERR(e, ERR_IO, "%.150s: another program is writing it just now", path);
+    if (w.status) return ERR(e, ERR_IO, "%.150s.new: %s", path, plat_error_name(w.status));
     write_part(&w, raw, sizeof raw);
     write_part(&w, note.ptr, note.len);
     write_part(&w, tokens, n * sizeof *tokens);
@@ -73,12 +70,8 @@ err_code kv_save(const kv_seq *s, const char *path, const kv_identity *who, cons
     for (size_t i = 0; i < div_up(n, KV_PAGE); i++) write_part(&w, kv_seq_pages(s)[i], page_bytes);
     uint64_t hash = w.hash;
     write_part(&w, &hash, sizeof hash);
-    int closed = plat_out_close(w.out, true);
-    if (!w.status) w.status = closed;
-    if (!w.status) w.status = plat_file_rename(aside, path);
-    if (!w.status) return ERR_NONE;
-    plat_file_remove(aside);
-    return ERR(e, ERR_IO, "%.150s: %s", path, plat_error_name(w.status));
+    w.status = plat_out_settle(w.out, w.status);
+    return !w.status ? ERR_NONE : ERR(e, ERR_IO, "%.150s: %s", path, plat_error_name(w.status));
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------- */

@@ -132,12 +132,17 @@ size_t plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t time
 
 typedef struct plat_out plat_out;
 int plat_out_create(plat_out **out, const char *path);             /* truncates */
-int plat_out_create_private(plat_out **out, const char *path);     /* the same, for the user's eyes only */
 /* The file will have that many bytes: PLAT_NO_SPACE now rather than later, where the system can tell. A large file then
  * does not push other files out of the system's cache. */
 int plat_out_expect(plat_out *o, uint64_t bytes);
 int plat_out_write(plat_out *o, const void *bytes, size_t n);      /* all or an error */
 int plat_out_close(plat_out *o, bool sync);                        /* frees o in any case */
+/* A file that takes the place of another as a whole: written to PATH.new, to which one writer at a time has the right.
+ * PLAT_AGAIN: another one is at it. What a killed one left there the next writes over. */
+int plat_out_replace(plat_out **out, const char *path, bool private);
+/* Syncs and renames it, unless something went wrong before (`error`): then PATH stays what it was. Returns the first
+ * error; frees o in any case. PLAT_INVALID: PATH is no plain file. */
+int plat_out_settle(plat_out *o, int error);
 int plat_file_rename(const char *from, const char *to); /* over an existing file; PLAT_INVALID: it is no plain one */
 int plat_file_remove(const char *path);
 

@@ -69,11 +69,8 @@ static void load_history(line *l) {
 
 /* Best effort: what cannot be kept is not worth a word. */
 static void save_history(line *l) {
-    char aside[520];
     plat_out *out;
-    if (!l->path[0]) return;
-    fmt(aside, sizeof aside, "%s.new", l->path);
-    if (plat_out_create_private(&out, aside)) return;
+    if (!l->path[0] || plat_out_replace(&out, l->path, true)) return;
     size_t first = l->n_past, total = 0;
     while (first && total < HISTORY_BYTES_MAX / 2) total += cstr_len(l->past[--first]);
     int status = PLAT_OK;
@@ -87,8 +84,7 @@ static void save_history(line *l) {
         if (escaped) escaped[n++] = '\n', status = plat_out_write(out, escaped, n);
         arena_reset(&l->memory, mark);
     }
-    int closed = plat_out_close(out, false);
-    if (status || closed || plat_file_rename(aside, l->path)) plat_file_remove(aside);
+    plat_out_settle(out, status);
 }
 
 err_code chat_line_open(line **out, tools *t, const char *history, bool colours, err *e) {

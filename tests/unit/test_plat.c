@@ -305,6 +305,53 @@ TEST(plat_pins_within_the_mask) {
 
 /* ---- files --------------------------------------------------------------------------------------- */
 
+static void settle(const char *path, const char *text, int error, int want) {
+    plat_out *o;
+    CHECK_EQ(plat_out_replace(&o, path, true), PLAT_OK);
+    CHECK_EQ(plat_out_write(o, text, strlen(text)), PLAT_OK);
+    CHECK_EQ(plat_out_settle(o, error), want);
+}
+
+/* The file's bytes as text; "" where there is none. */
+static const char *text_of(const char *path) {
+    static char text[64];
+    plat_file *f;
+    text[0] = 0;
+    if (plat_file_open(&f, path)) return text;
+    int64_t n = plat_file_read(f, 0, text, sizeof text - 1);
+    plat_file_close(f);
+    CHECK(n >= 0);
+    text[n] = 0;
+    return text;
+}
+
+TEST(plat_files_replaced_as_a_whole) {
+    const char *path = test_path(0, "plat-replaced");
+    char aside[600];
+    plat_out *first, *second;
+    snprintf(aside, sizeof aside, "%s.new", path);
+    remove(path);
+    write_file(aside, "what somebody left who was killed");
+    settle(path, "one", PLAT_OK, PLAT_OK);
+    CHECK_STR(text_of(path), "one");
+    settle(path, "two", PLAT_NO_SPACE, PLAT_NO_SPACE);
+    CHECK_STR(text_of(path), "one");
+    CHECK(access(aside, F_OK) != 0);
+    CHECK_EQ(plat_out_replace(&first, path, true), PLAT_OK);
+    CHECK_EQ(plat_out_write(first, "three", 5), PLAT_OK);
+    CHECK_EQ(plat_out_replace(&second, path, true), PLAT_AGAIN);
+    CHECK(second == NULL);
+    CHECK_EQ(plat_out_settle(first, PLAT_OK), PLAT_OK);
+    CHECK_STR(text_of(path), "three");
+    CHECK_EQ(remove(path), 0);
+    CHECK_EQ(mkdir(path, 0700), 0);
+    settle(path, "four", PLAT_OK, PLAT_INVALID);
+    CHECK(access(aside, F_OK) != 0);
+    CHECK_EQ(rmdir(path), 0);
+    snprintf(aside, sizeof aside, "%s/none", path);
+    CHECK_EQ(plat_out_replace(&first, aside, true), PLAT_NOT_FOUND);
+}
+
 TEST(plat_files_read_map_write) {
     const char *path = test_path(0, "plat-a"), *other = test_path(1, "plat-b");
     unsigned char text[10000], back[10001];

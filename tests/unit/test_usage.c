@@ -1,5 +1,6 @@
 /* test_usage.c: what is kept of a model's experts from run to run: it comes back, a file with anything wrong is ignored
- * with a warning and replaced, the bits never depend on it, and an end at any moment leaves a sound one.
+ * with a warning and replaced, the bits never depend on it, and an end at any moment leaves a sound one, as do many
+ * runs that end at once.
  */
 #include "check.h"
 #include "gen/tiny.h"
@@ -123,4 +124,36 @@ TEST(usage_survives_an_end_at_any_moment) {
         answer(path, true, got);
         CHECK_MSG(!*warning, "%s", warning);
     }
+}
+
+TEST(usage_survives_many_that_end_at_once) {
+    enum { WRITERS = 4, RUNS = 12 };
+    const char *path = model_file(), *state = state_folder(4, "usage-state", "experts-");
+    float got[128];
+    char whole[4096], file[900];
+    pid_t children[WRITERS];
+    answer(path, true, got);
+    snprintf(file, sizeof file, "%s", kept(state));
+    size_t n = read_kept(file, whole, sizeof whole), left = WRITERS, looks = 0, bad = 0;
+    for (int i = 0; i < WRITERS; i++) {
+        children[i] = fork();
+        CHECK(children[i] >= 0);
+        if (children[i]) continue;
+        for (int run = 0; run < RUNS; run++) answer(path, true, got);
+        _exit(*warning != 0);
+    }
+    for (; left; looks++) {
+        size_t now = read_kept(file, whole, sizeof whole);
+        bad += now != n || load_u64(whole + n - 8) != hash_bytes(whole, n - 8, 0);
+        for (int i = 0; i < WRITERS; i++) {
+            int status;
+            if (!children[i] || waitpid(children[i], &status, WNOHANG) != children[i]) continue;
+            bad += status != 0;
+            children[i] = 0;
+            left--;
+        }
+    }
+    CHECK_MSG(!bad, "%zu of %zu looks saw no whole file", bad, looks);
+    snprintf(file + strlen(file), sizeof file - strlen(file), ".new");
+    CHECK(access(file, F_OK) != 0);
 }

@@ -168,6 +168,13 @@ int __wrap_plat_out_create(plat_out **out, const char *path) {
     return strikes(&plan.write_error) ? PLAT_DENIED : __real_plat_out_create(out, path);
 }
 
+int __real_plat_out_replace(plat_out **out, const char *path, bool private);
+int __wrap_plat_out_replace(plat_out **out, const char *path, bool private);
+int __wrap_plat_out_replace(plat_out **out, const char *path, bool private) {
+    *out = NULL;
+    return strikes(&plan.write_error) ? PLAT_DENIED : __real_plat_out_replace(out, path, private);
+}
+
 int __real_plat_out_expect(plat_out *o, uint64_t bytes);
 int __wrap_plat_out_expect(plat_out *o, uint64_t bytes);
 int __wrap_plat_out_expect(plat_out *o, uint64_t bytes) {
@@ -189,6 +196,13 @@ int __wrap_plat_out_close(plat_out *o, bool sync) {
     bool hit = strikes(&plan.write_error);
     int error = __real_plat_out_close(o, sync);
     return error || !hit ? error : PLAT_IO_ERROR;
+}
+
+int __real_plat_out_settle(plat_out *o, int error);
+int __wrap_plat_out_settle(plat_out *o, int error);
+int __wrap_plat_out_settle(plat_out *o, int error) {
+    bool hit = strikes(&plan.write_error);
+    return __real_plat_out_settle(o, hit && !error ? PLAT_IO_ERROR : error);
 }
 
 int __real_plat_file_rename(const char *from, const char *to);

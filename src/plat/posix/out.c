@@ -5,30 +5,40 @@
  * itself (1 GB and a sync on the disk of a VM: 2.8 s, 1.8 s of it in the kernel; directly 0.5 s and 0.1 s). Such
  * writes are of whole pages from an aligned buffer, so a failure may be reported one buffer late, at the latest by
  * plat_out_close.
+ *
+ * A file that replaces another is written beside it, under a lock: of two writers that shared that name the second
+ * would cut what the first is about to rename. The lock goes with the file when it is renamed, and with a process that
+ * ends.
  */
 #include "plat/posix/posix.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TRANSFER_MAX ((size_t)1 << 30)  /* one call moves no more than 2 GiB       */
 #define DIRECT_BYTES ((size_t)4 << 20)  /* of the buffer                           */
 #define DIRECT_MIN ((uint64_t)64 << 20) /* a file of fewer bytes may stay in cache */
 #define DIRECT_ALIGN 4096               /* enough for the disks there are          */
+#define TRIES_MAX 100                   /* to get a name that others use as well   */
 
 struct plat_out {
     int fd;
     char *direct; /* NULL: through the cache */
     size_t used;
+    char *aside; /* of a file that replaces another: where it is written, and behind that whom it replaces */
+    const char *path;
 };
 
-static int create(plat_out **out, const char *path, mode_t mode) {
+int plat_out_create(plat_out **out, const char *path) {
     *out = NULL;
     plat_out *o = calloc(1, sizeof *o);
     if (!o) return PLAT_NO_MEMORY;
-    o->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, mode);
+    o->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
     if (o->fd < 0) {
         int error = posix_error(errno);
         free(o);
@@ -38,8 +48,44 @@ static int create(plat_out **out, const char *path, mode_t mode) {
     return PLAT_OK;
 }
 
-int plat_out_create(plat_out **out, const char *path) { return create(out, path, 0666); }
-int plat_out_create_private(plat_out **out, const char *path) { return create(out, path, 0600); }
+/* The file of this name, locked and empty. Where there are no locks it must do without. */
+static int open_aside(const char *path, mode_t mode, int *fd) {
+    struct stat named, opened;
+    for (int i = 0; i < TRIES_MAX; i++) {
+        *fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
+        if (*fd < 0) return posix_error(errno);
+        int error = flock(*fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK ? PLAT_AGAIN : PLAT_OK;
+        bool moved = !error && (stat(path, &named) || fstat(*fd, &opened) || named.st_ino != opened.st_ino ||
+                                named.st_dev != opened.st_dev);
+        if (!error && !moved && ftruncate(*fd, 0) != 0) error = posix_error(errno);
+        if (!error && !moved) return PLAT_OK;
+        close(*fd);
+        if (error) return error;
+        /* Whoever had the lock has renamed the file since it was opened here. */
+    }
+    return PLAT_AGAIN;
+}
+
+int plat_out_replace(plat_out **out, const char *path, bool private) {
+    size_t n = strlen(path) + 1;
+    *out = NULL;
+    plat_out *o = calloc(1, sizeof *o);
+    char *aside = malloc(2 * n + sizeof ".new");
+    int error = o && aside ? PLAT_OK : PLAT_NO_MEMORY;
+    if (!error) {
+        o->path = memcpy(aside + n + sizeof ".new", path, n);
+        snprintf(aside, n + sizeof ".new", "%s.new", path);
+        error = open_aside(aside, private ? 0600 : 0666, &o->fd);
+    }
+    if (error) {
+        free(aside);
+        free(o);
+        return error;
+    }
+    o->aside = aside;
+    *out = o;
+    return PLAT_OK;
+}
 
 int plat_out_expect(plat_out *o, uint64_t bytes) {
     if (bytes == 0 || bytes > INT64_MAX) return bytes ? PLAT_NO_SPACE : PLAT_OK;
@@ -95,16 +141,23 @@ int plat_out_write(plat_out *o, const void *bytes, size_t n) {
     return write_all(o->fd, at, n);
 }
 
-int plat_out_close(plat_out *o, bool sync) {
-    int error = end_direct(o);
+static int finish(plat_out *o, bool sync, int error) {
+    int ended = end_direct(o);
+    if (!error) error = ended;
     while (sync && !error && fsync(o->fd) != 0) {
         if (errno == EINTR) continue;
         if (errno != EINVAL) error = posix_error(errno); /* EINVAL: a pipe or device, which keeps nothing to sync */
         break;
     }
+    if (o->aside && !error) error = plat_file_rename(o->aside, o->path);
+    if (o->aside && error) plat_file_remove(o->aside);
+    free(o->aside);
     /* Some systems report a full disk only here. */
     if (close(o->fd) != 0 && errno != EINTR && error == PLAT_OK) error = posix_error(errno);
     free(o->direct);
     free(o);
     return error;
 }
+
+int plat_out_close(plat_out *o, bool sync) { return finish(o, sync, PLAT_OK); }
+int plat_out_settle(plat_out *o, int error) { return finish(o, true, error); }
