@@ -169,6 +169,7 @@ typedef struct leat_plan {
     uint64_t pinned_bytes, ring_bytes, slot_bytes; /* held: dense for good, dense in turn, experts           */
     uint64_t scan_bytes;                   /* of dense weights that every token reads from disk              */
     uint64_t pool_bytes, routed_bytes;     /* of all experts; of those that one token uses                   */
+    float known_hits; /* how often these were in memory, by what keep_learnt kept of other texts; below 0: nothing */
 } leat_plan;
 /* Prompt tokens a pass (n_chunk) that a session would take by itself in so much memory, were the weights not mapped. */
 int32_t leat_plan_chunk(const leat_model *model, uint64_t ram_bytes);

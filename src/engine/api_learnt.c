@@ -86,7 +86,6 @@ static uint64_t identify(const leat_model *m) {
 }
 
 static bool open_usage(const leat_model *m, learnt_file *f, store_usage *u) {
-    store_usage_size(m->weights, u);
     if (!m->keep_learnt || !u->n_experts) return false;
     *f = (learnt_file){.head = {"leatuse1", identify(m), (uint32_t)u->n_layers, (uint32_t)u->n_experts},
                      .consequence = "experts are counted anew"};
@@ -96,23 +95,68 @@ static bool open_usage(const leat_model *m, learnt_file *f, store_usage *u) {
     return true;
 }
 
+static bool load_usage(leat_model *m, const learnt_file *f, const store_usage *u) {
+    if (!load_learnt(m, f)) return false;
+    for (size_t i = 0; i < u->n_layers + u->n_experts; i++)
+        if (!(u->tokens[i] >= 0 && u->tokens[i] <= 1e6f)) {
+            warn(m, f, "damaged");
+            return false;
+        }
+    return true;
+}
+
 void engine_load_usage(leat_model *m) {
     learnt_file f;
     store_usage u;
+    store_usage_size(m->weights, &u);
     if (!open_usage(m, &f, &u)) return;
-    bool sound = load_learnt(m, &f);
-    for (size_t i = 0; sound && i < u.n_layers + u.n_experts; i++)
-        if (!(u.tokens[i] >= 0 && u.tokens[i] <= 1e6f)) {
-            warn(m, &f, "damaged");
-            sound = false;
-        }
-    if (sound) store_usage_set(m->weights, &u);
+    if (load_usage(m, &f, &u)) store_usage_set(m->weights, &u);
     mem_block_free(f.at);
+}
+
+#define HITS_TOKENS 64.0f /* fewer tokens say nothing of experts used rarely */
+
+/* What is used most lies in memory: the n_most largest of n shares, over their sum. In place of sorting, the share that
+ * so many are above is looked for. */
+static float share_of_most(const float *shares, size_t n, size_t n_most) {
+    float low = 0, high = 1, all = 0, most = 0;
+    size_t above = 0;
+    for (int i = 0; i < 24; i++) {
+        float middle = (low + high) / 2;
+        above = 0;
+        for (size_t k = 0; k < n; k++) above += shares[k] > middle;
+        *(above > n_most ? &low : &high) = middle;
+    }
+    above = 0;
+    for (size_t k = 0; k < n; k++) {
+        all += shares[k];
+        most += shares[k] > high ? shares[k] : 0;
+        above += shares[k] > high;
+    }
+    most += (float)(n_most - MIN(above, n_most)) * high;
+    return all > 0 ? MIN(most / all, 1.0f) : 1.0f;
+}
+
+float engine_known_hits(leat_model *m, size_t n_experts, size_t n_slots) {
+    learnt_file f;
+    size_t n_layer = model_shape_of(m->model)->n_layer, each = n_experts / n_layer;
+    store_usage u = {.n_layers = n_layer + 1, .n_experts = n_experts};
+    float hits = -1;
+    if (!open_usage(m, &f, &u)) return hits;
+    bool known = load_usage(m, &f, &u);
+    for (size_t i = 0; i < n_experts && known; i++) {
+        known = u.tokens[i / each] >= HITS_TOKENS;
+        u.uses[i] /= u.tokens[i / each];
+    }
+    if (known) hits = share_of_most(u.uses, n_experts, n_slots);
+    mem_block_free(f.at);
+    return hits;
 }
 
 void engine_save_usage(const leat_model *m) {
     learnt_file f;
     store_usage u;
+    store_usage_size(m->weights, &u);
     if (store_mode_of(m->weights) != STORE_STREAMING || !open_usage(m, &f, &u)) return;
     store_usage_get(m->weights, &u);
     save_learnt(&f);

@@ -4,12 +4,14 @@
 #include "engine/engine_int.h"
 
 /* What the counted memory does not show: the program itself, its stacks, the file's header in the page cache, the
- * kernel's part of the reads under way; page tables, 8 bytes for each 4096 where there are no larger pages. */
-static uint64_t overhead(const leat_model *m, uint64_t ram) {
+ * kernel's part of the reads under way; page tables, 8 bytes for each 4096 where there are no larger pages, of what is
+ * used of `ram` beside so many bytes that are not weights. */
+static uint64_t overhead(const leat_model *m, uint64_t others, uint64_t ram) {
     uint64_t header = 0;
     for (size_t i = 0; i < gguf_part_count(m->file); i++)
         if (gguf_tensor_count(m->file)) header = MAX(header, gguf_tensor_at(m->file, 0)->offset);
-    return ((uint64_t)6 << 20) + MIN(header, (uint64_t)64 << 20) + ram / 512;
+    uint64_t used = MIN(ram, others + store_units_bytes(m->weights));
+    return ((uint64_t)6 << 20) + MIN(header, (uint64_t)64 << 20) + used / 512;
 }
 
 /* The least memory for weights that a plan can be made with, to 1/1024 of them. */
@@ -41,7 +43,7 @@ static uint64_t all_but_weights(const leat_model *m, uint64_t *ram) {
         uint64_t available = plat_mem_available(), resident = plat_mem_resident();
         *ram = available + MIN(held, resident) - available / 16;
     }
-    return held + overhead(m, *ram);
+    return held + overhead(m, held, *ram);
 }
 
 static void resize(leat_model *m, bool *enough) {
@@ -56,7 +58,8 @@ static bool share_anew(leat_model *m) {
     bool enough = true;
     uint64_t held = mem_bytes_total(), weights = store_held_bytes(m->weights);
     weights += m->table_bytes;
-    uint64_t others = held - MIN(held, weights) + overhead(m, m->ram_bytes);
+    uint64_t others = held - MIN(held, weights);
+    others += overhead(m, others, m->ram_bytes);
     if (store_mode_of(m->weights) != STORE_STREAMING)
         return !m->ram_bytes || others + store_units_bytes(m->weights) <= MIN(m->ram_bytes, plat_mem_total());
     m->other_bytes = others;
@@ -165,7 +168,8 @@ leat_code leat_plan_memory(const leat_session *s, uint64_t ram, leat_plan *out, 
                        .slot_bytes = p.slot_bytes,
                        .scan_bytes = p.scan_bytes,
                        .pool_bytes = p.pool_bytes,
-                       .routed_bytes = p.routed_bytes};
+                       .routed_bytes = p.routed_bytes,
+                       .known_hits = engine_known_hits(m, p.n_experts, p.n_slots)};
     return LEAT_OK;
 }
 

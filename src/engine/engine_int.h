@@ -66,6 +66,8 @@ size_t engine_chunk_within(const leat_model *m, uint64_t ram, bool map);
 /* api_learnt.c. Experts used: when weights begin to be streamed, and when the model is closed. */
 void engine_load_usage(leat_model *m);
 void engine_save_usage(const leat_model *m);
+/* How often a wanted expert would be one of the n_slots used most; below 0: too little is kept to say. */
+float engine_known_hits(leat_model *m, size_t n_experts, size_t n_slots);
 /* The disk's speed: before weights begin to be streamed; when it was measured; when the model is closed, where reads
  * turned out otherwise. */
 void engine_load_disk(leat_model *m);

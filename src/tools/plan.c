@@ -16,25 +16,28 @@ typedef struct planner {
     tools *t;
     const plan_values *o;
     loaded l;
+    load_options options;
     double disk_bytes_s, mem_bytes_s; /* 0: unknown */
     double active_bytes;              /* of weights that a token is multiplied with */
 } planner;
 
-/* Hits of the engine's policy with so much of all experts in memory. Known is the recorded routing of a model that uses
- * 6 of 128 experts, see docs/LAB.md; one that uses 1 of 4 chooses nearly evenly, so that hits follow the memory; others
- * lie between. */
+/* Hits of the engine's policy with so much of all experts in memory. What the model's own texts used says it best. Else
+ * known is the recorded routing of models that use 6 of 128 experts; where 1 of 8 is used, misses are the mean (of
+ * their logarithms) of those and of an even choice, and where 1 of 3 is, all is even. See "what plan expects" in
+ * docs/LAB.md. */
 static double hit_rate(const leat_plan *p) {
     static const double known[][2] = {{0, 0},      {0.03, 0.30},  {0.0625, 0.47}, {0.125, 0.66},
                                       {0.25, 0.84}, {0.5, 0.965}, {0.75, 0.99},   {1, 1}};
     double share = (double)p->n_slots / (double)MAX(p->n_experts, 1);
     double one_of = p->routed_bytes ? (double)p->pool_bytes / (double)p->routed_bytes : 1;
-    double skew = (math_log(one_of) - math_log(4)) / (math_log(128.0 / 6) - math_log(4));
+    double skew = (math_log(one_of) - math_log(3)) / (math_log(128.0 / 6) - math_log(3));
+    if (p->known_hits >= 0) return p->known_hits;
     skew = MIN(MAX(skew, 0.0), 1.0);
-    for (size_t i = 1; i < COUNT_OF(known); i++)
+    for (size_t i = 1; i < COUNT_OF(known) && share < 1; i++)
         if (share <= known[i][0]) {
             double from = known[i - 1][0], part = (share - from) / (known[i][0] - from);
             double hits = known[i - 1][1] + part * (known[i][1] - known[i - 1][1]);
-            return skew * hits + (1 - skew) * share;
+            return 1 - math_pow(1 - hits, skew) * math_pow(1 - share, 1 - skew);
         }
     return 1;
 }
@@ -45,7 +48,7 @@ static double disk_bytes(const leat_plan *p) {
     return (double)p->scan_bytes + (double)p->routed_bytes * (1 - hit_rate(p));
 }
 
-/* Tokens a second that cannot be passed: the slower of computing and reading. 0: unknown. */
+/* Tokens a second, expected: computing and reading side by side, so the slower of them. 0: unknown. */
 static double speed(const planner *x, const leat_plan *p) {
     double compute_s = x->mem_bytes_s > 0 ? x->active_bytes / x->mem_bytes_s : 0;
     double read_s = x->disk_bytes_s > 0 ? disk_bytes(p) / x->disk_bytes_s : 0;
@@ -93,20 +96,39 @@ static void print_row(planner *x, const leat_plan *p, bool chosen) {
     else tools_out(x->t, "%8s |\n", "?");
 }
 
-/* The memory asked about, and others from what is hardly enough to what fits all. */
+/* A session as it would be opened in so much memory: chunks of a prompt are shorter where there is little. */
+static int open_session(planner *x, uint64_t ram) {
+    int32_t n_chunk = leat_plan_chunk(x->l.model, ram);
+    if (x->l.session && n_chunk == x->options.n_chunk) return TOOLS_OK;
+    leat_session_close(x->l.session);
+    x->l.session = NULL;
+    x->options.n_chunk = n_chunk;
+    int status = load_session(x->t, &x->l, &x->options);
+    x->options.quiet = true; /* it has said its warnings */
+    return status;
+}
+
+/* The memory asked about, and others from what is hardly enough to what fits all, whatever was asked. */
 static int print_table(planner *x, const leat_plan *chosen) {
     static const double steps[] = {0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.02};
     bool shown = false;
-    leat_plan p;
-    tools_out(x->t, "| memory       | mode      | dense pinned | experts   | MB read/token | tok/s <= |\n");
+    leat_plan all, p = {0};
+    leat_error e;
+    int status = open_session(x, UINT64_MAX);
+    if (status) return status;
+    if (leat_plan_memory(x->l.session, UINT64_MAX, &all, &e)) return tools_fail(x->t, "%s", e.text);
+    if (all.n_experts)
+        tools_out(x->t, "Expected, where %s:\n\n", chosen->known_hits >= 0
+                      ? "texts use experts as this model's earlier ones"
+                      : "experts are used as in recorded routing of other models");
+    tools_out(x->t, "| memory       | mode      | dense pinned | experts   | MB read/token |    tok/s |\n");
     tools_out(x->t, "| -----------: | --------- | -----------: | --------: | ------------: | -------: |\n");
-    bool all = false;
-    for (size_t i = 0; i < COUNT_OF(steps) && !all; i++) {
-        uint64_t ram = chosen->other_bytes + (uint64_t)((double)chosen->weight_bytes * steps[i]);
+    for (size_t i = 0; i < COUNT_OF(steps) && !p.fits; i++) {
+        uint64_t ram = all.other_bytes + (uint64_t)((double)all.weight_bytes * steps[i]);
         if (!shown && ram >= chosen->ram_bytes) print_row(x, chosen, shown = true);
+        if ((status = open_session(x, ram))) return status;
         if (ram == chosen->ram_bytes || leat_plan_memory(x->l.session, ram, &p, NULL)) continue; /* too little */
         print_row(x, &p, false);
-        all = p.fits;
     }
     if (!shown) print_row(x, chosen, true);
     return TOOLS_OK;
@@ -138,11 +160,10 @@ static int run(tools *t, const void *values) {
     planner x = {.t = t, .o = o};
     leat_plan p;
     leat_error e;
-    load_options options = {.path = o->model, .memory = {.map = true}, .cache = o->cache, .n_ctx = o->n_ctx,
-                            .n_threads = o->n_threads, .keep_learnt = true};
-    int status = load_model(t, &x.l, &options);
-    if (!status) options.n_chunk = leat_plan_chunk(x.l.model, o->ram);
-    if (!status) status = load_session(t, &x.l, &options);
+    x.options = (load_options){.path = o->model, .memory = {.map = true}, .cache = o->cache, .n_ctx = o->n_ctx,
+                               .n_threads = o->n_threads, .keep_learnt = true};
+    int status = load_model(t, &x.l, &x.options);
+    if (!status) status = open_session(&x, o->ram);
     if (!status && leat_plan_memory(x.l.session, o->ram, &p, &e)) status = tools_fail(t, "%s", e.text);
     if (!status) status = measure(&x);
     if (!status) {
@@ -169,8 +190,9 @@ const tools_command tools_plan = {
     .name = "plan",
     .summary = "Tell what a model would do in a given memory, and what more would bring",
     .usage = "-m FILE [--ram SIZE] [-c N] [--disk-gbps X] [--mem-gbps X] [--cores N]",
-    .notes = "The speeds are bounds: what a token reads from memory, or what of it is missing from disk, whichever "
-             "takes longer. How many experts are missing is estimated from recorded routing; models differ.",
+    .notes = "The speeds are what is to be expected where reading goes on beside computing: what a token reads from "
+             "memory, or what of it is missing, from disk, whichever takes longer. How many experts are missing is "
+             "estimated from what the model's earlier texts used, or else from other models' recorded routing.",
     .options = options,
     .n_options = COUNT_OF(options),
     .values_bytes = sizeof(plan_values),

@@ -353,6 +353,15 @@ check plan-cached 0 '^  cached   [0-9.]+ MiB: [0-9]+ of 8 experts$' '' cat "$wor
 check plan-more 0 '\| mapped    \| +[0-9]+ / [0-9]+ +\|   100.0 % \|           0.0 \|' '' cat "$work/plan"
 check plan-fits 0 '^  weights  all of them: mapped$' '' "${plan[@]}" --ram 1G
 check plan-dense 0 '^  ring     .*: the others in turn, [0-9.]+ MiB read for every token$' '' "${plan[@]}" --ram 15M
+# What other memory would bring does not depend on what was asked; what has no use is not taken for page tables.
+rows() { "${plan[@]}" --ram "$1" | sed -n '/^Expected/,$ { /\*/! p }'; }
+rows 1G > "$work/plan-1G"
+check plan-steps 0 '^\| +[0-9.]+ MiB   \| streaming' '' cat "$work/plan-1G"
+for ram in 64T 18446744073709551615; do
+    rows $ram > "$out"
+    same "plan-steps-$ram" "$work/plan-1G" "$out"
+done
+check plan-huge-ram 0 '^  other    [0-9.]+ MiB: ' '' "${plan[@]}" --ram 64T
 check plan-little 1 '' '^leat plan: 1 MiB of memory are too little' "${plan[@]}" --ram 1M
 
 # A bench that follows it, on a model with more experts used; and one on a model of another shape.

@@ -98,6 +98,40 @@ TEST(usage_is_kept_and_never_trusted) {
     }
 }
 
+/* A plan knows what is kept, where that is enough: the experts used most are those that memory holds. */
+TEST(usage_says_what_a_plan_expects) {
+    const char *path = model_file(), *state = state_folder(4, "usage-state", "experts-");
+    float got[128];
+    char whole[4096];
+    answer(path, true, got);
+    size_t n = read_kept(kept(state), whole, sizeof whole);
+    for (int kept_tokens = 50; kept_tokens <= 100; kept_tokens += 50) {
+        float values[3 + 16] = {(float)kept_tokens, (float)kept_tokens, 0};
+        for (int i = 0; i < 16; i++) values[3 + i] = (float)kept_tokens * (i < 8 ? 0.1f : i < 12 ? 0.3f : 0);
+        memcpy(whole + 24, values, sizeof values);
+        uint64_t hash = hash_bytes(whole, n - 8, 0);
+        memcpy(whole + n - 8, &hash, 8);
+        write_kept(kept(state), whole, n);
+        leat_model *m;
+        leat_session *s;
+        leat_error e;
+        leat_plan p;
+        leat_model_options options = {.map = true, .keep_learnt = true};
+        CHECK_MSG(leat_model_open(&m, path, &options, &e) == LEAT_OK, "%s", e.text);
+        leat_session_options session = {.n_ctx = 32, .n_threads = 1};
+        CHECK_MSG(leat_session_open(&s, m, &session, &e) == LEAT_OK, "%s", e.text);
+        for (uint64_t mib = 12; mib <= 32; mib += 2) {
+            CHECK_MSG(leat_plan_memory(s, mib << 20, &p, &e) == LEAT_OK, "%s", e.text);
+            float slots = (float)p.n_slots, most = MIN(slots, 4) * 0.3f + MIN(MAX(slots - 4, 0), 8) * 0.1f;
+            float wanted = kept_tokens < 64 ? -1 : most / 2;
+            CHECK_MSG(p.known_hits > wanted - 1e-4f && p.known_hits < wanted + 1e-4f, "%d slots: %g, wanted %g",
+                      p.n_slots, (double)p.known_hits, (double)wanted);
+        }
+        leat_session_close(s);
+        leat_model_close(m);
+    }
+}
+
 TEST(usage_survives_an_end_at_any_moment) {
     const char *path = model_file(), *state = state_folder(4, "usage-state", "experts-");
     float got[128];
