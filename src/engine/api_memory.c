@@ -196,18 +196,17 @@ void leat_session_await_memory(leat_session *s) {
 
 leat_stats leat_session_stats(const leat_session *s) {
     store_stats t = store_stats_of(s->model->weights);
-    leat_stats out = {.reads = t.reads,
-                      .read_bytes = t.read_bytes,
-                      .expert_hits = t.hits,
-                      .expert_misses = t.misses,
-                      .experts_ahead = t.ahead,
-                      .experts_ahead_used = t.ahead_used,
-                      .stall_ns = t.stall_ns,
-                      .busy_ns = t.busy_ns,
-                      .disk_bytes_s = t.disk_bytes_s,
-                      .weights_bytes = store_held_bytes(s->model->weights),
-                      .held_bytes = mem_bytes_total(),
-                      .major_faults = plat_major_faults()};
-    for (int tag = 0; tag < MEM_TAGS; tag++) out.held_peak_bytes += mem_bytes_peak((mem_tag)tag);
-    return out;
+    return (leat_stats){.reads = t.reads,
+                        .read_bytes = t.read_bytes,
+                        .expert_hits = t.hits,
+                        .expert_misses = t.misses,
+                        .experts_ahead = t.ahead,
+                        .experts_ahead_used = t.ahead_used,
+                        .stall_ns = t.stall_ns,
+                        .busy_ns = t.busy_ns,
+                        .disk_bytes_s = t.disk_bytes_s,
+                        .weights_bytes = store_held_bytes(s->model->weights),
+                        .held_bytes = mem_bytes_total(),
+                        .held_peak_bytes = mem_bytes_peak_total(),
+                        .major_faults = plat_major_faults()};
 }

@@ -12,7 +12,7 @@
 #define HUGE_FROM ((size_t)4 << 20)     /* from here on larger pages pay */
 #define HUGE_ARRAY_FROM ((size_t)8 << 20) /* in arenas: of smaller arrays a token touches many, a page of zeros each */
 
-static atomic_size_t held[MEM_TAGS], peak[MEM_TAGS], held_total, limit_bytes;
+static atomic_size_t held[MEM_TAGS], peak[MEM_TAGS], held_total, peak_total, limit_bytes;
 
 typedef struct block_head {
     size_t span_bytes; /* with this head */
@@ -26,15 +26,19 @@ static bool swap(atomic_size_t *at, size_t *seen, size_t to) {
     return atomic_compare_exchange_weak_explicit(at, seen, to, memory_order_relaxed, memory_order_relaxed);
 }
 
+static void raise(atomic_size_t *most, size_t now) {
+    size_t seen = atomic_load_explicit(most, memory_order_relaxed);
+    while (seen < now && !swap(most, &seen, now)) {}
+}
+
 static bool charge(mem_tag tag, size_t bytes) {
     size_t limit = atomic_load_explicit(&limit_bytes, memory_order_relaxed);
     size_t total = atomic_load_explicit(&held_total, memory_order_relaxed), sum;
     do {
         if (!add_size(total, bytes, &sum) || (limit && sum > limit)) return false;
     } while (!swap(&held_total, &total, sum));
-    size_t now = atomic_fetch_add_explicit(&held[tag], bytes, memory_order_relaxed) + bytes;
-    size_t most = atomic_load_explicit(&peak[tag], memory_order_relaxed);
-    while (most < now && !swap(&peak[tag], &most, now)) {}
+    raise(&peak_total, sum);
+    raise(&peak[tag], atomic_fetch_add_explicit(&held[tag], bytes, memory_order_relaxed) + bytes);
     return true;
 }
 
@@ -55,6 +59,7 @@ void mem_limit_set(size_t bytes_max) { atomic_store(&limit_bytes, bytes_max); }
 size_t mem_bytes(mem_tag tag) { return atomic_load(&held[tag]); }
 size_t mem_bytes_peak(mem_tag tag) { return atomic_load(&peak[tag]); }
 size_t mem_bytes_total(void) { return atomic_load(&held_total); }
+size_t mem_bytes_peak_total(void) { return atomic_load(&peak_total); }
 
 const char *mem_tag_name(mem_tag tag) {
     static const char *const names[MEM_TAGS] = {"gguf",    "tokenizer", "weights", "KV cache",

@@ -58,6 +58,7 @@ void mem_limit_set(size_t bytes_max); /* 0: no limit. Covers all tags together. 
 size_t mem_bytes(mem_tag tag);        /* committed now */
 size_t mem_bytes_peak(mem_tag tag);
 size_t mem_bytes_total(void);
+size_t mem_bytes_peak_total(void); /* of the sum: tags have their peaks at different moments */
 const char *mem_tag_name(mem_tag tag);
 
 #endif

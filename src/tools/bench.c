@@ -161,7 +161,8 @@ static int take_turn(bench *b, const bench_row *r, size_t rep) {
     int status = time_own(b, r, b->l.session, r->n_depth, n, own);
     if (status || !reads) return status;
     if (!first) m.read_bytes_s = bounds_read(b->probe, read_ns(n, *own));
-    samples(b, SUSTAINED)[rep] = *own / bounds_decode(&b->counted, &m, r->n_gen, r->n_depth);
+    double bound = bounds_decode(&b->counted, &m, r->n_gen, r->n_depth);
+    samples(b, SUSTAINED)[rep] = bound > 0 ? *own / bound : 0;
     return TOOLS_OK;
 }
 
@@ -192,7 +193,8 @@ static void judge(bench *b, const bench_row *r, size_t rep, const bounds_machine
                                : bounds_decode(&b->counted, &m, r->n_gen, r->n_depth);
     samples(b, BOUND)[rep] = bound;
     samples(b, SHARE)[rep] = bound > 0 ? own / bound : 0;
-    if (!r->n_depth || !r->n_gen) return;
+    samples(b, GROWTH)[rep] = 0;
+    if (!r->n_depth || !r->n_gen || bound <= 0) return;
     double more_s = 1 / bound - 1 / bounds_decode(&b->counted, &m, r->n_gen, 0);
     samples(b, GROWTH)[rep] = 1 / own / (1 / samples(b, SHALLOW)[rep] + more_s);
 }

@@ -15,8 +15,10 @@ static void head_md(tools *t, const bench_head *h) {
               fmt_bytes(each, sizeof each, (uint64_t)h->counted->kv_bytes));
     for (size_t i = 0; i < h->n_machines; i++) {
         const bounds_machine *m = &h->machines[i];
-        tools_out(t, "machine  %d thread%s: reads %.1f GB/s, %.1f G int8 and %.1f G float multiply-adds a second\n",
-                  m->n_threads, m->n_threads == 1 ? "" : "s", m->read_bytes_s / 1e9, m->dot_mac_s / 1e9,
+        tools_out(t, "machine  %d thread%s: ", m->n_threads, m->n_threads == 1 ? "" : "s");
+        if (m->read_bytes_s > 0) tools_out(t, "reads %.1f GB/s, ", m->read_bytes_s / 1e9);
+        else tools_out(t, "too little memory to measure reads, ");
+        tools_out(t, "%.1f G int8 and %.1f G float multiply-adds a second\n", m->dot_mac_s / 1e9,
                   m->float_mac_s / 1e9);
     }
     tools_out(t, "\n| threads | test             |                tok/s |      bound | share | of a read |");
@@ -34,7 +36,9 @@ static void row_md(tools *t, const bench_head *h, const bench_row *r) {
     if (r->n_depth) fmt(text + n, sizeof text - n, " @ d%d", r->n_depth);
     tools_out(t, "| %7d | %-16s |", r->n_threads, text);
     fmt(text, sizeof text, "%.2f ± %.2f", r->tok_s, r->deviation);
-    tools_out(t, " %21s | %10.2f | %5.2f |", text, r->bound, r->share);
+    tools_out(t, " %21s |", text);
+    if (r->bound > 0) tools_out(t, " %10.2f | %5.2f |", r->bound, r->share);
+    else tools_out(t, " %10s | %5s |", "", "");
     fmt(text, sizeof text, "%.2f", r->sustained);
     tools_out(t, " %9s |", r->sustained > 0 ? text : "");
     fmt(text, sizeof text, "%.2f", r->growth);
@@ -52,8 +56,9 @@ static void row_md(tools *t, const bench_head *h, const bench_row *r) {
 static void row_json(tools *t, const bench_head *h, const bench_row *r, bool first) {
     tools_out(t, "%s\n  {\"n_prompt\": %d, \"n_gen\": %d, \"n_depth\": %d, \"threads\": %d, ", first ? "[" : ",",
               r->n_prompt, r->n_gen, r->n_depth, r->n_threads);
-    tools_out(t, "\"tok_s\": %.6g, \"tok_s_stddev\": %.6g, \"bound_tok_s\": %.6g, \"share\": %.4g, \"reps\": %d,\n   ",
-              r->tok_s, r->deviation, r->bound, r->share, h->n_reps);
+    tools_out(t, "\"tok_s\": %.6g, \"tok_s_stddev\": %.6g, ", r->tok_s, r->deviation);
+    if (r->bound > 0) tools_out(t, "\"bound_tok_s\": %.6g, \"share\": %.4g, ", r->bound, r->share);
+    tools_out(t, "\"reps\": %d,\n   ", h->n_reps);
     if (r->sustained > 0) tools_out(t, "\"sustained\": %.4g, ", r->sustained);
     if (r->growth > 0) tools_out(t, "\"growth\": %.4g, ", r->growth);
     for (size_t i = 0; i < h->n_peers; i++) {

@@ -4,6 +4,7 @@
 
 #define READ_BYTES_MAX ((size_t)512 << 20) /* beyond the last cache of the machines we know */
 #define READ_BYTES_MIN ((size_t)32 << 20)
+#define PROGRAM_BYTES ((size_t)6 << 20) /* what the counted memory does not show: the program, its stacks */
 #define PASSES_MIN 3
 #define DOT_PASS_NS 2000000u
 #define LOOK_ALONE_NS 600000000u
@@ -13,7 +14,7 @@
 struct bounds_probe {
     const kern *k;
     pool *workers;
-    char *buffer;
+    char *buffer; /* (bytes); NULL: no room for one */
     size_t bytes;
     bool floats;
     uint64_t rounds[2];                 /* of a pass, int8 and float: as many as take DOT_PASS_NS */
@@ -45,9 +46,9 @@ static void dot_rounds(void *arg, size_t step, int part, int n_parts) {
 
 /* Returns the best pass; the mean is bytes a second, too. */
 static double measure_read(bounds_probe *p, int passes_min, uint64_t ns_min, double *mean) {
-    double best = 0;
+    double best = *mean = 0;
     uint64_t begin = plat_time_ns(), at = begin;
-    for (int pass = 0; pass < passes_min || at - begin < ns_min; pass++) {
+    for (int pass = 0; p->buffer && (pass < passes_min || at - begin < ns_min); pass++) {
         uint64_t start = at;
         pool_run(p->workers, read_share, p, 1);
         at = MAX(plat_time_ns(), start + 1);
@@ -76,25 +77,36 @@ static double measure_dot(bounds_probe *p, bool floats, uint64_t ns_min) {
     return best;
 }
 
+static size_t without(uint64_t bytes, uint64_t held) { return (size_t)(bytes - MIN(bytes, held)); }
+
+/* Of bytes_max (0: all) and what is free; 0 where that is no more than caches hold. */
+static size_t probe_bytes(uint64_t bytes_max) {
+    uint64_t available = plat_mem_available(), wanted = MIN(available / 8, (uint64_t)READ_BYTES_MAX);
+    size_t room = without(available, PROGRAM_BYTES);
+    if (bytes_max) {
+        wanted = MIN(wanted, bytes_max / 2);
+        room = MIN(room, without(bytes_max, mem_bytes_total() + PROGRAM_BYTES));
+    }
+    size_t bytes = MAX((size_t)wanted, READ_BYTES_MIN) / 4096 * 4096;
+    return bytes <= room ? bytes : 0;
+}
+
 err_code bounds_probe_open(bounds_probe **out, const kern *k, int n_threads, bool no_pin, uint64_t bytes_max, err *e) {
-    static const size_t page = 4096;
     pool_opts options = {.n_workers = n_threads, .pin = !no_pin};
-    size_t bytes = (size_t)MIN(plat_mem_available() / 8, (uint64_t)READ_BYTES_MAX);
-    if (bytes_max) bytes = (size_t)MIN((uint64_t)bytes, bytes_max / 2);
     bounds_probe *p = *out = mem_block(MEM_TOOLS, sizeof *p);
     if (!p) return ERR(e, ERR_MEMORY, "no memory for a probe of %zu bytes", sizeof *p);
     p->k = k;
-    p->bytes = MAX(bytes, READ_BYTES_MIN) / page * page;
+    p->bytes = probe_bytes(bytes_max);
     p->rounds[0] = p->rounds[1] = 1000;
     err_code code = pool_open(&p->workers, &options, e);
-    if (!code && !(p->buffer = mem_block(MEM_TOOLS, p->bytes)))
+    if (!code && p->bytes && !(p->buffer = mem_block(MEM_TOOLS, p->bytes)))
         code = ERR(e, ERR_MEMORY, "no memory for the %zu bytes that measure the read bandwidth", p->bytes);
     if (code) {
         bounds_probe_close(p);
         *out = NULL;
         return code;
     }
-    plat_huge_pages(p->buffer, p->bytes);
+    if (p->buffer) plat_huge_pages(p->buffer, p->bytes);
     pool_run(p->workers, touch, p, 1);
     return ERR_NONE;
 }
@@ -208,6 +220,7 @@ double bounds_decode(const bounds_model *m, const bounds_machine *on, int n, int
 }
 
 double bounds_prompt(const bounds_model *m, const bounds_machine *on, int n, int depth) {
+    if (on->read_bytes_s <= 0) return 0;
     /* The weights are read once at least; of the experts no more than n tokens can choose. */
     double experts = MIN((double)n, 1 / m->expert_share);
     double read_s = (m->read_bytes + m->expert_read_bytes * (experts - 1)) / on->read_bytes_s;

@@ -11,13 +11,14 @@
  * beside it. */
 typedef struct bounds_machine {
     int n_threads;
-    double read_bytes_s; /* sequential reads of memory too large for the caches      */
+    double read_bytes_s; /* sequential reads of memory too large for the caches; 0: no room for so much */
     double dot_mac_s;    /* int8 multiply-adds a second, in registers                */
     double float_mac_s;  /* float multiply-adds a second, in registers               */
 } bounds_machine;
 /* Holds a pool and up to 512 MiB. n_threads 0: one per core available. */
 typedef struct bounds_probe bounds_probe;
-/* Holds up to 512 MiB, and half of bytes_max at most (0: no limit). */
+/* With all else that is held it stays within bytes_max (0: no limit) and what is free, for reads of 32 MiB at least:
+ * where there is not so much room, no reads are measured. */
 err_code bounds_probe_open(bounds_probe **out, const kern *k, int n_threads, bool no_pin, uint64_t bytes_max, err *e);
 void bounds_probe_close(bounds_probe *p); /* accepts NULL */
 /* Reads for about ns: the mean of all passes, which is what others on the machine leave to one who only reads. */
@@ -41,7 +42,8 @@ typedef struct bounds_model {
 /* With keys and values kept in these types. */
 err_code bounds_count(bounds_model *out, const char *path, quant_id type_k, quant_id type_v, err *e);
 
-/* Tokens a second that cannot be beaten: n generated one by one, or fed as a prompt, after `depth` others. */
+/* Tokens a second that cannot be beaten: n generated one by one, or fed as a prompt, after `depth` others. 0: no reads
+ * were measured. */
 double bounds_decode(const bounds_model *m, const bounds_machine *on, int n, int depth);
 double bounds_prompt(const bounds_model *m, const bounds_machine *on, int n, int depth);
 

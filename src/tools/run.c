@@ -185,12 +185,12 @@ static void say_loaded(runner *r, uint64_t load_ns) {
 
 static void say_memory(runner *r) {
     char now[32];
-    tools_err(r->t, "leat run: memory at its peak:");
+    tools_err(r->t, "leat run: memory at its peak, each by itself:");
     for (int tag = 0; tag < MEM_TAGS; tag++)
         if (mem_bytes_peak((mem_tag)tag))
             tools_err(r->t, " %s %s", mem_tag_name((mem_tag)tag),
                       fmt_bytes(now, sizeof now, mem_bytes_peak((mem_tag)tag)));
-    tools_err(r->t, "\n");
+    tools_err(r->t, "; in all %s\n", fmt_bytes(now, sizeof now, mem_bytes_peak_total()));
 }
 
 static void say_guesses(runner *r) {

@@ -185,6 +185,9 @@ check ram-no-usage 0 '.' 'streaming' "${small[@]}" --ram 17M --no-usage
 ls "$XDG_STATE_HOME/leat/"experts-* > /dev/null 2>&1 && fail ram-no-usage "statistics were kept"
 check ram-usage-kept 0 '.' 'streaming' "${small[@]}" --ram 17M
 check bench-cold-prompt 0 'pp8' 'stats: prompt in [0-9.]+ s; read [1-9][0-9.]* MB' "$leat" bench "$bare" -p 8 -n 0 -r 1 --ram 17M
+# Too little for a probe of the memory: no bound, no share; and no more is held than said.
+check bench-little 0 '"tok_s_stddev": [^,]+, "reps": 1' 'stats: .* memory ([0-9]|1[0-7])\.[0-9] MiB at its peak' \
+    "$leat" bench "$bare" -p 0 -n 8 -r 1 -t 2 --ram 17M -o json
 for kept in "$XDG_STATE_HOME/leat/"experts-*; do echo broken > "$kept"; done
 check ram-usage-broken 0 '.' 'warning: .*experts-[0-9a-f]+ is damaged: experts are counted anew' "${small[@]}" --ram 17M
 same ram-usage-text "$work/ram-mapped" "$out"

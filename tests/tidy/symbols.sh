@@ -8,7 +8,7 @@ BEGIN {
     split("memcpy memmove memset memcmp _GLOBAL_OFFSET_TABLE_", list, " ")
     for (i in list) outside[list[i]] = 1
     # State that a header documents: folder/file:name (static variables of functions end in a number).
-    split("base/err:assert_hook mem/mem:held mem/mem:held_total mem/mem:limit_bytes mem/mem:peak", list, " ")
+    split("base/err:assert_hook mem/mem:held mem/mem:held_total mem/mem:limit_bytes mem/mem:peak mem/mem:peak_total", list, " ")
     for (i in list) state[list[i]] = 1
     # Prefixes beside the folder name: headers that hold a second noun, and the public API.
     also["mem"] = "arena_"

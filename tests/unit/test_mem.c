@@ -34,6 +34,12 @@ TEST(mem_blocks_are_counted) {
     CHECK_STR(mem_tag_name(MEM_KV), "KV cache");
 }
 
+TEST(mem_peak_is_of_the_sum) {
+    size_t peak = mem_bytes_peak_total(), room = peak - mem_bytes_total(), page = plat_page_bytes();
+    for (int tag = 0; tag < MEM_TAGS; tag++) mem_block_free(mem_block((mem_tag)tag, room + (1 << 20)));
+    CHECK(mem_bytes_peak_total() >= peak + (1 << 20) && mem_bytes_peak_total() <= peak + (1 << 20) + 2 * page);
+}
+
 TEST(mem_limit_is_honoured) {
     size_t total = mem_bytes_total();
     mem_limit_set(total + (1 << 20));
