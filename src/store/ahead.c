@@ -35,7 +35,7 @@ bool store_read_ahead(store *s) {
         size_t i = s->next_expected++;
         uint32_t id = s->expected[i];
         unit *u = &s->units[id];
-        if ((u->place != ON_DISK && u->place != FAILED) ||
+        if (u->wanted || (u->place != ON_DISK && u->place != FAILED) ||
             (!s->sure && precision(guesses_of(s, true, i, s->n_expected)) < P_READ) || !store_take_spare(s, id))
             continue;
         u->wasted = false;

@@ -62,7 +62,7 @@ bool store_start(store *s, uint32_t id, int which) {
     unit *u = &s->units[id];
     u->sent_span = 0;
     u->sent_bytes = 0;
-    u->broken = u->abandoned = false;
+    u->broken = u->abandoned = u->joined = false;
     uint64_t bytes = 0;
     for (size_t i = 0; i < u->n_spans; i++) bytes += s->spans[u->first_span + i].bytes;
     if (!bytes) return false;
@@ -96,9 +96,9 @@ void store_settle(store *s, uint32_t id) {
     if (u->broken) {
         store_let_go(s, id);
         if (u->wanted) store_let_go(s, id);
-        u->wanted = false;
         store_leave_home(s, id);
-        u->place = u->abandoned ? ON_DISK : FAILED;
+        u->place = u->abandoned || u->joined ? ON_DISK : FAILED;
+        u->wanted &= u->place == FAILED; /* until somebody is told */
     } else if (u->sent_span == u->n_spans) {
         u->place = IN_RAM;
         s->n_unread -= u->home == HOME_PINNED && s->n_unread > 0;

@@ -1,8 +1,8 @@
 /* store.c: modes, units and leases. read.c gets the bytes, stream.c decides whose memory is whose.
  *
- * The state of a unit is DISK -> READING -> RAM, or FAILED, from where a later want starts anew; in STREAMING it may go
- * back to DISK whenever nobody holds it. Refuses nothing that gguf_open let through, and never blocks but in lease_now,
- * gather and poll. One thread calls.
+ * The state of a unit is DISK -> READING -> RAM, or FAILED; in STREAMING it may go back to DISK whenever nobody holds
+ * it. A want that failed stands until try_lease has told of it, or it is forgotten; the next want starts anew. Refuses
+ * nothing that gguf_open let through, and never blocks but in lease_now, gather and poll. One thread calls.
  */
 #include "store/store_int.h"
 
@@ -169,7 +169,8 @@ static void want(store *s, uint32_t id) {
     if (u->place == ON_DISK || u->place == FAILED) {
         u->ahead = u->wasted = false;
         if (!store_take_home(s, id)) {
-            if (u->home == HOME_BLOCK) u->place = FAILED; /* a failure without a broken piece: no memory */
+            u->place = u->home == HOME_BLOCK ? FAILED : ON_DISK; /* no memory; no room for now */
+            u->broken = false;
             s->crowded |= u->expert;
             return;
         }
@@ -184,7 +185,8 @@ static void want(store *s, uint32_t id) {
         u->ahead = false;
         if (u->wasted) store_credit(s, (int64_t)u->bytes); /* later than foreseen, but used */
         u->wasted = false;
-        if (u->place == READING) store_hurry(s, id);
+        u->joined = u->place == READING;
+        if (u->joined) store_hurry(s, id);
     }
     u->wanted = true;
     store_hold(s, id);
@@ -207,7 +209,7 @@ void store_want(store *s, const uint32_t *units, size_t n) {
 static void forget(store *s, uint32_t id) {
     if (!s->units[id].wanted) return;
     s->units[id].wanted = false;
-    store_let_go(s, id);
+    if (s->units[id].place != FAILED) store_let_go(s, id);
 }
 
 void store_forget_wants(store *s) {
@@ -258,6 +260,7 @@ store_state store_try_lease(store *s, uint32_t id, store_lease *out, err *e) {
         if (u->broken) store_read_error(s, u->bad_tensor, u->bad_offset, u->bad_bytes, u->bad_result, e);
         else err_set(e, ERR_MEMORY, "store", "tensor %.*s: no memory for its %llu bytes (%zu are held)",
                      (int)t->name.len, t->name.ptr, (unsigned long long)u->bytes, mem_bytes_total());
+        forget(s, id);
         return STORE_FAILED;
     }
     store_want(s, &id, 1);

@@ -124,7 +124,8 @@ void store_usage_set(store *s, const store_usage *u);
 /* ---- leases ------------------------------------------------------------------------------------- */
 
 /* Starts reads where needed; never blocks. In STREAMING a wanted unit keeps its place until it is leased or the want is
- * forgotten; one for which there is no room now is not noted, so want it again. */
+ * forgotten; one for which there is no room now is not noted, so want it again. One whose read failed is not read again
+ * before store_try_lease has told of it, or the want is forgotten. */
 void store_want(store *s, const uint32_t *units, size_t n);
 void store_forget_wants(store *s);
 /* Before wanting them: the pass is at `layer` and uses these experts, units[i] by counts[i] of n_tokens tokens. */

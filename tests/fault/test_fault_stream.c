@@ -122,6 +122,86 @@ TEST(fault_stream_dense) {
     check_model(&s, "fault-stream-dense.gguf");
 }
 
+/* ---- reads that fail for good ------------------------------------------------------------------------------------ */
+
+enum { N_STEPS = 24, N_MOST = 4 };
+
+static bool open_both(leat_model **m, leat_session **s, const leat_model_options *o) {
+    leat_session_options with = {.n_ctx = 64, .n_threads = 1, .n_chunk = N_MOST};
+    leat_error e;
+    CHECK_MSG(leat_model_open(m, model_path, o, &e) == LEAT_OK, "%s", e.text);
+    bool ok = leat_session_open(s, *m, &with, &e) == LEAT_OK;
+    if (ok) leat_session_memory(*s, how, sizeof how);
+    return ok;
+}
+
+static void close_both(leat_model *m, leat_session *s) {
+    leat_session_close(s);
+    leat_model_close(m);
+}
+
+static size_t step_ids(int step, size_t n_vocab, int32_t *ids) {
+    size_t n = step % 3 == 2 ? N_MOST : 1; /* a prompt; a token */
+    for (size_t k = 0; k < n; k++) ids[k] = (int32_t)(((size_t)step * 37 + k * 11) % n_vocab);
+    return n;
+}
+
+/* A step is told of an expert that cannot be read, as often as it is taken, and goes on once reads succeed again. The
+ * first one is spared: it reads the dense weights. lasting NULL: keeps the logits. */
+static void check_lasting(const leat_model_options *o, const fault_plan *lasting, float *logits) {
+    leat_model *m;
+    leat_session *s;
+    leat_error e = {0};
+    int failures[2] = {0};
+    CHECK(open_both(&m, &s, o));
+    size_t n_vocab = (size_t)leat_model_n_vocab(m), bytes = n_vocab * sizeof *logits;
+    for (int i = 0; i < N_STEPS; i++, logits += n_vocab) {
+        int32_t ids[N_MOST], length = leat_session_length(s);
+        size_t n = step_ids(i, n_vocab, ids);
+        leat_role role = n > 1 ? LEAT_PROMPT : LEAT_GENERATED;
+        leat_code code = LEAT_IO;
+        for (int k = 0; lasting && i && code && k < 3; k++) {
+            fault_arm(lasting);
+            code = leat_feed(s, ids, n, role, &e);
+            fault_arm(NULL);
+            if (told(code, &e)) CHECK_MSG(strstr(e.text, "_exps") && strstr(e.text, " at offset "), "%s", e.text);
+            if (code) CHECK_EQ(leat_session_length(s), length);
+            failures[n > 1] += code != LEAT_OK;
+        }
+        if (code) CHECK_MSG(leat_feed(s, ids, n, role, &e) == LEAT_OK, "%s", e.text);
+        if (lasting) CHECK_MSG(!memcmp(logits, leat_logits(s), bytes), "other bits at step %d", i);
+        else memcpy(logits, leat_logits(s), bytes);
+    }
+    CHECK_MSG(!lasting || (failures[0] && failures[1]), "%d and %d failures", failures[0], failures[1]);
+    close_both(m, s);
+}
+
+TEST(fault_stream_reads_fail_for_good) {
+    static const fault_plan lasting[] = {
+        {.seed = 1, .fail_at = -1, .queued_only = true, .read_error = 1},
+        {.seed = 2, .fail_at = -1, .queued_only = true, .read_short = 1},
+        {.seed = 3, .fail_at = -1, .queued_only = true, .read_short = 0.7, .read_error = 0.7, .read_delay = 0.5}};
+    tiny_spec spec = tiny_default("qwen3moe");
+    leat_model_options streamed = {.ram_bytes = (uint64_t)4 << 20}, resident = {.no_map = true};
+    static float logits[N_STEPS * 128];
+    leat_model *m;
+    leat_session *s;
+    spec.n_expert = 16, spec.n_expert_used = 2, spec.n_ff_expert = 256, spec.type = QUANT_Q4_K;
+    model_path = test_path(2, "fault-stream-lasting.gguf");
+    tiny_write(&spec, model_path);
+    for (how[0] = 0; !strstr(how, "dense pinned");) { /* the least that keeps them */
+        streamed.ram_bytes += (uint64_t)64 << 10;
+        open_both(&m, &s, &streamed);
+        close_both(m, s);
+    }
+    CHECK_MSG(!strncmp(how, "streaming", 9), "%s", how);
+    check_lasting(NULL, NULL, logits);
+    for (size_t i = 0; i < COUNT_OF(lasting); i++) {
+        check_lasting(&streamed, &lasting[i], logits);
+        check_lasting(&resident, &lasting[i], logits);
+    }
+}
+
 /* ---- memory that comes and goes ------------------------------------------------------------------------------- */
 
 static int pinned(const leat_session *s) {

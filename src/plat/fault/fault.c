@@ -59,6 +59,13 @@ static size_t below(size_t n) {
     return v;
 }
 
+static bool queued_only(void) {
+    pthread_mutex_lock(&lock);
+    bool spared = armed && plan.queued_only;
+    pthread_mutex_unlock(&lock);
+    return spared;
+}
+
 /* What a read of `bytes` shall give: the same number, fewer, or an error. */
 static int64_t read_fate(size_t bytes) {
     if (strikes(&plan.read_error)) return PLAT_IO_ERROR;
@@ -144,7 +151,7 @@ int __wrap_plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, i
 int64_t __real_plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
 int64_t __wrap_plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
 int64_t __wrap_plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes) {
-    int64_t fate = read_fate(bytes);
+    int64_t fate = queued_only() ? (int64_t)bytes : read_fate(bytes);
     return fate < 0 ? fate : __real_plat_file_read(f, offset, to, (size_t)fate);
 }
 
@@ -274,7 +281,7 @@ int __wrap_plat_queue_open(plat_queue **out, uint32_t depth) {
 int __real_plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n);
 int __wrap_plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n);
 int __wrap_plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n) {
-    if (strikes(&plan.read_error)) return PLAT_IO_ERROR;
+    if (!queued_only() && strikes(&plan.read_error)) return PLAT_IO_ERROR;
     int error = __real_plat_queue_submit(q, reads, n);
     for (size_t i = 0; i < n && !error; i++) {
         int64_t fate = read_fate(reads[i].bytes);

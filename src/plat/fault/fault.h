@@ -11,6 +11,7 @@ typedef struct fault_plan {
     double read_error;    /* chance that a file read fails with PLAT_IO_ERROR        */
     double read_short;    /* chance that it returns fewer bytes than asked            */
     double read_delay;    /* chance that a queued read stays unfinished for a while   */
+    bool queued_only;     /* the three above strike queued reads alone, none when it is submitted */
     double memory_error;  /* chance that memory, a mapping, a thread, a queue is refused */
     double write_error;   /* chance that creating, writing, closing or renaming fails */
     double stream_error;  /* chance that a stream breaks: accept, recv, send          */
