@@ -3,12 +3,18 @@
 #include "check.h"
 
 #include <fcntl.h>
+#include <errno.h>
 #include <ftw.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -475,6 +481,76 @@ static void check_queue(bool uring) {
 TEST(plat_queue_reads) {
     check_queue(true);
     check_queue(false);
+}
+
+/* Of this thread, and those it starts; false where there is no seccomp. */
+static bool refuse_uring_enter(unsigned error) {
+    struct sock_filter steps[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                                  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 1),
+                                  BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+                                  BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog filter = {COUNT_OF(steps), steps};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+enum { REFUSED_READS = 12, REFUSED_BYTES = 5000 };
+
+typedef struct refusal {
+    unsigned error;
+    size_t before; /* reads that are submitted before; 0: the queue is opened after */
+    plat_file *file;
+    bool refused;
+    char kind[16];
+    int64_t got[REFUSED_READS];
+    unsigned char back[REFUSED_READS][REFUSED_BYTES];
+} refusal;
+
+static void read_while_refused(void *arg) {
+    refusal *r = arg;
+    plat_queue *q;
+    plat_read done[REFUSED_READS];
+    if (!r->before) r->refused = refuse_uring_enter(r->error);
+    if (plat_queue_open(&q, REFUSED_READS)) return;
+    snprintf(r->kind, sizeof r->kind, "%s", plat_queue_kind(q));
+    size_t n_reads = r->before || r->kind[0] == '8' ? REFUSED_READS : 0, back = 0; /* a wrong queue is not waited for */
+    for (size_t i = 0; i < n_reads; i++) {
+        if (i && i == r->before) r->refused = refuse_uring_enter(r->error);
+        plat_read read = {.file = r->file, .offset = i, .to = r->back[i], .bytes = REFUSED_BYTES, .tag = i};
+        if (plat_queue_submit(q, &read, 1)) break;
+    }
+    if (r->before == REFUSED_READS) r->refused = refuse_uring_enter(r->error);
+    while (back < n_reads) {
+        size_t n = plat_queue_reap(q, done, REFUSED_READS, UINT64_MAX);
+        for (size_t i = 0; i < n; i++) r->got[done[i].tag] = done[i].result;
+        back += n;
+    }
+    plat_queue_close(q);
+}
+
+/* A sandbox that lets a ring be made and refuses to enter it; then one that closes while reads are under way. */
+TEST(plat_queue_reads_where_io_uring_is_refused) {
+    static const unsigned errors[] = {EPERM, ENOSYS};
+    static unsigned char text[2 * REFUSED_BYTES];
+    static refusal r;
+    const char *path = test_path(0, "queue");
+    for (size_t i = 0; i < sizeof text; i++) text[i] = (unsigned char)(i * 31 >> 3);
+    plat_out *o;
+    CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
+    CHECK_EQ(plat_out_write(o, text, sizeof text), PLAT_OK);
+    CHECK_EQ(plat_out_close(o, false), PLAT_OK);
+    for (size_t i = 0; i < 8; i++) {
+        plat_thread *t;
+        r = (refusal){.error = errors[i % 2], .before = i / 2 * 4};
+        CHECK_EQ(plat_file_open(&r.file, path), PLAT_OK);
+        CHECK_EQ(plat_thread_start(&t, read_while_refused, &r, -1), PLAT_OK);
+        plat_thread_join(t);
+        plat_file_close(r.file);
+        if (!r.refused) test_skip("no seccomp here");
+        if (!r.before) CHECK_STR(r.kind, "8 threads");
+        for (size_t k = 0; k < REFUSED_READS; k++)
+            CHECK_MSG(r.got[k] == REFUSED_BYTES && !memcmp(r.back[k], text + k, REFUSED_BYTES), "read %zu: %lld", k,
+                      (long long)r.got[k]);
+    }
 }
 
 /* Past the page cache: aligned windows; the end of the file comes as a short read. */

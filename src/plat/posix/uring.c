@@ -1,5 +1,7 @@
 /* uring.c: asynchronous reads by io_uring: no threads of ours, one system call a batch. A read that comes short in the
- * middle of a file goes on where it stopped; what the kernel refuses for a moment is submitted again.
+ * middle of a file goes on where it stopped; what the kernel refuses for a moment is submitted again. What it refuses
+ * for good shows when the ring is opened, by a read; should it come later, reads that are not submitted yet are plain
+ * ones from then on.
  */
 #include "plat/posix/posix.h"
 
@@ -25,36 +27,66 @@ size_t posix_uring_reap(posix_uring *u, plat_read *done, size_t max, uint64_t ti
 #else
 
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define DEPTH_MAX 4096
 #define PIECE_MAX ((size_t)1 << 30) /* one read moves no more than 2 GiB */
 
+#define FREE UINT64_MAX
+
 typedef struct pending {
     plat_read read;
-    size_t done;       /* bytes that came already */
+    size_t done;  /* bytes that came already               */
+    uint64_t nth; /* of all put into the ring; FREE: of none */
     uint32_t next_free;
 } pending;
 
 struct posix_uring {
     struct io_uring ring;
     pending *slots; /* (depth) */
-    uint32_t depth, first_free, n_taken, n_unsent;
+    uint32_t depth, first_free, n_taken;
+    uint64_t n_put, n_sent; /* into the ring; of them taken by the kernel, which goes by their order */
+    bool refused;           /* the kernel takes no more: the ring's rest stays there */
 };
+
+/* A byte through a pipe: sandboxes let a ring be made and refuse to enter it, and before Linux 5.6 it has no reads. */
+static bool can_read(struct io_uring *ring) {
+    struct io_uring_cqe *cqe;
+    int ends[2], error;
+    char byte = 1, back = 0;
+    if (pipe2(ends, O_CLOEXEC)) return false;
+    bool ok = write(ends[1], &byte, 1) == 1;
+    if (ok) {
+        io_uring_prep_read(io_uring_get_sqe(ring), ends[0], &back, 1, 0);
+        ok = io_uring_submit(ring) == 1;
+    }
+    while (ok && (error = io_uring_wait_cqe(ring, &cqe)) != 0) ok = error == -EINTR;
+    if (ok) {
+        ok = cqe->res == 1 && back == byte;
+        io_uring_cqe_seen(ring, cqe);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    return ok;
+}
 
 posix_uring *posix_uring_open(uint32_t depth) {
     if (!allowed || depth > DEPTH_MAX) return NULL;
     posix_uring *u = calloc(1, sizeof *u);
     pending *slots = calloc(depth, sizeof *slots);
-    if (!u || !slots || io_uring_queue_init(depth, &u->ring, 0) < 0) {
+    bool made = u && slots && io_uring_queue_init(depth, &u->ring, 0) == 0, reads = made && can_read(&u->ring);
+    if (made && !reads) io_uring_queue_exit(&u->ring);
+    if (!reads) {
         free(slots);
         free(u);
         return NULL;
     }
     u->slots = slots;
     u->depth = depth;
-    for (uint32_t i = 0; i < depth; i++) slots[i].next_free = i + 1;
+    for (uint32_t i = 0; i < depth; i++) slots[i] = (pending){.nth = FREE, .next_free = i + 1};
     return u;
 }
 
@@ -62,23 +94,22 @@ posix_uring *posix_uring_open(uint32_t depth) {
 static void prepare(posix_uring *u, uint32_t slot) {
     const plat_read *r = &u->slots[slot].read;
     size_t done = u->slots[slot].done;
+    u->slots[slot].nth = u->n_put++;
+    if (u->refused) return;
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
     io_uring_prep_read(sqe, posix_file_fd(r->file), (char *)r->to + done, (unsigned)MIN(r->bytes - done, PIECE_MAX),
                        r->offset + done);
     io_uring_sqe_set_data64(sqe, slot);
-    u->n_unsent++;
 }
 
 /* What the kernel does not take now stays in the ring for the next call. */
-static int flush(posix_uring *u) {
-    while (u->n_unsent) {
+static void flush(posix_uring *u) {
+    while (u->n_sent < u->n_put && !u->refused) {
         int n = io_uring_submit(&u->ring);
-        if (n == -EINTR) continue;
-        if (n == -EAGAIN || n == -EBUSY || n == 0) return PLAT_OK;
-        if (n < 0) return posix_error(-n);
-        u->n_unsent -= MIN((uint32_t)n, u->n_unsent);
+        u->n_sent = u->n_put - MIN((uint64_t)io_uring_sq_ready(&u->ring), u->n_put - u->n_sent);
+        if (n == -EAGAIN || n == -EBUSY || n == 0) return;
+        u->refused = n < 0 && n != -EINTR;
     }
-    return PLAT_OK;
 }
 
 int posix_uring_submit(posix_uring *u, const plat_read *reads, size_t n) {
@@ -91,7 +122,7 @@ int posix_uring_submit(posix_uring *u, const plat_read *reads, size_t n) {
         u->n_taken++;
         prepare(u, slot);
     }
-    flush(u); /* an error of the ring itself shows when reaping: the reads are ours by now */
+    flush(u);
     return PLAT_OK;
 }
 
@@ -114,6 +145,15 @@ static bool settle(posix_uring *u, uint32_t slot, int result) {
     return false;
 }
 
+static void end_read(posix_uring *u, uint32_t slot, plat_read *done) {
+    pending *p = &u->slots[slot];
+    *done = p->read;
+    p->nth = FREE;
+    p->next_free = u->first_free;
+    u->first_free = slot;
+    u->n_taken--;
+}
+
 static size_t take_done(posix_uring *u, plat_read *done, size_t max) {
     struct io_uring_cqe *cqe;
     size_t n = 0;
@@ -121,11 +161,21 @@ static size_t take_done(posix_uring *u, plat_read *done, size_t max) {
         uint32_t slot = (uint32_t)io_uring_cqe_get_data64(cqe);
         int result = cqe->res;
         io_uring_cqe_seen(&u->ring, cqe);
-        if (!settle(u, slot, result)) continue;
-        done[n++] = u->slots[slot].read;
-        u->slots[slot].next_free = u->first_free;
-        u->first_free = slot;
-        u->n_taken--;
+        if (settle(u, slot, result)) end_read(u, slot, &done[n++]);
+    }
+    return n;
+}
+
+/* What the ring does not take. */
+static size_t read_unsent(posix_uring *u, plat_read *done, size_t max) {
+    size_t n = 0;
+    for (uint32_t slot = 0; slot < u->depth && n < max; slot++) {
+        pending *p = &u->slots[slot];
+        if (p->nth == FREE || p->nth < u->n_sent) continue;
+        int64_t got = posix_read(p->read.file, p->read.offset + p->done, (char *)p->read.to + p->done,
+                                 p->read.bytes - p->done);
+        p->read.result = got < 0 ? got : got + (int64_t)p->done;
+        end_read(u, slot, &done[n++]);
     }
     return n;
 }
@@ -135,12 +185,15 @@ size_t posix_uring_reap(posix_uring *u, plat_read *done, size_t max, uint64_t ti
     for (;;) {
         size_t n = take_done(u, done, max);
         flush(u);
+        if (u->refused) n += read_unsent(u, done + n, max - n);
         if (n || !u->n_taken || now >= end) return n;
         struct io_uring_cqe *cqe;
         uint64_t wait_ns = MIN(end - now, (uint64_t)1000000000); /* looked at anew each second, whatever was lost */
         struct __kernel_timespec ts = {.tv_sec = (long long)(wait_ns / 1000000000),
                                        .tv_nsec = (long long)(wait_ns % 1000000000)};
-        io_uring_wait_cqe_timeout(&u->ring, &cqe, &ts);
+        int error = u->refused ? 0 : io_uring_wait_cqe_timeout(&u->ring, &cqe, &ts);
+        if (u->refused) usleep(1000); /* what it took before will end */
+        u->refused |= error < 0 && error != -ETIME && error != -EINTR;
         now = plat_time_ns();
     }
 }
