@@ -48,6 +48,10 @@ typedef struct leat_model_options {
     /* Where weights are streamed: keep which experts are used, per model, and how fast the disk reads, per file system,
      * in the user's state folder, for the next time. */
     bool keep_learnt;
+    /* A smaller model with the same tokens, which is to guess for this one: opened with no_map before it and closed
+     * after it, and its sessions are opened first. It is held in memory whole, within ram_bytes: read when this one's
+     * first session is opened, which fails where it leaves too little. */
+    leat_model *draft;
 } leat_model_options;
 
 /* Opens a GGUF file (or all parts, given the first). options may be NULL. */
@@ -326,7 +330,7 @@ typedef struct leat_generator leat_generator;
 
 typedef struct leat_generator_options {
     int32_t n_draft;     /* guesses a pass at most, up to 64; 0: none                                         */
-    leat_session *draft; /* of a smaller model with the same tokens; NULL: what followed the text's last words before */
+    leat_session *draft; /* of leat_model_options.draft; NULL: what followed the text's last words before */
     bool always;         /* guesses also where they gain nothing                                              */
     bool endless;        /* never draws a token that ends the text                                            */
     /* Draws in place of leat_sample, once for each token and in order: a token of logits (n_vocab), which it leaves as

@@ -26,13 +26,36 @@ static uint64_t least_for_weights(store *s) {
     return high;
 }
 
+uint64_t engine_all_weights(const leat_model *m) {
+    return store_units_bytes(m->weights) + (m->draft ? store_units_bytes(m->draft->weights) : 0);
+}
+
+/* The draft, as far as the counted memory does not show it; each tensor has a block of its own. */
+static uint64_t draft_unread(const leat_model *m) {
+    const leat_model *d = m->draft;
+    uint64_t all = d ? store_units_bytes(d->weights) : 0, held = d ? store_held_bytes(d->weights) : 0;
+    return all > held ? all - held + gguf_tensor_count(d->file) * 2 * plat_page_bytes() : 0;
+}
+
+#define MIB(bytes) ((unsigned long long)((bytes) >> 20))
+#define PATH_SHOWN 40 /* its end */
+
 static err_code too_small(const leat_session *s, uint64_t ram, uint64_t others, err *e) {
-    uint64_t least = least_for_weights(s->model->weights);
+    const leat_model *m = s->model;
+    uint64_t draft = engine_all_weights(m) - store_units_bytes(m->weights);
+    char taken[128] = "";
+    if (m->draft) {
+        str path = str_of(gguf_part_path(m->draft->file, 0));
+        fmt(taken, sizeof taken, ", of which the draft model %s takes %llu and leaves %llu,",
+            path.ptr + path.len - MIN(path.len, (size_t)PATH_SHOWN), MIB(draft), MIB(ram - MIN(ram, draft)));
+    }
+    model_split_units(m->model, NULL); /* else whole tensors are the least */
+    uint64_t least = least_for_weights(m->weights), all = others + least;
+    all += (all - MIN(all, ram)) / 256; /* what `others` grows by */
     return ERR(e, ERR_MEMORY,
-               "%llu MiB of memory are too little: %llu MiB for context (%zu tokens), activations and tables, then "
-               "%llu MiB for weights at least",
-               (unsigned long long)(ram >> 20), (unsigned long long)(others >> 20), s->n_ctx,
-               (unsigned long long)(least >> 20) + 1);
+               "%llu MiB of memory%s are too little: %llu MiB for context (%zu tokens), activations and tables, then "
+               "%llu MiB for weights at least; %llu MiB would do",
+               MIB(ram), taken, MIB(others - draft), s->n_ctx, MIB(least) + 1, MIB(all) + 1);
 }
 
 /* Of `ram` bytes, or of what is free, what is not for weights. */
@@ -43,6 +66,7 @@ static uint64_t all_but_weights(const leat_model *m, uint64_t *ram) {
         uint64_t available = plat_mem_available(), resident = plat_mem_resident();
         *ram = available + MIN(held, resident) - available / 16;
     }
+    held += draft_unread(m);
     return held + overhead(m, held, *ram);
 }
 
@@ -56,7 +80,7 @@ static void resize(leat_model *m, bool *enough) {
 /* What is not for weights has changed: the weights give way, where they can. */
 static bool share_anew(leat_model *m) {
     bool enough = true;
-    uint64_t held = mem_bytes_total(), weights = store_held_bytes(m->weights);
+    uint64_t held = mem_bytes_total() + draft_unread(m), weights = store_held_bytes(m->weights);
     weights += m->table_bytes;
     uint64_t others = held - MIN(held, weights);
     others += overhead(m, others, m->ram_bytes);
@@ -78,15 +102,15 @@ void engine_session_closed(leat_model *m) {
 /* What is streamed is read once a step, and an expert is unpacked once for those rows of a step that chose it. */
 size_t engine_chunk_within(const leat_model *m, uint64_t ram, bool map) {
     if (!ram) ram = plat_mem_available();
-    bool streams = !map && store_units_bytes(m->weights) > ram;
+    bool streams = !map && engine_all_weights(m) > ram;
     return ram >= CHUNK_LONG_RAM && (streams || model_shape_of(m->model)->n_expert) ? CHUNK_LONG : CHUNK_SHORT;
 }
 
 int32_t leat_plan_chunk(const leat_model *m, uint64_t ram) { return (int32_t)engine_chunk_within(m, ram, false); }
 
-err_code engine_place_weights(leat_session *s, err *e) {
+static err_code place_weights(const leat_session *s, err *e) {
     leat_model *m = s->model;
-    if (m->map) return ERR_NONE;
+    if (m->map || m->guesses) return ERR_NONE;
     if (m->placed)
         return share_anew(m) ? ERR_NONE
                              : ERR(e, ERR_MEMORY,
@@ -118,6 +142,13 @@ err_code engine_place_weights(leat_session *s, err *e) {
     m->ram_bytes = m->ceiling_bytes = ram;
     m->weights_bytes = ram - others;
     return code;
+}
+
+err_code engine_place_weights(leat_session *s, err *e) {
+    const leat_model *m = s->model;
+    err_code code = place_weights(s, e);
+    if (code || !m->draft) return code;
+    return store_read_all(m->draft->weights, m->ram_bytes > 0, &(yield_hook){s->yield, s->user}, e);
 }
 
 #define LOOK_NS 1000000000u

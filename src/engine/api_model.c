@@ -39,6 +39,11 @@ leat_code leat_model_open(leat_model **out, const char *path, const leat_model_o
         (code = model_open(&m->model, m->file, m->weights, e)))
         goto fail;
     if (tok_present(m->file) && (code = tok_open(&m->tokens, m->file, e))) goto fail;
+    if (options && options->draft) {
+        if ((code = engine_draft_same_tokens(m, options->draft, e))) goto fail;
+        m->draft = options->draft;
+        m->draft->guesses = true;
+    }
     m->name = copy_shown(m, "general.name");
     if (!m->name) m->name = model_family_name(m->model);
     m->chat_template = copy_text(m, "tokenizer.chat_template");

@@ -58,7 +58,7 @@ static size_t tokens_beside(const leat_session *s, const leat_session_options *o
     if (!o->n_kept) return 0;
     if (o->kept_tokens >= 0) return (size_t)o->kept_tokens;
     uint64_t cache = (uint64_t)div_up(s->n_ctx, KV_PAGE) * kv_page_bytes(shape);
-    uint64_t weights = store_units_bytes(m->weights);
+    uint64_t weights = engine_all_weights(m);
     uint64_t memory = m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : plat_mem_available();
     return weights <= memory && cache <= (memory - weights) / 4 ? s->n_ctx : 0;
 }
@@ -78,6 +78,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     leat_session *s = mem_block(MEM_ENGINE, align_up(sizeof *s, 64) + n_vocab * sizeof(float));
     if (!s) return (leat_code)ERR(e, ERR_MEMORY, "no memory for a session");
     s->model = m;
+    s->draft = m->draft;
     s->logits = (float *)(void *)((char *)s + align_up(sizeof *s, 64));
     s->n_ctx = o->n_ctx ? (size_t)o->n_ctx : MIN(n_train, CTX_DEFAULT_MAX);
     size_t chunk = engine_chunk_within(m, m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : 0, m->map);

@@ -18,6 +18,8 @@ struct leat_model {
     uint64_t ram_bytes; /* 0: what is free */
     bool map, placed;   /* only mapped; it is decided how the weights are held */
     bool keep_learnt;   /* see leat_model_options */
+    bool guesses;       /* it is the draft of another one, which counts its memory */
+    leat_model *draft;
     char warning[640];  /* "": none */
     /* Streaming: */
     uint64_t table_bytes; /* of a store that streams, beside the weights */
@@ -59,6 +61,7 @@ struct leat_session {
  * later ones take of their memory. */
 err_code engine_place_weights(leat_session *s, err *e);
 void engine_session_closed(leat_model *m);
+uint64_t engine_all_weights(const leat_model *m); /* bytes, with those of its draft */
 /* Prompt tokens a pass, of a model whose weights are mapped whatever they take, or not. ram: all memory, 0: what is
  * free. */
 size_t engine_chunk_within(const leat_model *m, uint64_t ram, bool map);
@@ -83,6 +86,9 @@ err_code engine_kept_open(leat_session *s, size_t n, err *e);
 size_t engine_kept_swap(leat_session *s, const int32_t *tokens, size_t n, size_t same);
 /* Forgets the one that was used least lately; false when there is none. */
 bool engine_kept_drop(leat_session *s);
+
+/* draft.c. ERR_ARGUMENT unless an id means the same text to both. */
+err_code engine_draft_same_tokens(const leat_model *m, const leat_model *draft, err *e);
 
 /* leat_error is err under its public name. */
 _Static_assert(sizeof(leat_error) == sizeof(err), "leat_error and err must have one layout");

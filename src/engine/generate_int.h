@@ -28,6 +28,4 @@ struct leat_generator {
 /* Both fill guesses, up to n; there may be fewer. The model's error is that of its feed. */
 void engine_draft_by_repeats(leat_generator *g, size_t n);
 err_code engine_draft_by_model(leat_generator *g, size_t n, err *e);
-/* ERR_ARGUMENT unless an id means the same text to both. */
-err_code engine_draft_same_tokens(const leat_model *m, const leat_model *draft, err *e);
 #endif

@@ -61,8 +61,7 @@ typedef struct srv_opts {
 /* Listens. Requests are answered with 503 until there is a model. opts and what it points to outlive the handle. */
 err_code srv_open(srv **out, const srv_opts *opts, err *e);
 uint16_t srv_port(const srv *s);
-/* The session must have been opened with srv_yield and the handle; so must that of a smaller model which guesses ahead,
- * or NULL. */
+/* The session must have been opened with srv_yield and the handle; so must that of the model's draft, or NULL. */
 err_code srv_start(srv *s, leat_model *model, leat_session *session, leat_session *draft, err *e);
 const char *srv_warning(const srv *s); /* of the chat template, once it has started; "" when there is nothing to say */
 bool srv_yield(void *handle);

@@ -484,18 +484,6 @@ void srv_job_forget(srv *s, srv_conn *c) {
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------ */
 
-/* A smaller model that cannot guess for this one is told of at once. */
-static err_code check_draft(leat_session *session, leat_session *draft, err *e) {
-    leat_generator_options options = {.n_draft = 1, .draft = draft};
-    leat_generator *g = NULL;
-    leat_error failed;
-    leat_code code = leat_feed(session, (int32_t[]){0}, 1, LEAT_PROMPT, &failed);
-    if (!code) code = leat_generator_open(&g, session, NULL, &options, &failed);
-    leat_generator_close(g);
-    if (!code) code = leat_rewind(session, 0, &failed);
-    return code ? ERR(e, (err_code)code, "%s", failed.text) : ERR_NONE;
-}
-
 static err_code read_variables(srv *s, err *e) {
     err why;
     str text = str_of(s->o->variables);
@@ -516,7 +504,6 @@ err_code srv_start(srv *s, leat_model *model, leat_session *session, leat_sessio
     j->piece = (char *)(j + 1);
     err_code code = arena_open(&j->memory, MEM_TOOLS, SRV_SCRATCH_BYTES_MAX, e);
     if (!code && s->o->variables) code = read_variables(s, e);
-    if (!code && draft) code = check_draft(session, draft, e);
     if (code) return code;
     /* Without them there are still completions. */
     if (leat_chat_open(&s->chat, model, s->o->chat_template, &failed) == LEAT_OK &&

@@ -306,6 +306,19 @@ err_code store_lease_now(store *s, uint32_t id, store_lease *out, err *e) {
     return why.code;
 }
 
+err_code store_read_all(store *s, bool uncache, const yield_hook *yield, err *e) {
+    for (uint32_t id = 0; s->mode == STORE_RESIDENT && id < s->n_units; id++) {
+        if (s->units[id].place == IN_RAM) continue;
+        store_lease lease;
+        err_code code = yield_now(yield) ? ERR(e, ERR_CANCELLED, "stopped while weights were read")
+                                         : store_lease_now(s, id, &lease, e);
+        if (code) return code;
+        store_release(s, &lease);
+        if (uncache) plat_file_uncache(gguf_part_file(s->g, s->spans[s->units[id].first_span].part));
+    }
+    return ERR_NONE;
+}
+
 const void *store_tensor_at(const store *s, uint32_t tensor) {
     ASSERT(tensor < gguf_tensor_count(s->g));
     const gguf_tensor *t = gguf_tensor_at(s->g, tensor);

@@ -146,6 +146,8 @@ const void *store_pinned_at(const store *s, uint32_t unit, size_t i);
 void store_release(store *s, const store_lease *lease);
 /* want, poll until there, lease. */
 err_code store_lease_now(store *s, uint32_t unit, store_lease *out, err *e);
+/* RESIDENT: all units. uncache: nothing of them is left in the system's page cache. ERR_CANCELLED: yield said stop. */
+err_code store_read_all(store *s, bool uncache, const yield_hook *yield, err *e);
 /* A tensor's bytes where they lie in one piece as long as the store is open (MAPPED), else NULL. */
 const void *store_tensor_at(const store *s, uint32_t tensor);
 /* Copies part of a tensor (embedding rows are gathered, not leased). */

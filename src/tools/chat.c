@@ -40,9 +40,8 @@ int chat_open_model(chat *c, const char *path) {
                             .cache = c->o.cache, .isa = c->o.isa, .quiet = !c->interactive};
     loaded l = {0};
     leat_chat *opened = NULL;
-    bool first = !c->l.model;
-    int status = first && c->o.draft ? load_draft(c->t, &c->draft, c->o.draft, &options) : TOOLS_OK;
-    if (!status) status = load_model(c->t, &l, &options);
+    if (!c->l.model && c->o.n_draft) options.draft = c->o.draft; /* it guesses for the first one */
+    int status = load_model(c->t, &l, &options);
     if (!status) status = load_session(c->t, &l, &options);
     if (!status) status = open_chat(c, l.model, &opened);
     if (status) {
@@ -51,7 +50,6 @@ int chat_open_model(chat *c, const char *path) {
     }
     leat_chat_close(c->chat);
     load_close(&c->l);
-    if (!first) load_close(&c->draft); /* it guesses for the first one */
     c->l = l;
     c->chat = opened;
     if (c->interactive) {
@@ -83,7 +81,6 @@ static void close_all(chat *c) {
     chat_line_close(c->line);
     leat_chat_close(c->chat);
     load_close(&c->l);
-    load_close(&c->draft);
     emit_close(&c->out);
     arena_close(&c->words);
     arena_close(&c->system.memory);

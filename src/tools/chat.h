@@ -44,7 +44,7 @@ typedef struct chat_stats {
 typedef struct chat {
     tools *t;
     chat_values o;
-    loaded l, draft;
+    loaded l;
     leat_chat *chat;
     line *line;
     bool interactive, colours;

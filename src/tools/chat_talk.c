@@ -284,7 +284,7 @@ static int answer_with(chat *c, leat_sampler *sampler) {
     leat_answer_begin(c->chat, p.reasoning);
     leat_error e;
     leat_generator *g;
-    leat_generator_options options = {.n_draft = c->o.n_draft, .draft = c->draft.session};
+    leat_generator_options options = {.n_draft = c->o.n_draft, .draft = c->l.draft};
     if (leat_generator_open(&g, c->l.session, sampler, &options, &e)) return tools_fail(c->t, "%s", e.text);
     status = generate(c, g, start);
     c->stats.guesses = leat_generator_stats_of(g);

@@ -3,13 +3,18 @@
 
 #include "kern/kern.h"
 
+leat_code load_open(loaded *out, const load_options *o, leat_error *e) {
+    leat_model_options draft = {.no_map = true, .ram_bytes = o->memory.ram};
+    leat_code code = o->draft ? leat_model_open(&out->draft_model, o->draft, &draft, e) : LEAT_OK;
+    leat_model_options options = {.no_map = o->memory.no_map, .map = o->memory.map, .ram_bytes = o->memory.ram,
+                                  .keep_learnt = o->keep_learnt && !o->memory.no_learnt, .draft = out->draft_model};
+    return code ? code : leat_model_open(&out->model, o->path, &options, e);
+}
+
 int load_model(tools *t, loaded *out, const load_options *o) {
     leat_error e;
-    leat_model_options options = {.no_map = o->memory.no_map, .map = o->memory.map, .ram_bytes = o->memory.ram,
-                                  .keep_learnt = o->keep_learnt && !o->memory.no_learnt};
     if (o->memory.map && o->memory.no_map) return tools_usage(t, "--mmap and --no-mmap contradict each other");
-    if (leat_model_open(&out->model, o->path, &options, &e)) return tools_fail(t, "%s", e.text);
-    return TOOLS_OK;
+    return load_open(out, o, &e) ? tools_fail(t, "%s", e.text) : TOOLS_OK;
 }
 
 quant_id load_cache_type(const char *name) { return name ? quant_find_name(str_of(name))->id : QUANT_F16; }
@@ -25,8 +30,11 @@ int load_session(tools *t, loaded *out, const load_options *o) {
     leat_session_options options = {
         .n_ctx = o->n_ctx, .n_threads = o->n_threads, .n_chunk = o->n_chunk, .no_pin = o->no_pin, .isa = o->isa,
         .cache_type_k = o->cache.k, .cache_type_v = o->cache.v, .importance = o->importance, .routing = o->routing,
-        .n_kept = o->n_kept, .kept_tokens = o->kept_tokens, .yield = o->yield ? o->yield : interrupted,
-        .routed = o->routed, .user = o->user};
+        .yield = o->yield ? o->yield : interrupted, .routed = o->routed, .user = o->user};
+    if (out->draft_model && leat_session_open(&out->draft, out->draft_model, &options, &e))
+        return tools_fail(t, "%s", e.text);
+    options.n_kept = o->n_kept;
+    options.kept_tokens = o->kept_tokens;
     if (leat_session_open(&out->session, out->model, &options, &e)) return tools_fail(t, "%s", e.text);
     if (!o->quiet && *leat_model_warning(out->model))
         tools_err(t, "leat %s: warning: %s\n", tools_name(t), leat_model_warning(out->model));
@@ -82,17 +90,10 @@ void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t 
               fmt_bytes(memory, sizeof memory, now.held_peak_bytes));
 }
 
-int load_draft(tools *t, loaded *out, const char *path, const load_options *o) {
-    load_options options = *o;
-    options.path = path;
-    options.memory = (load_memory){.ram = o->memory.ram, .no_map = true};
-    options.quiet = true;
-    int status = load_model(t, out, &options);
-    return status ? status : load_session(t, out, &options);
-}
-
 void load_close(loaded *l) {
     leat_session_close(l->session);
     leat_model_close(l->model);
+    leat_session_close(l->draft);
+    leat_model_close(l->draft_model);
     *l = (loaded){0};
 }

@@ -72,7 +72,7 @@ quant_id load_cache_type(const char *name); /* one of these words, or NULL */
     TOOLS_INT(T, field, 'c', "ctx-size", "N", 1, INT32_MAX, "context in tokens (default: the model's, at most 4096)")
 
 typedef struct load_options {
-    const char *path;
+    const char *path, *draft; /* draft: a smaller model that guesses, or NULL */
     load_memory memory;
     load_cache cache;
     bool keep_learnt;
@@ -89,8 +89,8 @@ typedef struct load_options {
 } load_options;
 
 typedef struct loaded {
-    leat_model *model;
-    leat_session *session;
+    leat_model *model, *draft_model;
+    leat_session *session, *draft;
 } loaded;
 
 /* "leat run: streaming: ..." on standard error; of the other modes only if `always`. */
@@ -99,13 +99,12 @@ void load_say_memory(tools *t, const loaded *l, bool always);
 void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t n_tokens, uint64_t ns);
 /* The same of a prompt that took ns; nothing where nothing was read. */
 void load_say_prompt(tools *t, const leat_stats *before, const leat_stats *after, uint64_t ns);
+/* Without a word. */
+leat_code load_open(loaded *out, const load_options *o, leat_error *e);
 /* Both report on standard error and return TOOLS_FAILED when it did not work; TOOLS_OK otherwise. */
 int load_model(tools *t, loaded *out, const load_options *o);
 /* Stops at Ctrl-C; warns of a context above the model's. */
 int load_session(tools *t, loaded *out, const load_options *o);
-/* Both for the smaller model that guesses; o is the larger one's, which is opened later and then takes of the memory
- * what is left. */
-int load_draft(tools *t, loaded *out, const char *path, const load_options *o);
 void load_close(loaded *l); /* accepts a zeroed one */
 
 #endif

@@ -34,7 +34,7 @@ static const char *const ending_text[] = {"the model ended the text", "-n reache
 typedef struct runner {
     tools *t;
     const run_values *o;
-    loaded l, draft;
+    loaded l;
     leat_sampler *sampler;
     leat_generator *generator;
     tools_ids prompt;
@@ -144,7 +144,7 @@ static bool show(runner *r, int32_t id) {
 static int generate(runner *r, ending *why) {
     leat_error e;
     leat_generator_options options = {
-        .n_draft = r->o->n_draft, .draft = r->draft.session, .endless = r->o->ignore_eos};
+        .n_draft = r->o->n_draft, .draft = r->l.draft, .endless = r->o->ignore_eos};
     if (leat_generator_open(&r->generator, r->l.session, r->sampler, &options, &e))
         return tools_fail(r->t, "%s", e.text);
     r->before = leat_session_stats(r->l.session);
@@ -223,12 +223,11 @@ static int open_all(runner *r) {
     err failed;
     const run_values *o = r->o;
     load_options options = {
-        .path = o->model, .memory = o->memory, .keep_learnt = true,
+        .path = o->model, .draft = o->n_draft ? o->draft : NULL, .memory = o->memory, .keep_learnt = true,
         .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
         .isa = o->isa, .no_pin = o->no_pin, .quiet = o->quiet};
     uint64_t start = plat_time_ns();
-    int status = o->draft ? load_draft(r->t, &r->draft, o->draft, &options) : TOOLS_OK;
-    if (!status) status = load_model(r->t, &r->l, &options);
+    int status = load_model(r->t, &r->l, &options);
     if (!status) status = load_session(r->t, &r->l, &options);
     if (status) return status;
     if (!o->quiet) say_loaded(r, plat_time_ns() - start);
@@ -278,7 +277,6 @@ static int run(tools *t, const void *values) {
     leat_generator_close(r.generator);
     leat_sampler_close(r.sampler);
     load_close(&r.l);
-    load_close(&r.draft);
     return status;
 }
 

@@ -35,13 +35,13 @@ static void defaults(void *values) {
 typedef struct serving {
     tools *t;
     const serve_values *o;
-    loaded l, draft;
+    loaded l;
     srv *server;
     tools_text key_text;
     const char *keys[SRV_KEYS_MAX];
     size_t n_keys;
     /* of the thread that opens the model */
-    leat_model_options options;
+    load_options options;
     leat_error error;
     leat_code code;
     _Atomic uint32_t opened;
@@ -80,9 +80,7 @@ static int take_keys(serving *v) {
 
 static void open_model(void *arg) {
     serving *v = arg;
-    leat_model_options draft = {.no_map = true, .ram_bytes = v->options.ram_bytes};
-    if (v->o->draft) v->code = leat_model_open(&v->draft.model, v->o->draft, &draft, &v->error);
-    if (!v->code) v->code = leat_model_open(&v->l.model, v->o->model, &v->options, &v->error);
+    v->code = load_open(&v->l, &v->options, &v->error);
     atomic_store(&v->opened, 1);
 }
 
@@ -91,8 +89,10 @@ static int load(serving *v) {
     plat_thread *thread;
     err e;
     if (o->memory.map && o->memory.no_map) return tools_usage(v->t, "--mmap and --no-mmap contradict each other");
-    v->options = (leat_model_options){
-        .no_map = o->memory.no_map, .map = o->memory.map, .ram_bytes = o->memory.ram};
+    v->options = (load_options){.path = o->model, .draft = o->n_draft ? o->draft : NULL, .memory = o->memory,
+                                .keep_learnt = true, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
+                                .n_kept = o->n_kept, .kept_tokens = o->kept_tokens, .no_pin = o->no_pin,
+                                .isa = o->isa, .quiet = o->quiet, .yield = srv_yield, .user = v->server};
     if (plat_thread_start(&thread, open_model, v, -1) == PLAT_OK) {
         while (!atomic_load(&v->opened)) srv_poll(v->server, 1000000);
         plat_thread_join(thread);
@@ -100,15 +100,8 @@ static int load(serving *v) {
         open_model(v);
     }
     if (v->code) return tools_fail(v->t, "%s", v->error.text);
-    load_options options = {.memory = o->memory, .keep_learnt = true,
-                            .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads, .no_pin = o->no_pin,
-                            .isa = o->isa, .quiet = o->quiet, .yield = srv_yield, .user = v->server};
-    /* The smaller model first: the other then takes of the memory what is left. */
-    int status = o->draft ? load_session(v->t, &v->draft, &options) : TOOLS_OK;
-    options.n_kept = o->n_kept;
-    options.kept_tokens = o->kept_tokens;
-    if (!status) status = load_session(v->t, &v->l, &options);
-    if (!status && srv_start(v->server, v->l.model, v->l.session, v->draft.session, &e))
+    int status = load_session(v->t, &v->l, &v->options);
+    if (!status && srv_start(v->server, v->l.model, v->l.session, v->l.draft, &e))
         status = tools_fail(v->t, "%s", e.text);
     return status;
 }
@@ -167,7 +160,6 @@ static int run(tools *t, const void *values) {
     int status = serve(&v);
     srv_close(v.server);
     load_close(&v.l);
-    load_close(&v.draft);
     tools_text_close(&v.key_text);
     return status;
 }

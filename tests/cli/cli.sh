@@ -193,6 +193,20 @@ check ram-usage-broken 0 '.' 'warning: .*experts-[0-9a-f]+ is damaged: experts a
 same ram-usage-text "$work/ram-mapped" "$out"
 check ram-verbose 0 '.' 'mapped: the system pages 10.6 MiB' "${small[@]}" --ram 1G -v
 check ram-little 1 '' '^leat run: 1 MiB of memory are too little: [0-9]+ MiB for context \(64 tokens\), .* then [0-9]+ MiB for weights at least' "${small[@]}" --ram 1M
+# A draft is counted whole before the weights get the rest, and what is said to do does.
+cp "$bare" "$work/draft.gguf"
+check draft-little 1 '' '^leat run: 20 MiB of memory, of which the draft model .*/draft.gguf takes 10 and leaves 9, are too little: ' \
+    "${small[@]}" --ram 20M --draft "$work/draft.gguf"
+would=$(sed -n 's/.*at least; \([0-9]*\) MiB would do$/\1/p' "$err")
+check draft-enough 0 '.' 'streaming' "${small[@]}" --ram "${would}M" --draft "$work/draft.gguf"
+same draft-text "$work/ram-mapped" "$out"
+check draft-less 1 '' 'are too little' "${small[@]}" --ram "$((would - 2))M" --draft "$work/draft.gguf"
+check draft-peak 0 '.' ' weights [12][0-9]\.[0-9] MiB .*; in all (1[0-9]|2[0-7])\.[0-9] MiB' \
+    "${small[@]}" --ram 28M --draft "$work/draft.gguf" -v
+for c in run chat serve; do
+    check "draft-other-$c" 1 '' '^leat '$c': the draft model has 128 tokens, wanted 567' \
+        "$leat" $c "$demo" --draft "$bare" $([ $c = serve ] && echo -q --port 0 || echo -p x)
+done
 check ram-none 2 '' "'x' is not a size" "${small[@]}" --ram x
 check ram-zero 2 '' "'0' is not a size" "${small[@]}" --ram 0
 check ram-contradiction 2 '' 'contradict each other' "${small[@]}" --mmap --no-mmap

@@ -80,6 +80,17 @@ pid=''
 check streams 0 "streaming: " "" grep streaming: "$work/said"
 tr ' ' '\n' < "$work/streamed" | head -n -1 > "$work/ids-streamed" # the last one may be cut off
 n=$(wc -l < "$work/ids-streamed")
+# --ram is what the group may hold: a draft as large as the model is within it, and so is the bench's own probe.
+within() { # MiB, command
+    echo $(($1 << 20)) > "$group/run/$hard"
+    bash -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$group/run" "${@:2}" --ram "$1M"
+}
+cp "$model" "$work/draft.gguf"
+check draft 0 '^[0-9 ]+$' 'streaming: ' within 400 "${run[@]}" -n 24 --draft "$work/draft.gguf"
+head -n 24 "$work/ids-streamed" > "$work/ids-first"
+tr ' ' '\n' < "$out" > "$work/ids-draft"
+same draft-text "$work/ids-first" "$work/ids-draft"
+check bench 0 'too little memory to measure reads' 'streaming: ' within 24 "$leat" bench "$model" -p 0 -n 8 -r 1 -t 2
 "${run[@]}" -n "$n" -q 2> "$err" | tr ' ' '\n' | head -n "$n" > "$work/ids-mapped"
 same text "$work/ids-mapped" "$work/ids-streamed"
 echo "$n tokens"

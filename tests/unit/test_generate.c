@@ -170,6 +170,44 @@ TEST(generate_a_draft_model_may_lack_tokens) {
     leat_model_close(m);
 }
 
+static bool always(void *user) {
+    (void)user;
+    return true;
+}
+
+TEST(generate_a_draft_model_is_held_whole) {
+    leat_error e;
+    tiny_spec spec = tiny_default("llama");
+    char draft_path[512], path[512];
+    snprintf(draft_path, sizeof draft_path, "%s", test_path(0, "held.gguf"));
+    snprintf(path, sizeof path, "%s", test_path(0, "holder.gguf"));
+    tiny_write(&spec, draft_path);
+    tiny_write(&spec, path);
+    leat_model *draft, *m;
+    CHECK(leat_model_open(&draft, draft_path, &(leat_model_options){.no_map = true}, NULL) == LEAT_OK);
+    CHECK(leat_model_open(&m, path, &(leat_model_options){.draft = draft}, NULL) == LEAT_OK);
+    leat_session *guesser = open_session(draft, 64, NULL), *s;
+    leat_session_options stops = {.n_ctx = 64, .n_threads = 1, .yield = always};
+    CHECK(!leat_session_stats(guesser).weights_bytes);
+    CHECK(leat_session_open(&s, m, &stops, &e) == LEAT_CANCELLED && !s);
+    s = open_session(m, 64, NULL);
+    CHECK(leat_session_stats(guesser).weights_bytes > leat_model_bytes(draft) / 10 * 9); /* no embeddings */
+    uint64_t reads = leat_session_stats(guesser).reads;
+    leat_session *another = open_session(m, 64, NULL); /* nothing is read twice */
+    CHECK_EQ(leat_session_stats(guesser).reads, reads);
+    leat_session_close(another);
+    leat_session_close(s);
+    leat_model_close(m);
+    leat_session_close(guesser);
+    leat_model_close(draft);
+    spec.n_vocab = 129;
+    tiny_write(&spec, draft_path);
+    CHECK(leat_model_open(&draft, draft_path, NULL, NULL) == LEAT_OK);
+    CHECK(leat_model_open(&m, path, &(leat_model_options){.draft = draft}, &e) == LEAT_ARGUMENT && !m);
+    CHECK_MSG(strstr(e.text, "129 tokens, wanted 128"), "%s", e.text);
+    leat_model_close(draft);
+}
+
 TEST(generate_refuses_what_cannot_be) {
     leat_model *m = open_seeded("llama", "refuse.gguf", 1);
     leat_error e;
