@@ -95,6 +95,7 @@ int32_t leat_bos(const leat_model *model);           /* -1 when there is none */
 /* ---- session -------------------------------------------------------------------------------------- */
 
 typedef struct leat_session leat_session;
+#define LEAT_CTX_MAX (1 << 24) /* tokens of a context */
 #define LEAT_KEPT_MAX 64
 
 /* For measurements: the experts that a layer of a step used. */

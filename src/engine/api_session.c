@@ -5,7 +5,6 @@
 
 #define CTX_DEFAULT_MAX 4096
 #define CHUNK_MAX 4096
-#define CTX_MAX (1 << 24)
 
 /* Every row names as many different experts as are used. */
 static err_code check_routing(const leat_routing *r, const model_shape *shape, err *e) {
@@ -34,15 +33,15 @@ static err_code cache_type(const char *name, quant_id *out, err *e) {
 }
 
 static err_code check_options(const leat_session_options *o, err *e) {
-    if (o->n_ctx < 0 || o->n_ctx > CTX_MAX)
-        return ERR(e, ERR_ARGUMENT, "context is %d tokens, wanted 1 to %d", o->n_ctx, CTX_MAX);
+    if (o->n_ctx < 0 || o->n_ctx > LEAT_CTX_MAX)
+        return ERR(e, ERR_ARGUMENT, "context is %d tokens, wanted 1 to %d", o->n_ctx, LEAT_CTX_MAX);
     if (o->n_threads < 0 || o->n_threads > POOL_WORKERS_MAX)
         return ERR(e, ERR_ARGUMENT, "%d threads, wanted 1 to %d", o->n_threads, POOL_WORKERS_MAX);
     if (o->n_chunk < 0 || o->n_chunk > CHUNK_MAX)
         return ERR(e, ERR_ARGUMENT, "chunk is %d tokens, wanted 1 to %d", o->n_chunk, CHUNK_MAX);
-    if (o->n_kept < 0 || o->n_kept > LEAT_KEPT_MAX || o->kept_tokens < -1 || o->kept_tokens > CTX_MAX)
+    if (o->n_kept < 0 || o->n_kept > LEAT_KEPT_MAX || o->kept_tokens < -1 || o->kept_tokens > LEAT_CTX_MAX)
         return ERR(e, ERR_ARGUMENT, "%d prompts of %d tokens to keep, wanted 0 to %d of -1 to %d", o->n_kept,
-                   o->kept_tokens, LEAT_KEPT_MAX, CTX_MAX);
+                   o->kept_tokens, LEAT_KEPT_MAX, LEAT_CTX_MAX);
     return ERR_NONE;
 }
 

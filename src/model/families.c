@@ -22,6 +22,11 @@ const model_family *model_family_find(str name) {
 
 bool model_family_known(str name) { return model_family_find(name) != NULL; }
 
+bool model_family_windows(str name) {
+    const model_family *f = model_family_find(name);
+    return f && f->blocks & FAMILY_WINDOW;
+}
+
 size_t model_family_names(char *buf, size_t cap) {
     size_t n = 0;
     for (size_t i = 0; i < COUNT_OF(families); i++) n += fmt(buf + n, cap - n, "%s%s", i ? ", " : "", families[i].name);

@@ -32,6 +32,8 @@ typedef struct model_shape {
 
 /* True when leat has a table row for this general.architecture. */
 bool model_family_known(str name);
+/* Whether such a model attends to attention.sliding_window tokens only; others carry the key and mean nothing by it. */
+bool model_family_windows(str name);
 /* All known names, comma-separated. */
 size_t model_family_names(char *buf, size_t cap);
 

@@ -202,10 +202,12 @@ bool plat_state_path(const char *name, char *buf, size_t cap);
 /* ---- other programs ---------------------------------------------------------------------------- */
 
 /* Runs a line of the system's shell, on all cores that this process may use, until it ends, Ctrl-C is pressed or the
- * time is up; then all its processes are ended. `out` gets what it printed, cut off at cap - 1 bytes, and a zero.
+ * time is up; then all its processes are ended, and also when this one dies. `out` gets the last cap - 1 bytes of
+ * what it printed, and a zero.
  * PLAT_UNSUPPORTED where there are no other programs. */
 typedef struct plat_ran {
     size_t bytes;   /* of `out`                                                  */
+    bool cut;       /* it printed more                                           */
     int status;     /* exit status; 128 + the signal that ended it               */
     bool timed_out;
     char said[256]; /* the end of what it wrote to standard error, one line of it */

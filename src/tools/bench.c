@@ -1,7 +1,7 @@
 /* bench.c: `leat bench`, speeds with the bounds they are to be held against, and beside other engines. On a machine
  * that is shared with others no two seconds are alike: so all takes turns, repetition by repetition, a look at what the
- * machine can do (bounds.c), leat, each peer (peer.c), and the figures are medians and ratios of neighbours in time.
- * Next: bench_show.c, the formats.
+ * machine can do (bounds.c), leat, each peer (peer.c); figures are medians: of speeds, and of the ratios of
+ * neighbours in time. Next: bench_show.c, the formats.
  */
 #include "tools/bench.h"
 #include "tools/load.h"
@@ -54,7 +54,7 @@ typedef struct bench {
     size_t n_rows;
 } bench;
 
-enum { OWN, SHALLOW, BOUND, SHARE, SUSTAINED, GROWTH, SAMPLES };
+enum { OWN, SHALLOW, SHARE, SUSTAINED, GROWTH, RATIO, SAMPLES };
 
 /* ---- measuring -------------------------------------------------------------------------------------------- */
 
@@ -191,7 +191,6 @@ static void judge(bench *b, const bench_row *r, size_t rep, const bounds_machine
     double own = samples(b, OWN)[rep];
     double bound = r->n_prompt ? bounds_prompt(&b->counted, &m, r->n_prompt, r->n_depth)
                                : bounds_decode(&b->counted, &m, r->n_gen, r->n_depth);
-    samples(b, BOUND)[rep] = bound;
     samples(b, SHARE)[rep] = bound > 0 ? own / bound : 0;
     samples(b, GROWTH)[rep] = 0;
     if (!r->n_depth || !r->n_gen || bound <= 0) return;
@@ -202,22 +201,17 @@ static void judge(bench *b, const bench_row *r, size_t rep, const bounds_machine
 static void sum_up(bench *b, bench_row *r) {
     size_t n = (size_t)b->o->n_reps;
     for (size_t p = 0; p < b->head.n_peers; p++) {
-        double *theirs = samples(b, SAMPLES + p);
-        bench_ratio *out = &r->peers[p];
-        for (size_t i = 0; i < n; i++) {
-            double ratio = samples(b, OWN)[i] / theirs[i];
-            out->min = i ? MIN(out->min, ratio) : ratio;
-            out->max = MAX(out->max, ratio);
-        }
-        out->tok_s = median(theirs, n);
+        double *theirs = samples(b, SAMPLES + p), *ratios = samples(b, RATIO);
+        for (size_t i = 0; i < n; i++) ratios[i] = samples(b, OWN)[i] / theirs[i];
+        double ratio = median(ratios, n);
+        r->peers[p] = (bench_ratio){median(theirs, n), ratio, ratios[0], ratios[n - 1]};
     }
     r->deviation = deviation(samples(b, OWN), n);
     r->tok_s = median(samples(b, OWN), n);
-    r->bound = median(samples(b, BOUND), n);
     r->share = median(samples(b, SHARE), n);
+    r->bound = r->share > 0 ? r->tok_s / r->share : 0;
     r->sustained = r->n_gen && b->probe ? median(samples(b, SUSTAINED), n) : 0;
     r->growth = r->n_depth && r->n_gen ? median(samples(b, GROWTH), n) : 0;
-    for (size_t p = 0; p < b->head.n_peers; p++) r->peers[p].ratio = r->tok_s / r->peers[p].tok_s;
 }
 
 static void look(const bench *b, bounds_machine *out) {
@@ -345,12 +339,11 @@ static int measure_machine(bench *b, const tools_ints *n_threads) {
 
 static int draw_tokens(bench *b) {
     const bench_values *o = b->o;
-    size_t bytes;
     b->n_tokens = MAX(largest(&o->n_prompt), largest(&o->n_gen)) + largest(&o->n_depth);
     if (b->n_tokens == largest(&o->n_depth)) return tools_usage(b->t, "-p 0 -n 0 leaves nothing to measure");
-    if (b->n_tokens > INT32_MAX || !mul_size(b->n_tokens, sizeof(int32_t), &bytes))
-        return tools_usage(b->t, "%zu tokens are more than a context may hold", b->n_tokens);
-    b->tokens = mem_block(MEM_TOOLS, bytes);
+    if (b->n_tokens > LEAT_CTX_MAX)
+        return tools_usage(b->t, "%zu tokens are more than the %d that a context may hold", b->n_tokens, LEAT_CTX_MAX);
+    b->tokens = mem_block(MEM_TOOLS, b->n_tokens * sizeof *b->tokens);
     b->samples = mem_block(MEM_TOOLS, (SAMPLES + b->head.n_peers) * (size_t)o->n_reps * sizeof *b->samples);
     if (!b->tokens || !b->samples) return tools_fail(b->t, "no memory for %zu tokens", b->n_tokens);
     rng r;
@@ -450,7 +443,8 @@ const tools_command tools_bench = {
              "CMD is a line of the shell. {file}, {threads}, {n_prompt}, {n_gen} (one of them 0) and {depth} are "
              "replaced in it. It runs once a repetition and prints tokens a second: a JSON field avg_ts or tok_s, a "
              "column of these names in CSV, a column t/s or tok/s in a table, or a number before tok/s, t/s, tokens/s "
-             "or tokens per second; the last one counts.\n"
+             "or tokens per second. The last one counts, and must be plain: 1,234.5 is refused, and so are two in one "
+             "line. The ratio is the median of the repetitions' own, which are neighbours in time.\n"
              "  --vs 'llama-bench -m {file} -t {threads} -p {n_prompt} -n {n_gen} -d {depth} -r 1 -o json'",
     .options = options,
     .n_options = COUNT_OF(options),

@@ -9,14 +9,14 @@
 
 typedef struct bench_ratio { /* leat's speed over a peer's */
     double tok_s;            /* the peer's median */
-    double ratio;            /* of the medians */
-    double min, max;         /* of one repetition's */
+    double ratio, min, max;  /* of the repetitions' own ratios: the median, the least and the largest */
 } bench_ratio;
 
 typedef struct bench_row {
     int32_t n_prompt, n_gen, n_depth, n_threads; /* n_prompt or n_gen is 0 */
     double tok_s, deviation; /* median, standard deviation              */
-    double bound, share;     /* medians: each repetition has its own; 0: no reads could be measured */
+    double share;            /* median: each repetition has a bound of its own; 0: no reads could be measured */
+    double bound;            /* that of which tok_s is this share       */
     double sustained; /* share of what reads in turns would allow, median; 0: a prompt, or no room for a probe */
     double growth; /* at a depth: time over that at depth 0 and the bound of reading the keys and values; else 0 */
     bench_ratio peers[BENCH_PEERS_MAX];

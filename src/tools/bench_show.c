@@ -57,16 +57,16 @@ static void row_json(tools *t, const bench_head *h, const bench_row *r, bool fir
     tools_out(t, "%s\n  {\"n_prompt\": %d, \"n_gen\": %d, \"n_depth\": %d, \"threads\": %d, ", first ? "[" : ",",
               r->n_prompt, r->n_gen, r->n_depth, r->n_threads);
     tools_out(t, "\"tok_s\": %.6g, \"tok_s_stddev\": %.6g, ", r->tok_s, r->deviation);
-    if (r->bound > 0) tools_out(t, "\"bound_tok_s\": %.6g, \"share\": %.4g, ", r->bound, r->share);
+    if (r->bound > 0) tools_out(t, "\"bound_tok_s\": %.6g, \"share\": %.6g, ", r->bound, r->share);
     tools_out(t, "\"reps\": %d,\n   ", h->n_reps);
-    if (r->sustained > 0) tools_out(t, "\"sustained\": %.4g, ", r->sustained);
-    if (r->growth > 0) tools_out(t, "\"growth\": %.4g, ", r->growth);
+    if (r->sustained > 0) tools_out(t, "\"sustained\": %.6g, ", r->sustained);
+    if (r->growth > 0) tools_out(t, "\"growth\": %.6g, ", r->growth);
     for (size_t i = 0; i < h->n_peers; i++) {
         const bench_ratio *p = &r->peers[i];
         tools_out(t, i ? ", " : "\"peers\": [");
         tools_out(t, "{\"name\": ");
         tools_out_json_str(t, str_of(h->peers[i].name));
-        tools_out(t, ", \"peer_tok_s\": %.6g, \"ratio\": %.4g, \"ratio_min\": %.4g, \"ratio_max\": %.4g}", p->tok_s,
+        tools_out(t, ", \"peer_tok_s\": %.6g, \"ratio\": %.6g, \"ratio_min\": %.6g, \"ratio_max\": %.6g}", p->tok_s,
                   p->ratio, p->min, p->max);
     }
     if (h->n_peers) tools_out(t, "],\n   ");
@@ -105,14 +105,14 @@ static void row_csv(tools *t, const bench_head *h, const bench_row *r, bool firs
     tools_out(t, "%llu,%llu,%.0f,", (unsigned long long)leat_model_bytes(h->model),
               (unsigned long long)leat_model_n_params(h->model), h->counted->read_bytes);
     tools_out(t, "%.6g,%.6g,%.6g,", h->machine->read_bytes_s, h->machine->dot_mac_s, h->machine->float_mac_s);
-    tools_out(t, "%d,%d,%d,%d,%.6g,%.6g,%.6g,%.4g,%.4g", r->n_prompt, r->n_gen, r->n_depth, r->n_threads, r->tok_s,
+    tools_out(t, "%d,%d,%d,%d,%.6g,%.6g,%.6g,%.6g,%.6g", r->n_prompt, r->n_gen, r->n_depth, r->n_threads, r->tok_s,
               r->deviation, r->bound, r->share, r->growth);
     for (size_t i = 0; i < h->n_peers; i++) {
         tools_out(t, ",");
         csv_str(t, h->peers[i].name);
-        tools_out(t, "%.6g,%.4g,%.4g,%.4g", r->peers[i].tok_s, r->peers[i].ratio, r->peers[i].min, r->peers[i].max);
+        tools_out(t, "%.6g,%.6g,%.6g,%.6g", r->peers[i].tok_s, r->peers[i].ratio, r->peers[i].min, r->peers[i].max);
     }
-    tools_out(t, ",%.4g\n", r->sustained);
+    tools_out(t, ",%.6g\n", r->sustained);
 }
 
 /* ---- any of them ------------------------------------------------------------------------------------------- */

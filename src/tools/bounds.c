@@ -1,5 +1,6 @@
 /* bounds.c: the machine measured and the model counted. Next: bench.c, which divides one by the other. */
 #include "tools/bounds.h"
+#include "model/model.h"
 #include "pool/pool.h"
 
 #define READ_BYTES_MAX ((size_t)512 << 20) /* beyond the last cache of the machines we know */
@@ -201,7 +202,7 @@ err_code bounds_count(bounds_model *out, const char *path, quant_id type_k, quan
     out->kv_bytes = sum_over_layers(g, arch, "attention.head_count_kv", n_layer, n_head) *
                     (dim_k * bytes_each(type_k) + dim_v * bytes_each(type_v));
     out->kv_macs = sum_over_layers(g, arch, "attention.head_count", n_layer, n_head) * (dim_k + dim_v);
-    out->window = (double)get(g, arch, "attention.sliding_window", 0);
+    if (model_family_windows(arch)) out->window = (double)get(g, arch, "attention.sliding_window", 0);
     gguf_close(g);
     return ERR_NONE;
 }
@@ -210,8 +211,8 @@ err_code bounds_count(bounds_model *out, const char *path, quant_id type_k, quan
 
 /* Positions that a token attends to on average, itself included. */
 static double attended(const bounds_model *m, int n, int depth) {
-    double mean = (double)depth + ((double)n + 1) / 2;
-    return m->window > 0 ? MIN(mean, m->window) : mean;
+    double below = m->window > 0 ? MIN(MAX(m->window - (double)depth, 0), (double)n) : (double)n; /* see all before */
+    return (below * ((double)depth + (below + 1) / 2) + ((double)n - below) * m->window) / (double)n;
 }
 
 double bounds_decode(const bounds_model *m, const bounds_machine *on, int n, int depth) {

@@ -5,50 +5,54 @@
 
 #define PRINTED_MAX ((size_t)256 << 10)
 #define LINE_MAX 8192
+#define WORD_MAX 256 /* no number is longer */
 
 /* ---- finding the speed ------------------------------------------------------------------------------------ */
 
-static bool is_number_byte(char c) { return (c >= '0' && c <= '9') || c == '.' || c == 'e' || c == 'E'; }
 static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
-static bool speed_of(str number, double *out) {
-    return parse_f64(number, out) && *out > 1e-6 && *out < 1e12; /* so that ratios are numbers */
+static bool has_digit(str s) {
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] >= '0' && s.ptr[i] <= '9') return true;
+    return false;
 }
 
-/* The number that a cell begins with. */
-static bool first_number(str s, double *out) {
-    s = str_trim(s);
-    if (s.len > 1 && s.ptr[0] == '"') s = str_trim(str_cut(s, 1, s.len - 2));
-    size_t n = 0;
-    while (n < s.len && is_number_byte(s.ptr[n])) n++;
-    return speed_of(str_cut(s, 0, n), out);
-}
-
-/* The number that s ends with; of "20 ± 3" the 20. */
-static bool last_number(str s, double *out) {
+/* Where one of the signs between a speed and its deviation stands, or SIZE_MAX. */
+static size_t deviation_at(str s) {
     static const str signs[] = {{"±", sizeof "±" - 1}, {"+-", 2}, {"+/-", 3}};
-    for (bool again = true;;) {
-        s = str_trim(s);
-        size_t from = s.len;
-        while (from && is_number_byte(s.ptr[from - 1])) from--;
-        str number = str_cut(s, from, s.len), before = str_trim(str_cut(s, 0, from));
-        bool deviation = false;
-        for (size_t i = 0; i < COUNT_OF(signs) && again && !deviation; i++)
-            if ((deviation = str_ends(before, signs[i]))) before.len -= signs[i].len;
-        if (!deviation || !number.len) return (!from || s.ptr[from - 1] != '-') && speed_of(number, out);
-        s = before;
-        again = false;
-    }
+    size_t at = SIZE_MAX;
+    for (size_t i = 0; i < COUNT_OF(signs) && at == SIZE_MAX; i++) at = str_find(s, signs[i]);
+    return at;
 }
 
-static bool in_json(str s, double *out) {
+static str unquoted(str s) {
+    s = str_trim(s);
+    return s.len > 1 && s.ptr[0] == '"' ? str_trim(str_cut(s, 1, s.len - 2)) : s;
+}
+
+/* Those below find the text of a speed, whatever it is, the last one; this says whether it is one. */
+static bool speed_of(str s, double *out) {
+    double v;
+    if (!parse_f64(str_trim(str_cut(s, 0, deviation_at(s))), &v) || !(v > 1e-6 && v < 1e12)) return false;
+    *out = v; /* so that ratios are numbers */
+    return true;
+}
+
+static bool in_json(str s, str *speed) {
     static const str fields[] = {{"\"avg_ts\"", 8}, {"\"tok_s\"", 7}};
     bool found = false;
     for (size_t i = 0; i < COUNT_OF(fields) && !found; i++) {
         str rest = s;
         for (size_t at; (at = str_find(rest, fields[i])) != SIZE_MAX;) {
             rest = str_trim(str_cut(rest, at + fields[i].len, rest.len));
-            if (str_starts(rest, STR(":")) && first_number(str_cut(rest, 1, rest.len), out)) found = true;
+            if (!str_starts(rest, STR(":"))) continue;
+            str value = str_trim(str_cut(rest, 1, rest.len));
+            bool quoted = str_starts(value, STR("\""));
+            char end = quoted ? '"' : ',', other = quoted ? '"' : '}';
+            size_t n = quoted;
+            while (n < MIN(value.len, (size_t)WORD_MAX) && value.ptr[n] != end && value.ptr[n] != other) n++;
+            *speed = unquoted(str_cut(value, 0, n + quoted));
+            found = true;
         }
     }
     return found;
@@ -71,38 +75,67 @@ static str next_cell(str *rest, char between) {
     return cell;
 }
 
-/* A heading with one of two names, then rows. */
-static bool in_columns(str s, char between, const char *a, const char *b, double *out) {
-    size_t wanted = SIZE_MAX;
+/* A heading with one of two names, then rows; of one with more cells than the heading nobody knows which is which. */
+static bool in_columns(str s, char between, const char *a, const char *b, str *speed) {
+    size_t wanted = SIZE_MAX, n_head = 0;
     bool found = false;
     while (s.len) {
-        str line = str_trim(next_line(&s));
-        for (size_t i = 0; line.len; i++) {
-            str cell = str_trim(next_cell(&line, between));
-            if (cell.len > 1 && cell.ptr[0] == '"') cell = str_cut(cell, 1, cell.len - 2);
-            if (str_is(cell, a) || str_is(cell, b)) wanted = i;
-            else if (i == wanted && first_number(cell, out)) found = true;
+        str line = str_trim(next_line(&s)), rest = line, cell = {0}, seen = {0};
+        size_t n = 0, head = SIZE_MAX;
+        for (; rest.len; n++) {
+            cell = unquoted(next_cell(&rest, between));
+            if (str_is(cell, a) || str_is(cell, b)) head = n;
+            if (n == wanted) seen = cell;
+        }
+        if (head != SIZE_MAX) wanted = head, n_head = n;
+        else if (has_digit(seen) && n + 1 >= n_head) *speed = n > n_head ? line : seen, found = true;
+    }
+    return found;
+}
+
+static bool parts_words(char c) { return is_space(c) || c == '(' || c == '[' || c == '=' || c == ':' || c == '|'; }
+
+static size_t word_before(str s, size_t at) {
+    while (at && is_space(s.ptr[at - 1])) at--;
+    while (at && !parts_words(s.ptr[at - 1])) at--;
+    return at;
+}
+
+/* The word that s ends with; a deviation comes with what it belongs to. Signs and commas are part of a word, so that
+ * what is no plain number is not taken for one by its end. */
+static str last_word(str s) {
+    s = str_cut(s, s.len - MIN(s.len, (size_t)WORD_MAX), s.len);
+    size_t from = word_before(s, s.len);
+    for (size_t before; (before = word_before(s, from)) != from; from = before)
+        if (deviation_at(str_cut(s, before, from - before)) == SIZE_MAX && deviation_at(str_cut(s, from, s.len))) break;
+    return str_trim(str_cut(s, from, s.len));
+}
+
+/* Of the last line that has one. Two in a line that differ: all of it, which is no number. */
+static bool before_unit(str s, str *speed) {
+    static const str units[] = {{"tok/s", 5}, {"t/s", 3}, {"tokens/s", 8}, {"tokens per second", 17}};
+    bool found = false;
+    while (s.len) {
+        str line = str_trim(next_line(&s)), seen = {0};
+        for (size_t at = 0; at < line.len; at++) {
+            for (size_t i = 0; i < COUNT_OF(units); i++) {
+                if (!str_starts(str_cut(line, at, line.len), units[i])) continue;
+                str word = last_word(str_cut(line, 0, at));
+                if (!has_digit(word)) continue;
+                *speed = seen.len && !str_eq(seen, word) ? line : word;
+                seen = *speed;
+                found = true;
+            }
         }
     }
     return found;
 }
 
-static bool before_unit(str s, double *out) {
-    static const str units[] = {{"tok/s", 5}, {"t/s", 3}, {"tokens/s", 8}, {"tokens per second", 17}};
-    for (size_t at = s.len; at-- > 0;) {
-        for (size_t i = 0; i < COUNT_OF(units); i++)
-            if (str_starts(str_cut(s, at, s.len), units[i]) && last_number(str_cut(s, 0, at), out)) return true;
-    }
-    return false;
-}
-
-bool peer_speed(str printed, double *tok_s) {
-    double found = 0;
-    if (!in_json(printed, &found) && !in_columns(printed, ',', "avg_ts", "tok_s", &found) &&
-        !in_columns(printed, '|', "t/s", "tok/s", &found) && !before_unit(printed, &found))
-        return false;
-    *tok_s = found;
-    return true;
+bool peer_speed(str printed, str *speed, double *tok_s) {
+    *speed = (str){0};
+    return (in_json(printed, speed) || in_columns(printed, ',', "avg_ts", "tok_s", speed) ||
+            in_columns(printed, '|', "t/s", "tok/s", speed) || before_unit(printed, speed)) &&
+           speed_of(*speed, tok_s);
 }
 
 /* ---- running it --------------------------------------------------------------------------------------------- */
@@ -112,7 +145,7 @@ peer peer_of(const char *option) {
     str all = str_of(option);
     size_t n = 0;
     while (n < all.len && !is_space(all.ptr[n]) && all.ptr[n] != '/') n++;
-    if (n > 1 && n < all.len && all.ptr[n - 1] == ':') { /* no command's name ends so */
+    if (n > 1 && all.ptr[n - 1] == ':') { /* no command's name ends so */
         fmt(p.name, sizeof p.name, "%.*s", (int)(n - 1), option);
         p.line = option + n;
         return p;
@@ -168,9 +201,12 @@ static err_code judge(const peer *p, int code, const plat_ran *ran, str printed,
     if (ran->status)
         return ERR(e, ERR_IO, "%s: the command ended with status %d%s%.120s", p->name, ran->status, colon, ran->said);
     if (!printed.len) return ERR(e, ERR_IO, "%s: the command printed nothing%s%.120s", p->name, colon, ran->said);
-    if (!peer_speed(printed, tok_s))
-        return ERR(e, ERR_IO, "%s: no tokens a second in what the command printed: %.*s", p->name, n, printed.ptr);
-    return ERR_NONE;
+    str seen;
+    if (peer_speed(printed, &seen, tok_s)) return ERR_NONE;
+    if (seen.len)
+        return ERR(e, ERR_IO, "%s: the command printed '%.*s' for tokens a second, wanted one plain number, 1234.5",
+                   p->name, (int)MIN(seen.len, (size_t)80), seen.ptr);
+    return ERR(e, ERR_IO, "%s: no tokens a second in what the command printed: %.*s", p->name, n, printed.ptr);
 }
 
 err_code peer_run(const peer *p, const peer_test *test, uint64_t limit_ns, double *tok_s, err *e) {
@@ -181,7 +217,9 @@ err_code peer_run(const peer *p, const peer_test *test, uint64_t limit_ns, doubl
     char *printed = mem_block(MEM_TOOLS, PRINTED_MAX);
     if (!printed) return ERR(e, ERR_MEMORY, "no memory for what %s prints", p->name);
     int code = plat_command(line, limit_ns, printed, PRINTED_MAX, &ran);
-    err_code result = judge(p, code, &ran, (str){printed, ran.bytes}, tok_s, e);
+    str all = {printed, ran.bytes}, rest = all;
+    next_line(&rest); /* what is left of a line that was cut may be the end of a number */
+    err_code result = judge(p, code, &ran, ran.cut && rest.len ? rest : all, tok_s, e);
     mem_block_free(printed);
     return result;
 }

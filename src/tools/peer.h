@@ -21,9 +21,11 @@ typedef struct peer_test {
 /* Runs the line with its {words} replaced. ERR_IO where it fails, takes longer than limit_ns or prints no speed. */
 err_code peer_run(const peer *p, const peer_test *test, uint64_t limit_ns, double *tok_s, err *e);
 
-/* Tokens a second in what a bench printed, the last if there are several; false where there is none. In this order:
+/* Tokens a second in what a bench printed, the last if there are several. In this order:
  * a JSON field avg_ts or tok_s; the column avg_ts or tok_s of comma-separated values; the column t/s or tok/s of a
- * table drawn with |; a number before tok/s, t/s, tokens/s or tokens per second. Of "20 ± 3" and "20 +- 3" it is 20. */
-bool peer_speed(str printed, double *tok_s);
+ * table drawn with |; a number before tok/s, t/s, tokens/s or tokens per second. Of "20 ± 3" and "20 +- 3" it is 20.
+ * False where there is none (seen is empty), or where what stands there is no plain number: 1,234.5, 0x10, -5, 0, two
+ * speeds in a line (seen is that). */
+bool peer_speed(str printed, str *seen, double *tok_s);
 
 #endif

@@ -286,7 +286,7 @@ check bench-csv 0 '^"[^"]*"(,[^,]*)*,4,0,0,1(,[0-9.e+-]+){5},"one",5(,[0-9.e+-]+
 # The cores that each thread may use, as a peer sees them while all pools are open.
 allowed() { awk '$1 == "Cpus_allowed_list:" { print $2 }' "$@" | sort -u; }
 allowed /proc/self/status > "$work/cores"
-check bench-no-pin 0 '*' '*' "${bench[@]}" -p 0 -n 2 --no-pin --vs "x: cat /proc/\$PPID/task/*/status > $work/tasks; echo 5 t/s"
+check bench-no-pin 0 '*' '*' "${bench[@]}" -p 0 -n 2 --no-pin --vs "x: p=\$(awk '/^PPid/ { print \$2 }' /proc/\$PPID/status); cat /proc/\$p/task/*/status > $work/tasks; echo 5 t/s"
 allowed "$work/tasks" > "$out"
 same bench-no-pin-cores "$work/cores" "$out"
 "$leat" serve "$demo" --port 0 --no-pin 2> "$work/serve.err" &
@@ -300,10 +300,28 @@ check bench-depth 0 '^\| +1 \| tg2 @ d8 +\| +[0-9.]+ ± [0-9.]+ \| +[0-9.]+ \| +
 check bench-vs 0 '^\| +1 \| tg2 .*\| +2.10 \| +[0-9.]+x \([0-9.]+ to [0-9.]+\) \| +7.00 \| +[0-9.]+x' '*' \
     "${bench[@]}" -p 0 -n 2 -t 1 --vs 'one: echo {n_gen}.{threads} tok/s' --vs 'two: [ {file} = "'"$bare"'" ] && echo 7 t/s'
 check bench-vs-json 0 '"peers": \[\{"name": "one", "peer_tok_s": 5, "ratio": ' '*' "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo 5 t/s' -o json
+# Of two repetitions the median is the middle: 1 and 1000000 tok/s, which the medians of speeds would hide.
+check bench-vs-ratio 0 '"ratio"' '*' "${bench[@]}" -p 4 -n 0 -t 1 -o json \
+    --vs "x: cat $work/speed 2> /dev/null || echo 1 t/s; echo 1000000 t/s > $work/speed"
+sed -n 's/.*"ratio": \(.*\), "ratio_min": \(.*\), "ratio_max": \([^}]*\)}.*/\1 \2 \3/p' "$out" > "$work/ratios"
+check bench-vs-ratio-median 0 '' '' awk '{ m = ($2 + $3) / 2; exit !($1 > m * 0.999 && $1 < m * 1.001) }' "$work/ratios"
 check bench-vs-fails 1 '*' 'one: the command ended with status 3: oh' "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo oh >&2; exit 3'
 check bench-vs-silent 1 '*' 'true: the command printed nothing' "${bench[@]}" -p 4 -n 0 -t 1 --vs true
 check bench-vs-hangs 1 '*' 'sleep: the command took longer' "${bench[@]}" -p 4 -n 0 -t 1 --vs 'sleep 100' --vs-limit 1
 check bench-vs-empty 2 '' "'one: ' has no command" "${bench[@]}" --vs 'one: '
+check bench-vs-name-only 2 '' "'a:' has no command" "${bench[@]}" --vs 'a:'
+check bench-vs-separators 1 '*' "one: the command printed '1,234.5' for tokens a second, wanted one plain number" \
+    "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo 1,234.5 tok/s'
+check bench-deep 2 '' '16777217 tokens are more than the 16777216 that a context may hold' "${bench[@]}" -p 0 -n 1 -d 16777216
+# Whatever ends bench, what its peer started ends as well.
+runs() { grep -q '^State:.[^ZX]' "/proc/$1/status" 2> "$err"; }
+rm -f "$work/peer.pid"
+"${bench[@]}" -p 4 -n 0 -t 1 --vs "x: (sh -c 'echo \$\$ > $work/peer.new; mv $work/peer.new $work/peer.pid; exec sleep 600'); echo 5 t/s" > "$out" 2> "$err" &
+until [ -s "$work/peer.pid" ] || ! runs $!; do sleep 0.05; done
+kill -9 $!
+wait $! 2> "$err"
+for i in {1..600}; do runs "$(cat "$work/peer.pid")" || break; sleep 0.1; done
+check bench-killed 1 '' '' runs "$(cat "$work/peer.pid")"
 check bench-nothing 2 '' 'leaves nothing to measure' "${bench[@]}" -p 0 -n 0
 
 # ---- cache-sim ----------------------------------------------------------------------------------------

@@ -2,11 +2,23 @@
 #include "tools/peer.h"
 #include "check.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static void check_speed(const char *printed, double wanted) {
     double seen = -1;
-    bool found = peer_speed(str_of(printed), &seen);
+    str text;
+    bool found = peer_speed(str_of(printed), &text, &seen);
     if (wanted <= 0) CHECK_MSG(!found, "%s: %g", printed, seen);
     else CHECK_MSG(found && seen == wanted, "%s: %g", printed, seen);
+}
+
+/* Something stands where a speed belongs, and is shown. */
+static void check_refused(const char *printed, const char *wanted) {
+    double tok_s;
+    str seen;
+    CHECK_MSG(!peer_speed(str_of(printed), &seen, &tok_s), "%s: %g", printed, tok_s);
+    CHECK_MSG(str_is(seen, wanted), "%s: '%.*s'", printed, (int)seen.len, seen.ptr);
 }
 
 TEST(peer_finds_speeds_in_json) {
@@ -34,7 +46,11 @@ TEST(peer_finds_speeds_in_tables) {
 TEST(peer_finds_speeds_before_units) {
     check_speed("tg128   t=2   22.80 +- 0.31 tok/s   (best 23.10, r=5)\n", 22.8);
     check_speed("eval time = 1 ms / 5 runs ( 2 ms per token, 41.25 tokens per second)\n", 41.25);
-    check_speed("pp 300.5 t/s, tg 22 ± 1 t/s", 22);
+    check_speed("pp 300.5 t/s\ntg 22± 1 t/s\n100 ms", 22);
+    check_speed("speed=20±3 tok/s", 20);
+    check_speed("(20 +- 3 tok/s) 5 of 5", 20);
+    check_speed("2 x 3 t/s [3 t/s]", 3);
+    check_speed("10 bit/s, 0.5 kt/s", 0);
     check_speed("12tok/s", 12);
     check_speed("tok/s: 12", 0);
     check_speed("tok/s", 0);
@@ -43,15 +59,46 @@ TEST(peer_finds_speeds_before_units) {
     check_speed("+- 3 tok/s", 0);
     check_speed("-inf tok/s nan tok/s", 0);
     check_speed("-5 t/s", 0);
-    check_speed("7 t/s, -5 t/s", 7);
     check_speed("1e-320 t/s", 0);
+}
+
+/* No part of them counts for the whole. */
+TEST(peer_refuses_what_is_no_plain_number) {
+    check_refused("1,234.5 tok/s", "1,234.5");
+    check_refused("12,5 tok/s", "12,5");
+    check_refused("1'234 tok/s", "1'234");
+    check_refused("0x10 tok/s", "0x10");
+    check_refused("1.5k tok/s", "1.5k");
+    check_refused("5 t/s\n-5 t/s", "-5");
+    check_refused("0 t/s", "0");
+    check_refused("142.8 tok/s (peak 900 tok/s)", "142.8 tok/s (peak 900 tok/s)");
+    check_refused("{\"avg_ts\": \"1,234.5\"}", "1,234.5");
+    check_refused("{\"avg_ts\": 5},{\"avg_ts\": null}", "null");
+    check_refused("avg_ts,x\n\"1,234.5\",2\n", "1,234.5");
+    check_refused("x,avg_ts\n2,1,234.5\n", "2,1,234.5");
+    check_refused("| test | t/s |\n| --- | --: |\n| pp5 | 1,234.5 |\n", "1,234.5");
+}
+
+/* Of hostile output no byte is looked at more than some hundred times: this ends. */
+TEST(peer_reads_any_output) {
+    enum { BYTES = 1 << 18 };
+    static const char *pieces[] = {"t/s", "5t/s ", "+-", "± 1 t/s", "\"avg_ts\":", "|t/s", "avg_ts,", "\"", "9"};
+    char *text = malloc(BYTES);
+    for (size_t i = 0; i < COUNT_OF(pieces); i++) {
+        double tok_s;
+        str seen;
+        for (size_t at = 0, n = strlen(pieces[i]); at < BYTES; at++) text[at] = pieces[i][at % n];
+        peer_speed((str){text, BYTES}, &seen, &tok_s);
+    }
+    free(text);
 }
 
 TEST(peer_names) {
     static const struct {
         const char *option, *name, *line;
     } cases[] = {{"ik: bench -m {file}", "ik", " bench -m {file}"}, {"/a/b/llama-bench -m x", "llama-bench", NULL},
-                 {"bench", "bench", NULL}, {"X=1 bench", "X=1", NULL}, {"/a:/b: c", "b:", NULL}, {"", "", NULL}};
+                 {"bench", "bench", NULL}, {"X=1 bench", "X=1", NULL}, {"/a:/b: c", "b:", NULL}, {"a:", "a", ""},
+                 {"", "", NULL}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         peer p = peer_of(cases[i].option);
         CHECK_STR(p.name, cases[i].name);
@@ -107,8 +154,10 @@ TEST(peer_does_not_wait_forever) {
     CHECK_STR(e.text, "x: the command took longer than --vs-limit allows");
     CHECK_EQ(run("x: sleep 602 & echo 5 t/s", 300000000000u, &tok_s, &e), ERR_NONE);
     CHECK(tok_s == 5);
-    CHECK_EQ(run("x: echo 6 t/s; head -c 3000000 /dev/zero; head -c 300000 /dev/zero >&2", 300000000000u, &tok_s, &e),
-             ERR_NONE);
+    CHECK_EQ(run("x: head -c 3000000 /dev/zero; head -c 300000 /dev/zero >&2; echo; echo 6 t/s", 300000000000u, &tok_s,
+                 &e), ERR_NONE);
     CHECK(tok_s == 6);
+    CHECK_EQ(run("x: echo 7 t/s; yes no | head -n 300000", 300000000000u, &tok_s, &e), ERR_IO);
+    CHECK(str_starts(str_of(e.text), STR("x: no tokens a second in what the command printed: no\n")));
     CHECK(plat_time_ns() - from < 300000000000u);
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,12 +15,12 @@ typedef struct stream {
     int fd; /* -1: at its end */
     char *to;
     size_t cap, used;
-    bool tail; /* keep the end, not the beginning */
+    bool cut; /* the beginning is gone */
 } stream;
 
-/* The rest of an output that does not fit is read too, or its writer would wait for us. */
+/* Keeps the end: all is read, or its writer would wait for us. */
 static void drain(stream *s) {
-    char buf[4096];
+    char buf[16384];
     ssize_t n = read(s->fd, buf, sizeof buf);
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
     if (n <= 0) {
@@ -28,23 +29,37 @@ static void drain(stream *s) {
         return;
     }
     const char *from = buf;
-    size_t bytes = (size_t)n, room = s->cap - 1 - s->used;
-    if (s->tail && bytes > room) {
-        size_t keep = bytes < s->cap - 1 ? s->cap - 1 - bytes : 0;
-        memmove(s->to, s->to + s->used - MIN(keep, s->used), MIN(keep, s->used));
-        s->used = MIN(keep, s->used);
-        room = s->cap - 1 - s->used;
-        if (bytes > room) from += bytes - room;
-    }
-    bytes = MIN(bytes, room);
+    size_t bytes = MIN((size_t)n, s->cap - 1), keep = MIN(s->used, s->cap - 1 - bytes);
+    from += (size_t)n - bytes;
+    s->cut |= keep < s->used || bytes < (size_t)n;
+    memmove(s->to, s->to + s->used - keep, keep);
+    s->used = keep;
     memcpy(s->to + s->used, from, bytes);
     s->used += bytes;
 }
 
-/* Only what may be called between fork and exec of a program with threads. */
-_Noreturn static void become(const char *line, int out, int error) {
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+static void end_group(int signal_) {
+    (void)signal_;
+    kill(0, SIGKILL);
+}
+
+/* Stays between us and the shell, whose children would not hear of our death: it does, and ends them all. */
+static void guard(pid_t parent) {
+    int state = 0;
     setpgid(0, 0);
+    signal(SIGTERM, end_group);
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) || getppid() != parent) _exit(127);
+    pid_t shell = fork();
+    if (!shell) signal(SIGTERM, SIG_DFL);
+    if (!shell) return;
+    while (shell > 0 && waitpid(shell, &state, 0) < 0 && errno == EINTR) {}
+    _exit(shell < 0 ? 127 : WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state));
+}
+
+/* Only what may be called between fork and exec of a program with threads. */
+_Noreturn static void become(pid_t parent, const char *line, int out, int error) {
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    guard(parent);
     plat_pin_self(-1); /* the thread that called may be bound to a core */
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
@@ -93,14 +108,14 @@ static int collect(pid_t child, stream s[2], uint64_t timeout_ns, plat_ran *ran)
 int plat_command(const char *line, uint64_t timeout_ns, char *out, size_t cap, plat_ran *ran) {
     *ran = (plat_ran){0};
     int fd[2][2] = {{-1, -1}, {-1, -1}}, code = PLAT_OK;
-    pid_t child = -1;
+    pid_t child = -1, parent = getpid();
     plat_core_count(); /* the mask is known before the fork */
     if (pipe2(fd[0], O_CLOEXEC) || pipe2(fd[1], O_CLOEXEC) || (child = fork()) < 0) code = posix_error(errno);
-    else if (!child) become(line, fd[0][1], fd[1][1]);
+    else if (!child) become(parent, line, fd[0][1], fd[1][1]);
     for (int i = 0; i < 2; i++)
         if (fd[i][1] >= 0) close(fd[i][1]);
     stream s[2] = {{.fd = fd[0][0], .to = out, .cap = cap},
-                   {.fd = fd[1][0], .to = ran->said, .cap = sizeof ran->said, .tail = true}};
+                   {.fd = fd[1][0], .to = ran->said, .cap = sizeof ran->said}};
     if (!code) {
         setpgid(child, child); /* here as well: whoever is first */
         code = collect(child, s, timeout_ns, ran);
@@ -108,6 +123,7 @@ int plat_command(const char *line, uint64_t timeout_ns, char *out, size_t cap, p
     for (int i = 0; i < 2; i++)
         if (s[i].fd >= 0) close(s[i].fd);
     ran->bytes = s[0].used;
+    ran->cut = s[0].cut;
     out[s[0].used] = 0;
     last_line(ran->said, s[1].used);
     return code;
