@@ -86,26 +86,28 @@ static void release_ready(model_leases *x, store *s) {
     x->n_ready = 0;
 }
 
-err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer, size_t n_tokens, const dev_buf *named,
-                          void (*compute)(void *user, const uint32_t *experts, size_t n), void *user, err *e) {
+err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer, const model_batch *b,
+                          const dev_buf *named, void (*compute)(void *user, const uint32_t *experts, size_t n),
+                          void *user, err *e) {
     store *s = m->store;
     uint32_t first = model_unit_of_expert(m, layer, 0);
     const uint32_t *active;
     size_t n = x->n_pending = dev_routed(d, &active, x->counts);
     for (size_t i = 0; i < n; i++) x->pending[i] = x->units[i] = first + active[i];
-    store_visit(s, (uint32_t)layer, x->units, x->counts, n, n_tokens);
-    size_t most = MAX(ROWS_AT_ONCE * n / (n_tokens * m->shape.n_expert_used), 1);
+    store_visit(s, (uint32_t)layer, x->units, x->counts, n, b->n);
+    size_t most = MAX(ROWS_AT_ONCE * n / (b->n * m->shape.n_expert_used), 1);
     bool forgot = false, asked = false;
     while (x->n_pending) {
         store_want(s, x->pending, x->n_pending);
-        if (!asked) model_leases_expect_all(x, m, layer + 1, n_tokens);
+        if (!asked) model_leases_expect_all(x, m, layer + 1, b->n);
         asked = true;
         err_code code = take_ready(x, s, first, most, e);
         /* Not before: a disk may tell of a finished read only when it has no other to do. */
-        if (named && !code && !x->n_pending) expect_named(x, m, layer, named, n_tokens);
+        if (named && !code && !x->n_pending) expect_named(x, m, layer, named, b->n);
         if (!code && x->n_ready) compute(user, x->ready, x->n_ready);
         bool waits = !x->n_ready;
         release_ready(x, s);
+        if (!code && waits) code = model_yield(b, m, layer, e);
         if (code) return code;
         if (!waits || !x->n_pending) {
             store_poll(s, 0);

@@ -472,7 +472,7 @@ static err_code record_experts(model_graph *g, const model_batch *b, size_t laye
     if (g->routed_weights[2].experts_at) {
         leased_step step = {g, b->role, layer};
         run_recorded(g);
-        code = model_leases_run(&g->experts, g->model, g->dev, layer, b->n, foreseen, compute_leased, &step, e);
+        code = model_leases_run(&g->experts, g->model, g->dev, layer, b, foreseen, compute_leased, &step, e);
         if (code) return code;
     } else {
         record_routed(g, b->role, layer, b->n * g->n_used);
@@ -520,6 +520,11 @@ static void place_rows(model_graph *g, const model_batch *b) {
         }
 }
 
+err_code model_yield(const model_batch *b, const model *m, size_t layer, err *e) {
+    if (!b->yield || !b->yield(b->user)) return ERR_NONE;
+    return ERR(e, ERR_CANCELLED, "cancelled at layer %zu of %zu", layer, m->shape.n_layer);
+}
+
 err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
     const model_shape *s = &g->model->shape;
     ASSERT(b->n > 0 && b->n <= g->rows_max);
@@ -548,8 +553,7 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
     if (s->n_expert && !in_place(g)) model_leases_expect_all(&g->experts, g->model, 0, b->n);
     size_t recorded = 0; /* bytes of weights that ops not yet submitted read */
     for (size_t layer = 0; layer < s->n_layer; layer++) {
-        if (b->yield && b->yield(b->user))
-            code = ERR(e, ERR_CANCELLED, "cancelled at layer %zu of %zu", layer, s->n_layer);
+        code = model_yield(b, g->model, layer, e);
         want_ahead(g, layer);
         if (code || (code = record_attention(g, b, layer, e)) ||
             (code = s->n_expert ? record_experts(g, b, layer, e) : record_dense(g, b, layer, e)))

@@ -101,10 +101,13 @@ void model_leases_close(model_leases *x); /* accepts a zeroed one */
 /* All of a layer's experts (n_layer: none) are read when nothing else is, where so many tokens will use nearly all. */
 void model_leases_expect_all(model_leases *x, const model *m, size_t layer, size_t n_tokens);
 /* After dev_route was submitted: calls compute with experts that are leased, their matrices in x->at, until all that
- * were chosen for n_tokens rows have been computed. compute submits what it records. named, if not NULL: logits (which
- * are spoilt) of the next layer's router on what entered these experts; what it names is read when nothing else is. */
-err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer, size_t n_tokens, const dev_buf *named,
-                          void (*compute)(void *user, const uint32_t *experts, size_t n), void *user, err *e);
+ * were chosen for b's rows have been computed. compute submits what it records. named, if not NULL: logits (which are
+ * spoilt) of the next layer's router on what entered these experts; what it names is read when nothing else is. */
+err_code model_leases_run(model_leases *x, const model *m, dev *d, size_t layer, const model_batch *b,
+                          const dev_buf *named, void (*compute)(void *user, const uint32_t *experts, size_t n),
+                          void *user, err *e);
+/* ERR_CANCELLED where b's hook says so. */
+err_code model_yield(const model_batch *b, const model *m, size_t layer, err *e);
 
 /* ---- what goes into the matrices: for importance matrices ----------------------------------------------- */
 

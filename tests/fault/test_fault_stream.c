@@ -126,8 +126,14 @@ TEST(fault_stream_dense) {
 
 enum { N_STEPS = 24, N_MOST = 4 };
 
+static size_t n_yields, stop_at; /* calls of the hook, and the one that cancels */
+static bool yields(void *user) {
+    (void)user;
+    return ++n_yields == stop_at;
+}
+
 static bool open_both(leat_model **m, leat_session **s, const leat_model_options *o) {
-    leat_session_options with = {.n_ctx = 64, .n_threads = 1, .n_chunk = N_MOST};
+    leat_session_options with = {.n_ctx = 64, .n_threads = 1, .n_chunk = N_MOST, .yield = yields};
     leat_error e;
     CHECK_MSG(leat_model_open(m, model_path, o, &e) == LEAT_OK, "%s", e.text);
     bool ok = leat_session_open(s, *m, &with, &e) == LEAT_OK;
@@ -176,30 +182,60 @@ static void check_lasting(const leat_model_options *o, const fault_plan *lasting
     close_both(m, s);
 }
 
+/* The least that keeps the dense weights. */
+static leat_model_options streamed_experts(void) {
+    leat_model_options o = {.ram_bytes = (uint64_t)4 << 20};
+    leat_model *m;
+    leat_session *s;
+    tiny_spec spec = tiny_default("qwen3moe");
+    spec.n_expert = 16, spec.n_expert_used = 2, spec.n_ff_expert = 256, spec.type = QUANT_Q4_K;
+    model_path = test_path(2, "fault-stream-lasting.gguf");
+    tiny_write(&spec, model_path);
+    for (how[0] = 0; !strstr(how, "dense pinned");) {
+        o.ram_bytes += (uint64_t)64 << 10;
+        open_both(&m, &s, &o);
+        close_both(m, s);
+    }
+    CHECK_MSG(!strncmp(how, "streaming", 9), "%s", how);
+    return o;
+}
+
 TEST(fault_stream_reads_fail_for_good) {
     static const fault_plan lasting[] = {
         {.seed = 1, .fail_at = -1, .queued_only = true, .read_error = 1},
         {.seed = 2, .fail_at = -1, .queued_only = true, .read_short = 1},
         {.seed = 3, .fail_at = -1, .queued_only = true, .read_short = 0.7, .read_error = 0.7, .read_delay = 0.5}};
-    tiny_spec spec = tiny_default("qwen3moe");
-    leat_model_options streamed = {.ram_bytes = (uint64_t)4 << 20}, resident = {.no_map = true};
     static float logits[N_STEPS * 128];
-    leat_model *m;
-    leat_session *s;
-    spec.n_expert = 16, spec.n_expert_used = 2, spec.n_ff_expert = 256, spec.type = QUANT_Q4_K;
-    model_path = test_path(2, "fault-stream-lasting.gguf");
-    tiny_write(&spec, model_path);
-    for (how[0] = 0; !strstr(how, "dense pinned");) { /* the least that keeps them */
-        streamed.ram_bytes += (uint64_t)64 << 10;
-        open_both(&m, &s, &streamed);
-        close_both(m, s);
-    }
-    CHECK_MSG(!strncmp(how, "streaming", 9), "%s", how);
+    leat_model_options streamed = streamed_experts(), resident = {.no_map = true};
+    stop_at = 0;
     check_lasting(NULL, NULL, logits);
     for (size_t i = 0; i < COUNT_OF(lasting); i++) {
         check_lasting(&streamed, &lasting[i], logits);
         check_lasting(&resident, &lasting[i], logits);
     }
+}
+
+/* Who waits for experts is asked whether to go on, not once a layer alone. */
+TEST(fault_stream_waits_are_cancelled) {
+    static const int32_t ids[N_MOST] = {9, 70, 33, 51};
+    leat_model_options o = streamed_experts();
+    leat_model *m;
+    leat_session *s;
+    leat_error e;
+    leat_code code = LEAT_CANCELLED;
+    CHECK(open_both(&m, &s, &o));
+    fault_arm(&(fault_plan){.seed = 1, .fail_at = -1, .read_delay = 1});
+    for (stop_at = 1; code == LEAT_CANCELLED; stop_at++) {
+        n_yields = 0;
+        code = leat_feed(s, ids, N_MOST, LEAT_PROMPT, &e);
+        if (!code) break;
+        CHECK_MSG(code == LEAT_CANCELLED && n_yields == stop_at, "%s", e.text);
+        CHECK_EQ(leat_session_length(s), 0);
+    }
+    fault_arm(NULL);
+    CHECK_MSG(!code && n_yields > 2, "%zu calls in 2 layers: %s", n_yields, e.text);
+    close_both(m, s);
+    stop_at = 0;
 }
 
 /* ---- memory that comes and goes ------------------------------------------------------------------------------- */
