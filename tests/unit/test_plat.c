@@ -630,6 +630,17 @@ static void writes_to_nobody(void) {
     _exit(plat_stdout_write("x", 1) == PLAT_CLOSED ? 40 : 2);
 }
 
+/* Nothing to read, nor will there be. */
+static void reads_and_is_ended(void) {
+    plat_posix_start();
+    int ends[2];
+    char byte;
+    if (pipe2(ends, O_NONBLOCK) || dup2(ends[0], 0) != 0) _exit(1);
+    alarm(30); /* a hang ends the child */
+    raise(SIGTERM);
+    _exit(plat_stdin_read(&byte, 1) == PLAT_INTERRUPTED ? 43 : 2);
+}
+
 static bool sleeps(pid_t pid) {
     char path[64], text[512];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -669,6 +680,7 @@ static void asserts(void) {
 TEST(plat_process) {
     CHECK_EQ(child_status(interrupted_thrice), 130);
     CHECK_EQ(child_status(writes_to_nobody), 40);
+    CHECK_EQ(child_status(reads_and_is_ended), 43);
     CHECK_EQ(child_status(reads_interrupted), 41);
     CHECK_EQ(child_status(asserts), -SIGABRT);
 }

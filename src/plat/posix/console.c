@@ -86,9 +86,9 @@ int64_t plat_stdin_read(void *to, size_t bytes) {
     for (;;) {
         ssize_t n = read(0, to, bytes);
         if (n >= 0) return n;
-        if (errno == EINTR && interrupted) return PLAT_INTERRUPTED;
+        if (errno != EINTR && errno != EAGAIN) return posix_error(errno);
+        if (interrupted) return PLAT_INTERRUPTED;
         if (errno == EAGAIN) wait_for(0, POLLIN);
-        else if (errno != EINTR) return posix_error(errno);
     }
 }
 

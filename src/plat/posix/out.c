@@ -106,7 +106,7 @@ static int write_all(int fd, const char *at, size_t n) {
     while (n) {
         ssize_t w = write(fd, at, MIN(n, TRANSFER_MAX));
         if (w < 0 && errno == EINTR) continue;
-        if (w < 0) return posix_error(errno);
+        if (w <= 0) return w ? posix_error(errno) : PLAT_IO_ERROR;
         at += w;
         n -= (size_t)w;
     }
