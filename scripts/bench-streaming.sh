@@ -143,7 +143,8 @@ generate() { # row, model, file, percent, bytes
             $([ "$2" = dense ] || echo "--record $record") 2>&1)
         words=$(echo "$out" | numbers)
         slots=$(echo "$words" | sed -n 's/^slots=//p')
-        expert=$(sed -n 's/^# layer=0 expert_bytes=//p' "$record" 2> /dev/null)
+        # Of each size of experts the engine has a like share of the slots.
+        expert=$(awk -F= '/^# layer=/ { n++; sum += $3 } END { if (n) printf "%.0f", sum / n }' "$record" 2> /dev/null)
         [ -n "$slots" ] && [ -n "$expert" ] && words+=$'\n'$("$leat" cache-sim "$record" --prompt --policy ours \
             --ram $((slots * expert)) | awk -F'|' 'END { print "sim_mb=" $5 + 0 }')
     fi

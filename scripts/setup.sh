@@ -3,7 +3,7 @@
 # what `make check-all` needs (clang, valgrind, the sanitizers, compilers for other architectures and an emulator). Does nothing,
 # and needs no network, where all of it is there.
 set -u
-missing=()
+missing=() wished=()
 want() { command -v "$1" > /dev/null || missing+=("$2"); }
 
 command -v "${CC:-gcc}" > /dev/null || command -v clang > /dev/null || missing+=(gcc libc6-dev)
@@ -21,6 +21,11 @@ if [ "${1-}" = all ]; then
         want "${arch%:*}-linux-gnu-gcc" "gcc-${arch%:*}-linux-gnu"
         [ -e "/usr/${arch%:*}-linux-gnu/lib/libc.a" ] || missing+=("libc6-dev-${arch#*:}-cross")
     done
+    # File systems to stream from, where they can be mounted; without these a suite skips them.
+    if [ "$(id -u)" = 0 ] && [ -e /dev/loop-control ]; then
+        [ -e /usr/sbin/mkfs.xfs ] || [ -e /sbin/mkfs.xfs ] || wished+=(xfsprogs)
+        [ -e /usr/sbin/mkfs.btrfs ] || [ -e /sbin/mkfs.btrfs ] || wished+=(btrfs-progs)
+    fi
     /usr/bin/python3 -c "import jinja2" 2> /dev/null || missing+=(python3-jinja2) # the peer of chat templates
     # The sanitizer and fuzzer libraries of clang are a package of their own, one for each version.
     if ! command -v clang > /dev/null; then
@@ -46,14 +51,20 @@ if [ "${1-}" = all ] || [ "${1-}" = boot ]; then
     [ -e /usr/sbin/mke2fs ] || [ -e /sbin/mke2fs ] || missing+=(e2fsprogs)
     [ -e /usr/sbin/sgdisk ] || [ -e /sbin/sgdisk ] || missing+=(gdisk)
 fi
-[ ${#missing[@]} = 0 ] && exit 0
+[ $((${#missing[@]} + ${#wished[@]})) = 0 ] && exit 0
 
 if ! command -v apt-get > /dev/null; then
+    [ ${#missing[@]} = 0 ] && exit 0
     echo "missing: ${missing[*]} (names of Debian packages); please install them and try again" >&2
     exit 1
 fi
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
-echo "installing with apt-get: ${missing[*]}"
-$sudo apt-get install -y --no-install-recommends "${missing[@]}" > /dev/null 2>&1 && exit 0
-$sudo apt-get update > /dev/null && $sudo apt-get install -y --no-install-recommends "${missing[@]}"
+install() {
+    [ $# = 0 ] && return
+    echo "installing with apt-get: $*"
+    $sudo apt-get install -y --no-install-recommends "$@" > /dev/null 2>&1 && return
+    $sudo apt-get update > /dev/null && $sudo apt-get install -y --no-install-recommends "$@"
+}
+install "${wished[@]}" || echo "not to be had, and not needed: ${wished[*]}"
+install "${missing[@]}"

@@ -164,6 +164,15 @@ static double sum_over_layers(const gguf *g, str arch, const char *key, uint64_t
     return sum;
 }
 
+/* blk.LAYER.ffn_NAME_exps.weight */
+static void count_expert(bounds_model *m, const gguf_tensor *t) {
+    uint64_t layer;
+    size_t at = sizeof "blk." - 1, end = at;
+    while (end < t->name.len && t->name.ptr[end] != '.') end++;
+    if (m->n_expert && parse_u64(str_cut(t->name, at, end - at), &layer) && layer < BOUNDS_LAYERS_MAX)
+        m->expert_bytes[layer] += t->bytes / m->n_expert;
+}
+
 static void count_tensor(bounds_model *m, const gguf *g, const gguf_tensor *t) {
     bool expert = str_find(t->name, STR("_exps.")) != SIZE_MAX;
     bool tied = !gguf_find_tensor(g, "output.weight");
@@ -172,6 +181,7 @@ static void count_tensor(bounds_model *m, const gguf *g, const gguf_tensor *t) {
     double share = expert ? m->expert_share : 1;
     if (!embedding || tied) m->read_bytes += (double)t->bytes * share;
     if (expert) m->expert_read_bytes += (double)t->bytes * share;
+    if (str_find(t->name, STR("_exps.weight")) != SIZE_MAX) count_expert(m, t);
     if (embedding || head || t->dims[1] < 2) return;
     double macs = (double)t->dims[0] * (double)t->dims[1] * (double)t->dims[2] * (double)t->dims[3] * share;
     if (t->type->unpack) m->dot_macs += macs;
@@ -185,17 +195,15 @@ err_code bounds_count(bounds_model *out, const char *path, quant_id type_k, quan
     str arch;
     err_code code = gguf_open(&g, path, e);
     if (code) return code;
-    *out = (bounds_model){.expert_share = 1};
+    memset(out, 0, sizeof *out);
+    out->expert_share = 1;
     if (!gguf_get_str(g, "general.architecture", &arch)) arch = STR("");
     uint64_t n_layer = out->n_layer = get(g, arch, "block_count", 0);
     uint64_t n_head = MAX(get(g, arch, "attention.head_count", 1), 1);
-    uint64_t n_expert = get(g, arch, "expert_count", 0), n_used = get(g, arch, "expert_used_count", 0);
+    uint64_t n_expert = out->n_expert = get(g, arch, "expert_count", 0);
+    uint64_t n_used = out->n_used = get(g, arch, "expert_used_count", 0);
     if (n_expert && n_used && n_used < n_expert) out->expert_share = (double)n_used / (double)n_expert;
     for (size_t i = 0; i < gguf_tensor_count(g); i++) count_tensor(out, g, gguf_tensor_at(g, i));
-    out->n_expert = n_expert;
-    out->n_used = n_used;
-    if (n_expert && n_layer)
-        out->expert_bytes = (uint64_t)(out->expert_read_bytes / out->expert_share / (double)(n_expert * n_layer));
     uint64_t dim = get(g, arch, "embedding_length", 0) / n_head;
     double dim_k = (double)get(g, arch, "attention.key_length", dim);
     double dim_v = (double)get(g, arch, "attention.value_length", dim);

@@ -28,11 +28,14 @@ void bounds_look(bounds_probe *p, uint64_t ns, bounds_machine *out);
 /* One look of half a second and more, the probe opened and closed. */
 err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, bool no_pin, uint64_t bytes_max, err *e);
 
+#define BOUNDS_LAYERS_MAX 1024
+
 typedef struct bounds_model {
     double read_bytes;        /* weights a generated token reads: all but the input embedding, experts by those used */
     double expert_read_bytes; /* the experts' part of it                                                              */
     double expert_share;      /* experts used of experts there are, for a token                                       */
-    uint64_t n_layer, n_expert, n_used, expert_bytes; /* of an expert, on average over the layers; 0 without */
+    uint64_t n_layer, n_expert, n_used;
+    uint64_t expert_bytes[BOUNDS_LAYERS_MAX]; /* of one expert, by layer: mixtures of types give them different sizes */
     double dot_macs;          /* a prompt token, quantised weights, without the output matrix                         */
     double float_macs;        /* the same, float weights                                                              */
     double kv_bytes;          /* read for each position that a token attends to                                       */

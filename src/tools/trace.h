@@ -48,7 +48,8 @@ typedef struct trace_writer {
     int error;
 } trace_writer;
 typedef struct trace_shape {
-    uint64_t n_layer, n_expert, n_used, expert_bytes;
+    uint64_t n_layer, n_expert, n_used;
+    const uint64_t *expert_bytes; /* (n_layer) */
 } trace_shape;
 err_code trace_write_open(trace_writer *w, const char *path, const trace_shape *shape, err *e);
 void trace_write_put(trace_writer *w, const leat_routed *what);

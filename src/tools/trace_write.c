@@ -30,7 +30,7 @@ err_code trace_write_open(trace_writer *w, const char *path, const trace_shape *
     for (uint64_t l = 0; l < shape->n_layer; l++) {
         if (TEXT_BYTES - w->n < ROW_BYTES) flush(w);
         w->n += fmt(w->text + w->n, TEXT_BYTES - w->n, "# layer=%llu expert_bytes=%llu\n", (unsigned long long)l,
-                    (unsigned long long)shape->expert_bytes);
+                    (unsigned long long)shape->expert_bytes[l]);
     }
     w->n += fmt(w->text + w->n, TEXT_BYTES - w->n, "turn,phase,step,layer,slot,expert\n");
     return ERR_NONE;

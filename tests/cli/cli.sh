@@ -404,6 +404,12 @@ check bench-routing 0 'tg8' 'stats: .*experts in memory [0-9.]+ %; read' "${benc
 # What occurred may be recorded, and replayed: eight tokens of the trace, the first ones uncounted.
 check bench-record 0 'tg8' 'stats' "${bench[@]}" -p 0 -n 8 -r 1 -t 1 --ram 17M --routing "$trace" --record "$work/recorded.csv"
 check bench-record-replay 0 ' 8 tokens generated' '' "$leat" cache-sim "$work/recorded.csv" --prompt --ram 4M
+# A mixture of types: experts of layer 0 are Q8_0, those of layer 1 Q4_0.
+check bench-mixture 0 '*' '*' "$leat" quantize "$bare" "$work/mixture.gguf" q8_0 --tensor-type 'blk.1.ffn_.*_exps=q4_0'
+check bench-record-mixture 0 'tg4' '*' "$leat" bench "$work/mixture.gguf" -p 0 -n 4 -r 1 -t 1 --record "$work/mixture.csv"
+check bench-record-size-0 0 '^# layer=0 expert_bytes=208896$' '' cat "$work/mixture.csv"
+check bench-record-size-1 0 '^# layer=1 expert_bytes=110592$' '' cat "$work/mixture.csv"
+check bench-record-sizes 0 '2 layers of 4 experts, 2 used: 1.2 MiB in all, 624.0 KiB a token' '' "$leat" cache-sim "$work/mixture.csv" --ram 2M
 check bench-record-dense 1 '*' 'no routing to record' "$leat" bench "$demo" -p 0 -n 8 -t 1 --record "$work/none.csv"
 check bench-routing-shape 1 '*' 'routing of 6 tokens, 2 layers, 1 experts used; the model has [0-9]+ layers of 0' \
     "$leat" bench "$demo" -p 0 -n 8 -t 1 --routing "$trace"

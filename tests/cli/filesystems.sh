@@ -3,6 +3,7 @@
 # by a loop device; tmpfs and overlay as they are): the text is that of the mapped model, and what is said of the reads
 # is what the file system allows. What cannot be made is skipped, with its reason.
 set -u
+PATH=$PATH:/usr/sbin:/sbin
 leat=$(realpath "$1") model=$(realpath "$2") work=$3
 rm -rf "$work"
 mkdir -p "$work"
