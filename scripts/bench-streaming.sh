@@ -153,6 +153,7 @@ generate() { # row, model, file, percent, bytes
 }
 
 peer() { # row, command, file, tokens, bytes
+    [ -n "$2" ] || return
     local line=${2//\{file\}/$3} out
     line=${line//\{threads\}/$threads}
     line=${line//\{n_gen\}/$4}
@@ -179,6 +180,8 @@ accepted() { # row, file, bytes
     [ -n "$out" ] && [ -n "$plain" ] && keep "$1" "$out"$'\n'"$plain"
 }
 
+# A peer's row: it has a command now, or runs of it are kept.
+there() { [ -n "$2" ] || [ -s "$rows/$1.runs" ]; }
 # name, model, percent of the file (0: the least), kind
 list() {
     local m p
@@ -190,9 +193,9 @@ list() {
         done
         [ $m = qwen3 ] && continue
         for p in 25 50 75; do
-            [ -n "${LEAT_PEER_LLAMA:-}" ] && echo "$m-$p-llama $m $p llama"
-            [ -n "${LEAT_PEER_IK:-}" ] && echo "$m-$p-ik $m $p ik"
-            [ -n "${LEAT_PEER_MOE:-}" ] && [ $m = moe ] && echo "$m-$p-moe $m $p moe"
+            there "$m-$p-llama" "${LEAT_PEER_LLAMA:-}" && echo "$m-$p-llama $m $p llama"
+            there "$m-$p-ik" "${LEAT_PEER_IK:-}" && echo "$m-$p-ik $m $p ik"
+            [ $m = moe ] && there "$m-$p-moe" "${LEAT_PEER_MOE:-}" && echo "$m-$p-moe $m $p moe"
         done
         echo "$m-first-50 $m 50 first"
         echo "$m-prompt $m 50 prompt"
@@ -211,9 +214,9 @@ run_row() { # name, model, percent, kind
     [ "$3" = 100 ] && bytes=$((bytes + (600 << 20)))
     case $4 in
     leat) generate "$1" "$2" "$file" "$3" $bytes ;;
-    llama) peer "$1" "$LEAT_PEER_LLAMA" "$file" $(($3 / 10)) $bytes ;;
-    ik) peer "$1" "$LEAT_PEER_IK" "$file" $(($3 / 10)) $bytes ;;
-    moe) peer "$1" "$LEAT_PEER_MOE" "$file" 50 $bytes ;;
+    llama) peer "$1" "${LEAT_PEER_LLAMA:-}" "$file" $(($3 / 10)) $bytes ;;
+    ik) peer "$1" "${LEAT_PEER_IK:-}" "$file" $(($3 / 10)) $bytes ;;
+    moe) peer "$1" "${LEAT_PEER_MOE:-}" "$file" 50 $bytes ;;
     first) prompt "$1" "$file" 8 $bytes ;;
     prompt) prompt "$1" "$file" 512 $bytes ;;
     prompt-all)
