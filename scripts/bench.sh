@@ -24,7 +24,8 @@ list() {
     for type in q2_k q3_k iq3_s iq3_xxs iq2_s iq2_xs iq2_xxs iq1_m iq1_s tq2_0 tq1_0; do
         echo "tg-$type 1.1b $type -p_0_-n_64 0.60 1.2 -"
     done
-    for type in q4_k_m q8_0 q4_0 q6_k iq4_xs iq3_s q2_k f16; do
+    # One type at least of each prompt kernel, and each kind of codebook.
+    for type in q4_k_m q5_k q6_k q3_k q2_k q8_0 q4_0 iq4_xs mxfp4 iq3_s iq3_xxs iq2_xs iq1_s tq2_0 f16 bf16; do
         ratio=-
         [ $type = q4_k_m ] && ratio=2.4
         echo "pp-$type 1.1b $type -p_512_-n_0 0.60 $ratio -"
@@ -32,7 +33,7 @@ list() {
     echo "tg-8b4-q4_k 8b4 q4_k -p_0_-n_64 0.90 1.5 -"
     echo "pp-8b4-q4_k 8b4 q4_k -p_512_-n_0 0.60 2.4 -"
     echo "tg-moe-q4_k moe64x8 q4_k -p_0_-n_64 0.90 1.5 -"
-    echo "pp-moe-q4_k moe64x8 q4_k -p_512_-n_0 - 2 -"
+    echo "pp-moe-q4_k moe64x8 q4_k -p_512_-n_0 0.60 2 -"
     echo "depth-4096 1.1b q4_k_m -p_0_-n_32_-d_4096 - - 1.15"
     echo "depth-16384 1.1b q4_k_m -p_0_-n_32_-d_16384 - - 1.15"
 }
@@ -82,23 +83,33 @@ measure() { # name, file, options
     rm -f "$out.new"
 }
 
-# Peak memory of a short run over what it must have.
+# Peak memory of a run that fills its context over what it must have; the same with the weights read, not mapped.
 measure_memory() { # type, file
-    local ctx=4096 log=$rows/memory-$1.err pid peak=0 now scratch kv
-    "$leat" run -m "$2" -p "$(printf 'word %.0s' {1..100})" -n 32 -c $ctx --ignore-eos --temp 0 -v > /dev/null 2> "$log" &
-    pid=$!
-    while kill -0 $pid 2> /dev/null; do
-        now=$(awk '$1 == "VmHWM:" { print $2 * 1024 }' /proc/$pid/status 2> /dev/null) && [ -n "$now" ] && peak=$now
-        sleep 0.02
+    local how log pid peak anon kv scratch name value row=$1,$(wc -c < "$2")
+    seq 100 338 > "$rows/ids.txt" # with 16 generated 255 of the 256
+    for how in --mmap --no-mmap; do
+        log=$rows/rss-$1$how.err peak=0 anon=0
+        "$leat" run -m "$2" --ids "$rows/ids.txt" -n 16 -c 256 --ignore-eos --temp 0 -v "$how" > /dev/null 2> "$log" &
+        pid=$!
+        while kill -0 $pid 2> /dev/null; do
+            while read -r name value _; do
+                case $name in
+                VmHWM:) [ "$value" -gt $peak ] && peak=$value ;;
+                RssAnon:) [ "$value" -gt $anon ] && anon=$value ;;
+                esac
+            done 2> /dev/null < /proc/$pid/status
+            sleep 0.02
+        done
+        wait $pid || return
+        kv=$(peak_of cache "$log") scratch=$(peak_of scratch "$log")
+        row=$row,$((peak * 1024)),$((anon * 1024)),${kv:-0},${scratch:-0}
     done
-    wait $pid || return
-    bytes() {
-        awk -v what="$1" '
-            function unit(s) { return s ~ /^GiB/ ? 1073741824 : s ~ /^MiB/ ? 1048576 : s ~ /^KiB/ ? 1024 : 1 }
-            /memory at its peak/ { for (i = 1; i < NF - 1; i++) if ($i == what) print $(i + 1) * unit($(i + 2)) }' "$log"
-    }
-    kv=$(bytes cache) scratch=$(bytes scratch)
-    echo "$1,$peak,$(wc -c < "$2"),${kv:-0},${scratch:-0}" > "$rows/memory-$1.txt"
+    echo "$row" > "$rows/rss-$1.txt"
+}
+peak_of() { # what, log: bytes that `leat run -v` says it held
+    awk -v what="$1" '
+        function unit(s) { return s ~ /^GiB/ ? 1073741824 : s ~ /^MiB/ ? 1048576 : s ~ /^KiB/ ? 1024 : 1 }
+        /memory at its peak/ { for (i = 1; i < NF - 1; i++) if ($i == what) printf "%.0f\n", $(i + 1) * unit($(i + 2)) }' "$2"
 }
 # From before exec to the first token, which is written right before the summary begins, and to the end of the process:
 # the best of 15 in nanoseconds. The file is read once before.

@@ -324,6 +324,37 @@ for i in {1..600}; do runs "$(cat "$work/peer.pid")" || break; sleep 0.1; done
 check bench-killed 1 '' '' runs "$(cat "$work/peer.pid")"
 check bench-nothing 2 '' 'leaves nothing to measure' "${bench[@]}" -p 0 -n 0
 
+# The page of `make bench`, of made-up rows: nothing is rounded in leat's favour, and no share above 1 counts.
+pages=$work/rows
+mkdir -p "$pages"
+row() { # name, tok/s, bound, share, growth, sustained; then name, tok/s, ratio, least and largest of a peer each
+    local name=$1 peers=${*:7}
+    {
+        echo "cpu,isa,commit,tok_s,bound_tok_s,share,growth,peer,peer_tok_s,ratio,ratio_min,ratio_max,sustained"
+        echo "\"C, U\",i,c,$2,$3,$4,$5,${peers:+${peers// /,},}$6"
+    } > "$pages/$name.csv"
+    echo "$name 1.1b ${name#*-} - ${want:-0.90} 1.5 1.15" >> "$pages/list.txt"
+}
+row tg-q4_k_m 60 70 0.8999 0 0.8996 ik_llama.cpp 6 10.1 10 11 llama.cpp 6 9.5 9 10
+row tg-q8_0 42 38.5 1.074 0 0.844
+row tg-f16 24.7 30.3 0.946 0 0.918
+row tg-q6_k 10 10 1.1 0 1.01
+row pp-q8_0 437 810 1.2 0 0
+row depth-4096 52 60 0.9 1.1504 0.9
+echo q8_0,1000,1051,60,20,10,1090,1000,20,10 > "$pages/rss-q8_0.txt"
+echo q6_k,1000,1030,60,20,10,2030,2000,20,10 > "$pages/rss-q6_k.txt"
+check bench-page 0 '^# C, U$' '' awk -f scripts/bench-report.awk -v rows="$pages" -v svg="$pages/p.svg" -v notes=/nowhere "$pages/list.txt"
+mv "$out" "$pages/page"
+check bench-page-rounding 0 '^\| 1.1b Q4_K_M \| 60.0 \| 66.7 \| 0.8999 \| 0.8996 \| 0.90 \| \*\*no\*\* \| .* \| 9.500x \(9.00 to 10.00\) \| 1.5x \| yes \|$' '' cat "$pages/page"
+check bench-page-above 0 '^\| 1.1b Q8_0 \| 42.0 \| 39.1 \| 1.074 \| 0.844 \| 0.90 \| \*\*no\*\*, by the read in turns \|' '' cat "$pages/page"
+check bench-page-kind 0 '^\| 1.1b F16 \| 24.7 \| 26.1 \| 0.946 \| 0.918 \| 0.90 \| yes \|' '' cat "$pages/page"
+check bench-page-void 0 '^\| 1.1b Q6_K \| .*\| 0.90 \| void \|' '' cat "$pages/page"
+check bench-page-void-prompt 0 '^\| 1.1b Q8_0 \| 437.0 \| .*\| 0.90 \| void \|' '' cat "$pages/page"
+check bench-page-growth 0 '^\| 1.1b 4096, depth-4096 \| 52.0 \| 1.1504 \| 1.15 \| \*\*no\*\* \|$' '' cat "$pages/page"
+check bench-page-memory 0 '^\| 1.1b Q8_0 .* \| 1.0204 \| 1.02 \| \*\*no\*\* \| .*\| yes \|$' '' cat "$pages/page"
+check bench-page-copy 0 '^\| 1.1b Q6_K .* \| 1.000 \| 1.02 \| yes \| .*\| \*\*no\*\* \|$' '' cat "$pages/page"
+check bench-picture 0 'width="473.0"' '' cat "$pages/p.svg"
+
 # ---- cache-sim ----------------------------------------------------------------------------------------
 
 # Two layers of four experts, one used: the prompt has two tokens, then six are generated.
