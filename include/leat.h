@@ -147,7 +147,7 @@ size_t leat_session_bytes(const leat_session *session);   /* KV cache and scratc
 /* How the weights are held ("mapped: ...", "streaming: ..."): decided when the model's first session is opened. One
  * line; at most cap bytes with the terminating zero; returns buf. */
 const char *leat_session_memory(const leat_session *session, char *buf, size_t cap);
-/* Since the model was opened. All 0 where the weights are mapped. */
+/* Since the model was opened. Where the weights are mapped nobody knows more than what is said of the process. */
 typedef struct leat_stats {
     uint64_t reads, read_bytes;          /* of weights                                           */
     uint64_t expert_hits, expert_misses; /* wanted experts that were in memory, and were not     */
@@ -158,6 +158,7 @@ typedef struct leat_stats {
     uint64_t weights_bytes;              /* memory that weights are read into                    */
     uint64_t held_bytes, held_peak_bytes; /* all memory held, mapped files apart                  */
     uint64_t major_faults;               /* of the process: pages that had to be read from a disk */
+    uint64_t disk_bytes;                 /* of the process: read from disks, by page faults too; 0: nobody counts */
 } leat_stats;
 leat_stats leat_session_stats(const leat_session *session);
 /* Fresh memory costs page faults, on a virtual machine more than reading does. It is touched beside the first steps;

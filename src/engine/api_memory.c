@@ -239,5 +239,6 @@ leat_stats leat_session_stats(const leat_session *s) {
                         .weights_bytes = store_held_bytes(s->model->weights),
                         .held_bytes = mem_bytes_total(),
                         .held_peak_bytes = mem_bytes_peak_total(),
-                        .major_faults = plat_major_faults()};
+                        .major_faults = plat_major_faults(),
+                        .disk_bytes = plat_disk_bytes()};
 }

@@ -49,6 +49,7 @@ size_t plat_page_bytes(void);
 uint64_t plat_mem_total(void);     /* bytes, within the limits that hold for this process */
 double plat_mem_pressure(void);    /* share of the last ten seconds in which somebody waited for memory; 0: unknown */
 uint64_t plat_major_faults(void);  /* of this process so far: pages read from a disk; 0 where nobody counts */
+uint64_t plat_disk_bytes(void);    /* likewise: bytes read from disks, by page faults too   */
 uint64_t plat_mem_available(void); /* bytes that could be used now without swapping       */
 uint64_t plat_mem_resident(void);  /* of those committed, at most: what nothing was written to is still available */
 

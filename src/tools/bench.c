@@ -223,10 +223,12 @@ static void look(const bench *b, bounds_machine *out) {
 static void say_reads(const bench *b, const bench_row *r, const leat_stats *before, double own_s) {
     leat_stats now = leat_session_stats(b->l.session);
     uint64_t ns = (uint64_t)(own_s * 1e9), n = (uint64_t)b->o->n_reps;
-    if (r->n_gen && now.reads) load_say_stats(b->t, &b->l, before, (size_t)r->n_gen * n, ns);
+    if (r->n_gen && (now.reads || b->o->memory.map)) load_say_stats(b->t, &b->l, before, (size_t)r->n_gen * n, ns);
     if (r->n_gen) return;
     now.read_bytes = before->read_bytes + (now.read_bytes - before->read_bytes) / n;
     now.busy_ns = before->busy_ns + (now.busy_ns - before->busy_ns) / n;
+    now.disk_bytes = before->disk_bytes + (now.disk_bytes - before->disk_bytes) / n;
+    now.major_faults = before->major_faults + (now.major_faults - before->major_faults) / n;
     load_say_prompt(b->t, before, &now, ns / n);
 }
 

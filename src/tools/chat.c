@@ -53,10 +53,12 @@ int chat_open_model(chat *c, const char *path) {
     c->l = l;
     c->chat = opened;
     if (c->interactive) {
-        char bytes[32];
-        chat_talk_say(c, "%.80s, %s, context %d; /help lists the commands", leat_model_name(l.model),
-                 fmt_bytes(bytes, sizeof bytes, leat_model_bytes(l.model)), leat_session_n_ctx(l.session));
-        load_say_memory(c->t, &c->l, false);
+        char bytes[32], how[256];
+        str mode = str_of(leat_session_memory(l.session, how, sizeof how));
+        chat_talk_say(c, "%.80s, %s, context %d, %.*s; /help lists the commands", leat_model_name(l.model),
+                      fmt_bytes(bytes, sizeof bytes, leat_model_bytes(l.model)), leat_session_n_ctx(l.session),
+                      (int)str_find(mode, STR(":")), how);
+        if (str_starts(mode, STR("streaming"))) load_say_memory(c->t, &c->l, false);
     }
     return TOOLS_OK;
 }

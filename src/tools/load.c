@@ -11,9 +11,17 @@ leat_code load_open(loaded *out, const load_options *o, leat_error *e) {
     return code ? code : leat_model_open(&out->model, o->path, &options, e);
 }
 
+int load_check_memory(tools *t, const load_memory *m) {
+    if (m->map && m->no_map) return tools_usage(t, "--mmap and --no-mmap contradict each other");
+    if (m->map && m->ram)
+        return tools_usage(t, "--mmap and --ram contradict each other: what is mapped takes what the system gives");
+    return TOOLS_OK;
+}
+
 int load_model(tools *t, loaded *out, const load_options *o) {
     leat_error e;
-    if (o->memory.map && o->memory.no_map) return tools_usage(t, "--mmap and --no-mmap contradict each other");
+    int status = load_check_memory(t, &o->memory);
+    if (status) return status;
     return load_open(out, o, &e) ? tools_fail(t, "%s", e.text) : TOOLS_OK;
 }
 
@@ -45,21 +53,33 @@ int load_session(tools *t, loaded *out, const load_options *o) {
     return TOOLS_OK;
 }
 
-void load_say_memory(tools *t, const loaded *l, bool always) {
+void load_say_memory(tools *t, const loaded *l, bool verbose) {
     char line[256];
     leat_session_memory(l->session, line, sizeof line);
-    if (always || str_starts(str_of(line), STR("streaming"))) tools_err(t, "leat %s: %s\n", tools_name(t), line);
-    const kern *withheld = always ? kern_withheld() : NULL;
+    tools_err(t, "leat %s: %s\n", tools_name(t), line);
+    const kern *withheld = verbose ? kern_withheld() : NULL;
     if (withheld)
         tools_err(t, "leat %s: this CPU has %s, but the system does not allow it\n", tools_name(t),
                   kern_name(withheld));
 }
 
+/* Of mapped weights, after "stats: ...": what the system read of them. */
+static void say_paged(tools *t, const leat_stats *before, const leat_stats *after, double tokens, const char *each) {
+    tools_err(t, "; %.2f major faults%s", (double)(after->major_faults - before->major_faults) / tokens, each);
+    if (after->disk_bytes)
+        tools_err(t, "; read %.2f MB%s by the system", (double)(after->disk_bytes - before->disk_bytes) / 1e6 / tokens,
+                  each);
+}
+
 void load_say_prompt(tools *t, const leat_stats *before, const leat_stats *after, uint64_t ns) {
     uint64_t bytes = after->read_bytes - before->read_bytes, busy = after->busy_ns - before->busy_ns;
-    if (!bytes) return;
-    tools_err(t, "stats: prompt in %.3f s; read %.2f MB, %.2f GB/s while reading", (double)ns / 1e9,
-              (double)bytes / 1e6, (double)bytes / (double)MAX(busy, 1));
+    bool paged = !after->weights_bytes && after->major_faults > before->major_faults;
+    if (!bytes && !paged) return;
+    tools_err(t, "stats: prompt in %.3f s", (double)ns / 1e9);
+    if (paged) say_paged(t, before, after, 1, "");
+    else
+        tools_err(t, "; read %.2f MB, %.2f GB/s while reading", (double)bytes / 1e6,
+                  (double)bytes / (double)MAX(busy, 1));
     if (after->disk_bytes_s > 0) tools_err(t, " (the probe's: %.2f)", after->disk_bytes_s / 1e9);
     tools_err(t, "\n");
 }
@@ -74,6 +94,12 @@ void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t 
     uint64_t hits = now.expert_hits - before->expert_hits, misses = now.expert_misses - before->expert_misses;
     uint64_t ahead = now.experts_ahead - before->experts_ahead;
     tools_err(t, "stats: generation %.2f tok/s", (double)n_tokens / s);
+    fmt_bytes(memory, sizeof memory, now.held_peak_bytes);
+    if (!now.weights_bytes) {
+        say_paged(t, before, &now, tokens, " a token");
+        tools_err(t, "; memory beside the mapped weights %s at its peak\n", memory);
+        return;
+    }
     if (hits + misses) tools_err(t, "; experts in memory %.1f %%", 100.0 * (double)hits / (double)(hits + misses));
     if (ahead)
         tools_err(t, ", %.1f a token read ahead, of them used %.0f %%", (double)ahead / tokens,
@@ -87,7 +113,7 @@ void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t 
               100.0 * MIN(MAX(1 - stalled, MAX(disk, reading) > 0 ? bytes / MAX(disk, reading) / s : 0), 1.0));
     tools_err(t, "; %.2f major faults a token; %.1f MB for weights, memory %s at its peak\n",
               (double)(now.major_faults - before->major_faults) / tokens, (double)now.weights_bytes / 1e6,
-              fmt_bytes(memory, sizeof memory, now.held_peak_bytes));
+              memory);
 }
 
 void load_close(loaded *l) {

@@ -93,9 +93,12 @@ typedef struct loaded {
     leat_session *session, *draft;
 } loaded;
 
-/* "leat run: streaming: ..." on standard error; of the other modes only if `always`. */
-void load_say_memory(tools *t, const loaded *l, bool always);
-/* "stats: ..." on standard error: what was read for n_tokens generated in ns, since `before`. */
+/* TOOLS_OK, or the usage error of options that contradict each other. */
+int load_check_memory(tools *t, const load_memory *m);
+/* "leat run: mapped: ..." on standard error: how the weights are held. `verbose`: also what this CPU may not do. */
+void load_say_memory(tools *t, const loaded *l, bool verbose);
+/* "stats: ..." on standard error: what was read for n_tokens generated in ns, since `before`. Of mapped weights only
+ * what the system counts: what a page fault waits for, and so what bounds them, nobody sees. */
 void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t n_tokens, uint64_t ns);
 /* The same of a prompt that took ns; nothing where nothing was read. */
 void load_say_prompt(tools *t, const leat_stats *before, const leat_stats *after, uint64_t ns);

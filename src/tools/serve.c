@@ -88,7 +88,7 @@ static int load(serving *v) {
     const serve_values *o = v->o;
     plat_thread *thread;
     err e;
-    if (o->memory.map && o->memory.no_map) return tools_usage(v->t, "--mmap and --no-mmap contradict each other");
+    if (load_check_memory(v->t, &o->memory)) return TOOLS_USAGE;
     v->options = (load_options){.path = o->model, .draft = o->n_draft ? o->draft : NULL, .memory = o->memory,
                                 .keep_learnt = true, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
                                 .n_kept = o->n_kept, .kept_tokens = o->kept_tokens, .no_pin = o->no_pin,

@@ -192,6 +192,10 @@ for kept in "$XDG_STATE_HOME/leat/"experts-*; do echo broken > "$kept"; done
 check ram-usage-broken 0 '.' 'warning: .*experts-[0-9a-f]+ is damaged: experts are counted anew' "${small[@]}" --ram 17M
 same ram-usage-text "$work/ram-mapped" "$out"
 check ram-verbose 0 '.' 'mapped: the system pages 10.6 MiB' "${small[@]}" --ram 1G -v
+check ram-says-mapped 0 '.' '^leat run: mapped: the system pages 10.6 MiB of weights$' "${small[@]}"
+check ram-says-resident 0 '.' '^leat run: resident: 10.6 MiB of weights' "${small[@]}" --no-mmap
+check ram-says-bench 0 'tg2' '^leat bench: mapped: ' "$leat" bench "$bare" -p 0 -n 2 -r 1 -t 1
+check ram-quiet 0 '.' '' "${small[@]}" -q
 check ram-little 1 '' '^leat run: 1 MiB of memory are too little: [0-9]+ MiB for context \(64 tokens\), .* then [0-9]+ MiB for weights at least' "${small[@]}" --ram 1M
 # A draft is counted whole before the weights get the rest, and what is said to do does.
 cp "$bare" "$work/draft.gguf"
@@ -210,7 +214,12 @@ done
 check ram-none 2 '' "'x' is not a size" "${small[@]}" --ram x
 check ram-zero 2 '' "'0' is not a size" "${small[@]}" --ram 0
 check ram-contradiction 2 '' 'contradict each other' "${small[@]}" --mmap --no-mmap
-check ram-mmap 0 '.' 'mapped' "${small[@]}" --ram 15M --mmap -v
+check ram-mmap-ram 2 '' '^leat run: --mmap and --ram contradict each other' "${small[@]}" --ram 15M --mmap
+check ram-mmap-ram-serve 2 '' '--mmap and --ram contradict each other' "$leat" serve "$bare" --port 0 -q --ram 15M --mmap
+# Of mapped weights nothing is said that nobody knows: the line has nothing but these.
+mapped='^stats: generation [0-9.]+ tok/s; [0-9.]+ major faults a token(; read [0-9.]+ MB a token by the system)?; memory beside the mapped weights [0-9.]+ MiB at its peak$'
+check ram-mmap-stats 0 '.' "$mapped" "${small[@]}" --mmap --stats
+check ram-mmap-bench 0 'tg2' "$mapped" "$leat" bench "$bare" -p 0 -n 2 -r 1 -t 1 --mmap
 
 # A mapped model that is cut behind its embedding, which is read, while leat waits for the prompt.
 cp "$demo" "$work/mapped.gguf"
@@ -231,6 +240,7 @@ check mapped-cut 0 '^leat: a mapped file cannot be read: it was made shorter' ''
 for i in $(seq 40); do echo "Once upon a time there was a little test, number $i."; done > "$work/story"
 ppl=("$leat" perplexity -m "$demo" -f "$work/story" -c 64)
 check perplexity 0 '^Final estimate: PPL = [0-9.]+ \+/- [0-9.]+$' 'chunks of 64' "${ppl[@]}" --chunks 3
+check perplexity-memory 0 '*' '^leat perplexity: mapped: ' "${ppl[@]}" --chunks 1
 check perplexity-short 1 '' 'tokens; a context of 100000 wants' "$leat" perplexity "$demo" -f "$work/story" -c 100000
 check perplexity-bare 1 '' 'has no tokenizer' "$leat" perplexity "$bare" -f "$work/story"
 for t in 1 2; do "${ppl[@]}" -t $t --chunks 3 > "$work/ppl-$t" 2> "$err"; done

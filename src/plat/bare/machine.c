@@ -41,6 +41,7 @@ uint64_t plat_mem_available(void) { return memory_bytes_free(); }
 uint64_t plat_mem_resident(void) { return UINT64_MAX; }
 double plat_mem_pressure(void) { return 0; } /* nobody else is here */
 uint64_t plat_major_faults(void) { return 0; }
+uint64_t plat_disk_bytes(void) { return 0; }
 
 /* ---- cores --------------------------------------------------------------------------------------- */
 

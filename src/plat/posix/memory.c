@@ -58,6 +58,11 @@ uint64_t plat_major_faults(void) {
     return getrusage(RUSAGE_SELF, &r) ? 0 : (uint64_t)r.ru_majflt;
 }
 
+uint64_t plat_disk_bytes(void) {
+    uint64_t bytes[2];
+    return posix_file_numbers("/proc/self/io", "read_bytes:", bytes) ? bytes[0] : 0;
+}
+
 uint64_t plat_mem_resident(void) {
     uint64_t kib[2];
     return posix_file_numbers("/proc/self/status", "RssAnon:", kib) ? kib[0] * 1024 : UINT64_MAX;
