@@ -38,6 +38,11 @@ KERN_INLINE vf decode_below(const chunk *c, format f) {
 KERN_INLINE const uint8_t *rows_ahead(const uint8_t *b, const kern_matmul *m, size_t n_rows) {
     return b + VEC_AHEAD + (n_rows - 1) * m->row_bytes;
 }
+/* A chunk's share of that stream: in one burst for many chunks it would be waited for. Returns where it goes on. */
+KERN_INLINE const uint8_t *fetch_ahead(const uint8_t *ahead, size_t n) {
+    for (size_t line = 0; line < n; line += 64) v_prefetch(ahead + line);
+    return ahead + n;
+}
 
 /* VEC_ROWS rows times one activation, which is loaded once for them; step is 1, or 0 where all rows are the same one. */
 KERN_INLINE void decode_tile(const kern_matmul *m, size_t a, size_t at, size_t step, format f) {
@@ -64,9 +69,13 @@ KERN_INLINE void decode_tile(const kern_matmul *m, size_t a, size_t at, size_t s
     for (size_t r = 0; r < VEC_ROWS; r++) m->outs[a][m->out_first + at + r * step] = vf_sum(acc[r]) * m->scale;
 }
 
-KERN_INLINE void decode_one(const kern_matmul *m, size_t a, format f) {
+/* A tile for each activation in turn: its rows are in the cache from the second on. More than DECODE_EACH are cheaper stored. */
+enum { DECODE_EACH = 3 };
+
+KERN_INLINE void decode_each(const kern_matmul *m, format f) {
     for (size_t r = 0; r < m->n_rows; r += VEC_ROWS)
-        decode_tile(m, a, MIN(r, MAX(m->n_rows, (size_t)VEC_ROWS) - VEC_ROWS), m->n_rows >= VEC_ROWS, f);
+        for (size_t a = 0; a < m->n_act; a++)
+            decode_tile(m, a, MIN(r, MAX(m->n_rows, (size_t)VEC_ROWS) - VEC_ROWS), m->n_rows >= VEC_ROWS, f);
 }
 
 /* Chunks [first, first + n) of a row, to be multiplied: n is at most 16. */
@@ -104,18 +113,19 @@ KERN_INLINE void decode_stored_tile(const kern_matmul *m, const quant_type *t, s
     for (size_t i = 0; i < n_chunks; i += 16, b += 16 * f.bytes) {
         size_t here = MIN(n_chunks - i, (size_t)16);
         const uint8_t *ahead = rows_ahead(b, m, VEC_ROWS) + (VEC_ROWS - 1) * i * f.bytes;
-        for (size_t line = 0; line < VEC_ROWS * here * f.bytes; line += 64) v_prefetch(ahead + line);
         for (size_t r = 0; r < VEC_ROWS; r++) load_chunks(&rows[r], m, t, b + r * step * m->row_bytes, i, here, f.bytes);
         chunk c[VEC_ROWS];
         vf below[VEC_ROWS], sum[VEC_ROWS];
         for (size_t r = 0; r < VEC_ROWS; r++) sum[r] = acc[0][r];
         if (VEC_ACTS > 1 && n == 1)
             for (size_t j = 0; j < here; j++) { /* in registers */
+                ahead = fetch_ahead(ahead, VEC_ROWS * f.bytes);
                 stored_chunks(c, below, rows, j, f);
                 decode_chunks(sum, c, below, (const kern_act16 *)m->acts[a] + i + j, f);
             }
         for (size_t r = 0; r < VEC_ROWS; r++) acc[0][r] = sum[r];
         for (size_t j = 0; (VEC_ACTS == 1 || n > 1) && j < here; j++) {
+            ahead = fetch_ahead(ahead, VEC_ROWS * f.bytes);
             stored_chunks(c, below, rows, j, f);
 #pragma GCC unroll 1
             for (size_t x = 0; x < n; x++) decode_chunks(acc[x], c, below, (const kern_act16 *)m->acts[a + x] + i + j, f);
@@ -143,9 +153,8 @@ KERN_INLINE void decode_stored(const kern_matmul *m, int group, bool has_min, in
     static void decode_unpacked(const kern_matmul *m) { decode_stored(m, 16, true, 128); }
 #define DECODE_FUSED(type, stored, f)                                   \
     static void decode_##type(const kern_matmul *m) {                   \
-        if (m->n_act > 2) stored(m);                                    \
-        else                                                            \
-            for (size_t a = 0; a < m->n_act; a++) decode_one(m, a, f);  \
+        if (m->n_act > DECODE_EACH) stored(m);                          \
+        else decode_each(m, f);                                         \
     }
 #define DECODE_STORED(type, stored, f) \
     static void decode_##type(const kern_matmul *m) { stored(m); }

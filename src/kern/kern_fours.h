@@ -133,12 +133,15 @@ KERN_INLINE void fours_tile(const kern_matmul *m, size_t a, size_t at, size_t by
     for (size_t r = 0; r < n_rows; r++) m->outs[a][m->out_first + at + r] = vf_sum(acc[r]) * m->scale;
 }
 
+/* More activations are cheaper stored. */
+enum { FOURS_EACH = 8 };
+
 #define FOURS(type, bytes, stored, scales, zero, odd)                                                                   \
     static void decode_##type(const kern_matmul *m) {                                                             \
-        if (m->n_act > 2) stored(m);                                                                         \
+        if (m->n_act > FOURS_EACH) stored(m);                                                                     \
         else                                                                                                      \
-            for (size_t a = 0; a < m->n_act; a++)                                                                 \
-                for (size_t r = 0; r < m->n_rows; r += FOURS_ROWS) fours_tile(m, a, r, bytes, scales, split_##type, zero, odd); \
+            for (size_t r = 0; r < m->n_rows; r += FOURS_ROWS)                                                    \
+                for (size_t a = 0; a < m->n_act; a++) fours_tile(m, a, r, bytes, scales, split_##type, zero, odd); \
     }
 FOURS(q4_k, 144, stored_32_1, fours_scales_k, 1, 0x1p-4f)
 FOURS(q5_k, 176, stored_32_1, fours_scales_k, 1, 1)
