@@ -43,16 +43,16 @@ static void prepare_i16(const float *x, size_t n, void *act) {
     }
 }
 
-#define ACT8_TRIES 14
+#define ACT8_TRIES 15
 
 /* Elements 2i and 2i + 1 become the sum of both. */
 KERN_INLINE vf sum_pairs(vf a) { return vf_add(a, vf_swap(a)); }
 
-/* A chunk: w has the elements of its units as words of 16 bits, each unit with a peak of 32767 (both of a block with the
- * same where pairs is set), 4i and 4i + 2 of each in vector 2i, 4i + 1 and 4i + 3 in the next one. Returns the factors
- * (of 2^-15) that keep most of the units, and the scales of what they make of them, times the peak.
+/* A chunk: w has the elements of its units as words of 16 bits, each unit with a peak of -32767 (both of a block with the
+ * same where pairs is set), 4i and 4i + 2 of each in vector 2i, 4i + 1 and 4i + 3 in the next one. Returns the factors (of
+ * 2^-15) that keep most of the units, and the scales of what they make of them, times the peak.
  *
- * Rounding errors depend on the scale by chance, so ACT8_TRIES scales are tried, from the one that makes the peak 127 down;
+ * Rounding errors depend on the scale by chance, so ACT8_TRIES scales are tried, from the one that makes the peak -128 on;
  * for each the best multiplier of its integers is sum(w q) / sum(q q), which leaves an error of sum(w w) - sum(w q)^2 /
  * sum(q q). All sums are exact. Rounded twice, an element is off by 0.002 of a step at most. */
 KERN_INLINE vf best_factors(const vb w[8], bool pairs, vf *scale) {
@@ -79,20 +79,32 @@ KERN_INLINE vf best_factors(const vb w[8], bool pairs, vf *scale) {
     return factor;
 }
 
+/* Beside a peak of -128 there may be one of nearly +128, which is no byte: half a step of it is cut off. */
+KERN_INLINE vi fine_words(const float x[16], vf fine) {
+    return vi_of_vf(vf_min(vf_mul(vf_load(x), fine), vf_set(32639)));
+}
+
 /* 8 blocks of 32. */
 static void prepare_blocks(const float *x, bool pairs, kern_act8 *act) {
     _Alignas(64) float t[16][16], scales[16], sums[16], sums_both[16];
     _Alignas(64) int32_t minus[16], minus_both[16];
-    vf top = vf_set(0), scale;
+    vf top = vf_set(0), most = top, scale;
     vb w[8], q[4], ones = vb_set_4(0xffffffff); /* negative ones */
     vi sum = vi_set(0);
     v_transpose(x, 64, t, 4 * sizeof t[0], sizeof t[0]);
-    for (size_t i = 0; i < 16; i++) top = vf_peak(top, vf_load(t[i]));
-    if (pairs) top = vf_peak(top, vf_swap(top));
-    vf fine = vf_div(vf_set(32767), vf_max(vf_set(0x1p-100f), top)); /* in this order NaN stays */
+    for (size_t i = 0; i < 16; i++) {
+        top = vf_peak(top, vf_load(t[i]));
+        most = vf_max(most, vf_load(t[i]));
+    }
+    if (pairs) {
+        top = vf_peak(top, vf_swap(top));
+        most = vf_max(most, vf_swap(most));
+    }
+    vf sign = vf_where_above(top, most, vf_set(1), vf_set(-1)); /* that makes the peak negative */
+    vf fine = vf_mul(vf_div(vf_set(32767), vf_max(vf_set(0x1p-100f), top)), sign); /* in this order NaN stays */
     for (size_t i = 0; i < 8; i++) {
         size_t at = i / 2 * 4 + i % 2;
-        w[i] = vb_pairs(vi_of_vf(vf_mul(vf_load(t[at]), fine)), vi_of_vf(vf_mul(vf_load(t[at + 2]), fine)));
+        w[i] = vb_pairs(fine_words(t[at], fine), fine_words(t[at + 2], fine));
     }
     vi factor = vi_of_vf(best_factors(w, pairs, &scale));
     for (size_t i = 0; i < 8; i++) {
@@ -100,7 +112,7 @@ static void prepare_blocks(const float *x, bool pairs, kern_act8 *act) {
         sum = vi_dot_2(sum, w[i], ones);
         if (i % 2) q[i / 2] = vb_join_bytes(w[i - 1], w[i]);
     }
-    scale = vf_mul(scale, vf_mul(top, vf_set(1 / 32767.0f))); /* NaN and infinity are in top */
+    scale = vf_mul(vf_mul(scale, sign), vf_mul(top, vf_set(1 / 32767.0f))); /* NaN and infinity are in top */
     vf minus_each = vf_of_vi(sum), sum_each = vf_mul(vf_sub(vf_set(0), minus_each), scale), sum_both = sum_pairs(sum_each);
     vf_store(scales, scale);
     vi_store(minus, sum);

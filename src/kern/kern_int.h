@@ -36,10 +36,10 @@ typedef struct kern_act16_fives {
     float unused[15];
 } kern_act16_fives;
 
-/* 32 activations in 8 bits, for prefill: one cache line. x = scale * q for each unit of 16, |q| <= 127, natural order.
- * In KERN_ACT_I8_32 both units have the same scale. */
+/* 32 activations in 8 bits, for prefill: one cache line. x = scale * q for each unit of 16, -128 <= q <= 127, natural
+ * order; a scale may be negative. In KERN_ACT_I8_32 both units have the same. */
 #define KERN_ACT8_LEN 32
-#define KERN_ACT8_MAX 127
+#define KERN_ACT8_MAX 128
 typedef struct kern_act8 {
     _Alignas(64) int8_t q[KERN_ACT8_LEN];
     struct {

@@ -69,8 +69,8 @@ static const struct {
      {.arch = "qwen3moe", .n_embd = 128, .n_head_kv = 1, .n_expert = 16, .n_expert_used = 5, .n_ff_expert = 64}},
 };
 
-/* Experts of these types: the others share their code. The seeds are such that no rounding of activations, libllama's
- * or ours, changes a router's choice: another expert is worth an NMSE of 1e-3, and whose luck it is says nothing. */
+/* Experts of these types: the others share their code. The seeds are such that libllama's rounding changes no router's
+ * choice: another expert is worth an NMSE of 1e-3, and limits taken from that would say nothing. */
 static const struct {
     quant_id type;
     uint64_t seed;

@@ -1,8 +1,8 @@
 /* test_models.c: every feature of model_cases.c, computed and compared with the exact logits in tests/data/models.
  *
- * Wanted on every instruction set: an error no larger than libllama's own on the same file as a prompt, and at most
- * half of it token by token, where activations keep 16 bits. And the same bits at any number of threads, in any chunks,
- * for any number of tokens at a time.
+ * Wanted on every instruction set: about half of libllama's own error as a prompt, and next to none of it token by
+ * token, where activations keep 16 bits. And the same bits at any number of threads, in any chunks, for any number of
+ * tokens at a time.
  */
 #include "check.h"
 #include "golden/model_cases.h"
@@ -11,13 +11,22 @@
 
 #include <string.h>
 
-#define FLOOR 1e-7 /* what float rounding and the F16 of the KV cache may cost a model whose weights are exact */
+/* Of libllama's error. As a prompt: with blocks of 256, where it has a scale for 256 activations, 0.19 to 0.39 by type;
+ * with smaller ones, where it has one for 32, 0.45 to 0.53 by chance (docs/NUMERICS.md). Generated: 0.004 at most. */
+#define SHARE_256 0.5
+#define SHARE_32 0.6
+#define SHARE_GENERATED 0.02
+#define TURNED_MAX 8 /* of the 128 choices of experts in a prompt: 2 are seen */
+/* What float rounding and the F16 of the KV cache may cost a model whose weights are exact; and the exact logits of a
+ * window are libllama's of tokens one by one, 1.8e-7 off. */
+#define FLOOR 2e-7
 
 typedef struct run_options {
     const char *isa;
     int32_t n_threads, n_chunk;
     leat_role role;
     size_t step; /* tokens fed at a time */
+    bool forced; /* a prompt whose tokens take the experts that they took when generated */
 } run_options;
 
 static char last_isa[16]; /* of the last run */
@@ -33,10 +42,54 @@ static bool take_row(void *user, size_t index, const float *logits) {
     return true;
 }
 
+/* ---- experts ---------------------------------------------------------------------------------------------------- */
+
+enum { CHOICES_MAX = 16 }; /* of a token: layers times experts */
+
+typedef struct routes {
+    leat_role role;
+    int32_t seen[CHOICES_MAX]; /* tokens, by layer */
+} routes;
+
+static uint16_t chosen[MODEL_CASE_TOKENS_MAX * CHOICES_MAX]; /* by generated tokens, as leat_routing wants them */
+static leat_routing choice = {.experts = chosen};
+static int32_t n_turned; /* choices of the last prompt that were others */
+
+static bool is_among(uint32_t expert, const uint16_t *experts, int32_t n) {
+    for (int32_t i = 0; i < n; i++)
+        if (experts[i] == expert) return true;
+    return false;
+}
+
+static void take_choice(void *user, const leat_routed *what) {
+    routes *r = user;
+    CHECK(what->layer < choice.n_layer && what->n_used == choice.n_used);
+    for (int32_t t = 0; t < what->n_tokens; t++) {
+        const uint32_t *now = what->experts + t * what->n_used;
+        uint16_t *to = chosen + (r->seen[what->layer]++ * choice.n_layer + what->layer) * what->n_used;
+        bool same = true;
+        for (int32_t i = 0; i < what->n_used; i++) {
+            if (r->role == LEAT_GENERATED) to[i] = (uint16_t)now[i];
+            else same = same && is_among(now[i], to, what->n_used);
+        }
+        n_turned += !same;
+    }
+}
+
 /* False when this machine lacks the instruction set. */
 static bool compute(leat_model *model, const model_case *c, const run_options *o, float *logits) {
     leat_session_options options = {.n_ctx = (int32_t)c->n_tokens, .n_threads = o->n_threads, .n_chunk = o->n_chunk,
-                                    .isa = o->isa};
+                                    .isa = o->isa, .routing = o->forced ? &choice : NULL};
+    routes r = {.role = o->role};
+    if (c->spec.n_expert && !o->forced) {
+        choice.n_tokens = (int32_t)c->n_tokens;
+        choice.n_layer = (int32_t)c->spec.n_layer;
+        choice.n_used = (int32_t)c->spec.n_expert_used;
+        CHECK(choice.n_layer * choice.n_used <= CHOICES_MAX);
+        options.routed = take_choice;
+        options.user = &r;
+        n_turned = 0;
+    }
     leat_session *session;
     leat_error e;
     int32_t ids[MODEL_CASE_TOKENS_MAX];
@@ -45,8 +98,8 @@ static bool compute(leat_model *model, const model_case *c, const run_options *o
     CHECK_MSG(!code, "%s: %s", c->name, e.text);
     model_case_ids(c, ids);
     for (size_t at = 0; at < c->n_tokens; at += o->step) {
-        rows r = {logits + at * model_case_vocab(c), model_case_vocab(c)};
-        code = leat_feed_each(session, ids + at, MIN(o->step, c->n_tokens - at), o->role, take_row, &r, &e);
+        rows to = {logits + at * model_case_vocab(c), model_case_vocab(c)};
+        code = leat_feed_each(session, ids + at, MIN(o->step, c->n_tokens - at), o->role, take_row, &to, &e);
         CHECK_MSG(!code, "%s: %s", c->name, e.text);
     }
     snprintf(last_isa, sizeof last_isa, "%s", leat_session_isa(session));
@@ -94,8 +147,22 @@ static void complain(const model_case *c, const run_options *o, const char *what
 }
 
 static void check_error(const model_case *c, const run_options *o, const float *logits) {
-    double error = error_of(c, logits), limit = (o->role == LEAT_PROMPT ? 1.0 : 0.5) * peer_error(c->name) + FLOOR;
+    double share = quant_find(c->spec.type)->block_len >= 256 ? SHARE_256 : SHARE_32;
+    if (o->role == LEAT_GENERATED) share = SHARE_GENERATED;
+    double error = error_of(c, logits), limit = share * peer_error(c->name) + FLOOR;
     if (!(error <= limit)) complain(c, o, "NMSE", error, limit);
+}
+
+/* A choice that rounding turns is worth more than all other errors, so what is compared is the
+ * prompt with the choices of generated tokens, which hardly round; few of its own may be others. */
+static void check_role(leat_model *model, const model_case *c, const run_options *o, float *logits) {
+    run_options forced = *o;
+    if (c->spec.n_expert && o->role == LEAT_PROMPT) {
+            if (n_turned > TURNED_MAX) complain(c, o, "choices turned:", n_turned, TURNED_MAX);
+        forced.forced = true;
+        compute(model, c, &forced, logits);
+    }
+    check_error(c, &forced, logits);
 }
 
 static void check_same(const model_case *c, const run_options *o, const float *logits, const float *first) {
@@ -117,30 +184,30 @@ static void check_case(const model_case *c) {
     CHECK_MSG(!leat_model_open(&model, path, NULL, &e), "%s: %s", c->name, e.text);
     CHECK_EQ(leat_model_n_vocab(model), model_case_vocab(c));
 
-    const run_options prompt[] = {
-        {NULL, 1, 0, LEAT_PROMPT, all}, {NULL, 2, 7, LEAT_PROMPT, all}, {NULL, 5, 64, LEAT_PROMPT, 33}};
-    const run_options generated[] = {
-        {NULL, 1, 0, LEAT_GENERATED, 1}, {NULL, 5, 0, LEAT_GENERATED, 7}, {NULL, 2, 3, LEAT_GENERATED, all}};
-    const run_options *const roles[] = {prompt, generated};
+    const run_options runs[2][3] = {{{NULL, 1, 0, LEAT_GENERATED, 1, false},
+                                     {NULL, 5, 0, LEAT_GENERATED, 7, false},
+                                     {NULL, 2, 3, LEAT_GENERATED, all, false}},
+                                    {{NULL, 1, 0, LEAT_PROMPT, all, false},
+                                     {NULL, 2, 7, LEAT_PROMPT, all, false},
+                                     {NULL, 5, 64, LEAT_PROMPT, 33, false}}};
     for (size_t r = 0; r < 2; r++) {
-        compute(model, c, &roles[r][0], first);
-        check_error(c, &roles[r][0], first);
+        compute(model, c, &runs[r][0], first);
         for (size_t i = 1; i < 3; i++) {
-            compute(model, c, &roles[r][i], again);
-            check_same(c, &roles[r][i], again, first);
+            compute(model, c, &runs[r][i], again);
+            check_same(c, &runs[r][i], again, first);
         }
+        check_role(model, c, &runs[r][2], again);
     }
     char best[16];
     snprintf(best, sizeof best, "%s", last_isa);
     for (size_t i = 0; kern_at(i); i++) {
-        run_options o = {kern_name(kern_at(i)), 2, 16, LEAT_PROMPT, all};
-        if (strcmp(kern_name(kern_at(i)), best) == 0) continue; /* done above */
-        if (!compute(model, c, &o, again)) continue;
-        check_error(c, &o, again);
-        o.role = LEAT_GENERATED;
-        o.step = 7;
-        compute(model, c, &o, again);
-        check_error(c, &o, again);
+        const char *isa = kern_name(kern_at(i));
+        const run_options generated = {isa, 2, 16, LEAT_GENERATED, 7, false};
+        const run_options prompt = {isa, 2, 16, LEAT_PROMPT, all, false};
+        if (strcmp(isa, best) == 0 || !compute(model, c, &generated, again)) continue;
+        check_role(model, c, &generated, again);
+        compute(model, c, &prompt, again);
+        check_role(model, c, &prompt, again);
     }
     leat_model_close(model);
     remove(path);

@@ -11,7 +11,7 @@ static const kern_role roles[] = {KERN_DECODE, KERN_PROMPT};
  *
  * Quantised types: weights are exact, activations are rounded. In a block with the peak p, x = s q with |q| <= N has the step
  * s = p / N, so each element is off by an even deviate of variance s^2 / 12, and the product of the block by the sum of
- * w^2 s^2 / 12. Decode: N = 32639 in blocks of 256. Prompt: N = 127 in blocks of 16 or 32; of the twelve scales that are
+ * w^2 s^2 / 12. Decode: N = 32639 in blocks of 256. Prompt: N = 128 in blocks of 16 or 32; of the scales that are
  * tried the best is kept, so that the error is below that. What follows is float arithmetic, which is off by 2^-24 of
  * each partial sum; partial sums may be 128 times the weights' (the zero point of bytes), in chains of a chunk each.
  *
@@ -25,7 +25,7 @@ static const double eps = 0x1p-24;
 static double rounding(kern_act format, const float *row, const float *x, size_t n) {
     bool wide = format >= KERN_ACT_I16 && format <= KERN_ACT_I16_FIVES;
     size_t len = wide ? 256 : format == KERN_ACT_I8_16 ? 16 : 32;
-    double max = wide ? 32639 : 127, sum = 0;
+    double max = wide ? 32639 : 128, sum = 0;
     for (size_t at = 0; at < n; at += len) {
         double peak = 0, w = 0;
         for (size_t i = at; i < MIN(at + len, n); i++) {
