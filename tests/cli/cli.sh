@@ -300,7 +300,7 @@ check bench-no-pin 0 '*' '*' "${bench[@]}" -p 0 -n 2 --no-pin --vs "x: p=\$(awk 
 allowed "$work/tasks" > "$out"
 same bench-no-pin-cores "$work/cores" "$out"
 "$leat" serve "$demo" --port 0 --no-pin 2> "$work/serve.err" &
-until grep -q 'loaded in' "$work/serve.err" || ! kill -0 $! 2> "$err"; do sleep 0.05; done
+until grep -qs 'loaded in' "$work/serve.err" || ! kill -0 $! 2> "$err"; do sleep 0.05; done
 allowed /proc/$!/task/*/status > "$out"
 kill $!
 wait $!
@@ -324,7 +324,7 @@ check bench-vs-separators 1 '*' "one: the command printed '1,234.5' for tokens a
     "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo 1,234.5 tok/s'
 check bench-deep 2 '' '16777217 tokens are more than the 16777216 that a context may hold' "${bench[@]}" -p 0 -n 1 -d 16777216
 # Whatever ends bench, what its peer started ends as well.
-runs() { grep -q '^State:.[^ZX]' "/proc/$1/status" 2> "$err"; }
+runs() { grep -qs '^State:.[^ZX]' "/proc/$1/status" || return 1; }
 rm -f "$work/peer.pid"
 "${bench[@]}" -p 4 -n 0 -t 1 --vs "x: (sh -c 'echo \$\$ > $work/peer.new; mv $work/peer.new $work/peer.pid; exec sleep 600'); echo 5 t/s" > "$out" 2> "$err" &
 until [ -s "$work/peer.pid" ] || ! runs $!; do sleep 0.05; done
