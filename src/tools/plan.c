@@ -18,6 +18,7 @@ typedef struct planner {
     loaded l;
     load_options options;
     double disk_bytes_s, mem_bytes_s; /* 0: unknown */
+    int32_t depth;                    /* reads at a time; 0: not measured */
     double active_bytes;              /* of weights that a token is multiplied with */
 } planner;
 
@@ -66,6 +67,7 @@ static void print_plan(planner *x, const leat_plan *p) {
                   p->n_experts, fmt_bytes(b, sizeof b, p->routed_bytes));
     tools_out(t, "\nmachine    ");
     if (x->disk_bytes_s > 0) tools_out(t, "disk %.2f GB/s, ", x->disk_bytes_s / 1e9);
+    if (x->depth) tools_out(t, "%d reads at a time, ", x->depth);
     tools_out(t, "memory %.1f GB/s\n", x->mem_bytes_s / 1e9);
     tools_out(t, "memory     %s\n", fmt_bytes(a, sizeof a, p->ram_bytes));
     tools_out(t, "  other    %s: context of %d tokens, activations, tables, leat itself\n",
@@ -117,10 +119,9 @@ static int print_table(planner *x, const leat_plan *chosen) {
     int status = open_session(x, UINT64_MAX);
     if (status) return status;
     if (leat_plan_memory(x->l.session, UINT64_MAX, &all, &e)) return tools_fail(x->t, "%s", e.text);
-    if (all.n_experts)
-        tools_out(x->t, "Expected, where %s:\n\n", chosen->known_hits >= 0
-                      ? "texts use experts as this model's earlier ones"
-                      : "experts are used as in recorded routing of other models");
+    tools_out(x->t, "Expected%s:\n\n", !all.n_experts ? ""
+                  : chosen->known_hits >= 0 ? ", where texts use experts as this model's earlier ones"
+                  : ", where experts are used as in recorded routing of other models");
     tools_out(x->t, "| memory       | mode      | dense pinned | experts   | MB read/token |    tok/s |\n");
     tools_out(x->t, "| -----------: | --------- | -----------: | --------: | ------------: | -------: |\n");
     for (size_t i = 0; i < COUNT_OF(steps) && !p.fits; i++) {
@@ -137,14 +138,13 @@ static int print_table(planner *x, const leat_plan *chosen) {
 static int measure(planner *x) {
     leat_error e;
     err failed;
-    int32_t depth;
     bounds_model weights;
     bounds_machine machine;
     x->disk_bytes_s = (double)x->o->disk_gbs * 1e9;
     x->mem_bytes_s = (double)x->o->mem_gbs * 1e9;
     if (bounds_count(&weights, x->o->model, QUANT_F16, QUANT_F16, &failed)) return tools_fail(x->t, "%s", failed.text);
     x->active_bytes = weights.read_bytes;
-    if (x->disk_bytes_s <= 0 && leat_measure_disk(x->l.session, &x->disk_bytes_s, &depth, &e))
+    if (x->disk_bytes_s <= 0 && leat_measure_disk(x->l.session, &x->disk_bytes_s, &x->depth, &e))
         return tools_fail(x->t, "%s", e.text);
     if (x->disk_bytes_s <= 0)
         tools_err(x->t, "leat plan: the disk's speed is unknown: no direct reads, or a file of holes (--disk-gbps)\n");

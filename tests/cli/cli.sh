@@ -438,6 +438,8 @@ for ram in 64T 18446744073709551615; do
     same "plan-steps-$ram" "$work/plan-1G" "$out"
 done
 check plan-huge-ram 0 '^  other    [0-9.]+ MiB: ' '' "${plan[@]}" --ram 64T
+check plan-disk 0 '^machine    (disk [0-9.]+ GB/s, [0-9]+ reads at a time, )?memory 10.0 GB/s$' '*' \
+    "$leat" plan "$bare" -c 64 -t 2 --mem-gbps 10 --ram 17M
 check plan-little 1 '' '^leat plan: 1 MiB of memory are too little' "${plan[@]}" --ram 1M
 
 # A bench that follows it, on a model with more experts used; and one on a model of another shape.
