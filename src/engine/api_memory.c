@@ -147,8 +147,11 @@ static err_code place_weights(const leat_session *s, err *e) {
 err_code engine_place_weights(leat_session *s, err *e) {
     const leat_model *m = s->model;
     err_code code = place_weights(s, e);
-    if (code || !m->draft) return code;
-    return store_read_all(m->draft->weights, m->ram_bytes > 0, &(yield_hook){s->yield, s->user}, e);
+    yield_hook yield = {s->yield, s->user};
+    if (!code && m->draft) code = store_read_all(m->draft->weights, m->ram_bytes > 0, &yield, e);
+    /* Without mapping: what were read later would be in the page cache as well. */
+    if (!code && m->ram_bytes && !m->guesses) code = store_read_all(m->weights, true, &yield, e);
+    return code;
 }
 
 #define LOOK_NS 1000000000u

@@ -200,6 +200,12 @@ TEST(generate_a_draft_model_is_held_whole) {
     leat_model_close(m);
     leat_session_close(guesser);
     leat_model_close(draft);
+    /* So is a model that is not mapped, where there is a ceiling. */
+    CHECK(leat_model_open(&m, path, &(leat_model_options){.no_map = true, .ram_bytes = 1 << 30}, NULL) == LEAT_OK);
+    s = open_session(m, 64, NULL);
+    CHECK(leat_session_stats(s).weights_bytes > leat_model_bytes(m) / 10 * 9);
+    leat_session_close(s);
+    leat_model_close(m);
     spec.n_vocab = 129;
     tiny_write(&spec, draft_path);
     CHECK(leat_model_open(&draft, draft_path, NULL, NULL) == LEAT_OK);
