@@ -1,7 +1,7 @@
 /* pool_speed.c: what is left of the pool's throughput when there are more workers than cores, when two programs share
  * them, or when somebody takes cores away. Part of `make check-all`. Figures need a machine that is not busy: each is a
- * ratio within one try, the best of several tries counts. What falls short where the cores were others' says `skip`, which
- * the suites show and count beside what passed and failed.
+ * ratio within one try, the best of several tries counts. What falls short where the cores were others' says `skip`,
+ * which the suites show and count beside what passed and failed.
  */
 #include "check.h"
 #include "pool/pool.h"
