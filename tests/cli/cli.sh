@@ -223,7 +223,7 @@ check ram-mmap-bench 0 'tg2' "$mapped" "$leat" bench "$bare" -p 0 -n 2 -r 1 -t 1
 
 # A mapped model that is cut behind its embedding, which is read, while leat waits for the prompt.
 cp "$demo" "$work/mapped.gguf"
-rm -f "$work/keys"
+rm -f "$work/keys" "$work/mapped.err" # of a run before
 mkfifo "$work/keys"
 "$leat" run "$work/mapped.gguf" < "$work/keys" > "$out" 2> "$work/mapped.err" &
 exec 9> "$work/keys"
