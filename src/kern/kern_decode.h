@@ -1,8 +1,8 @@
 /* kern_decode.h: rows of weights times a few activations, from block bytes to accumulator (template of a level).
  *
  * Two ways, with the same operations in the same order, so with the same bits: types that many files have are decoded and
- * multiplied at once (decode_tile, a copy a type); all others, and whatever has more than two activations, go by way of
- * memory (decode_stored, a copy a kind). Next: kern_formats.h, what a block's bytes mean.
+ * multiplied at once (decode_tile, a copy a type), for each activation in turn; all others, and whatever has more activations
+ * than DECODE_EACH, go by way of memory (decode_stored, a copy a kind). Next: kern_formats.h, what a block's bytes mean.
  */
 #ifndef LEAT_KERN_DECODE_H
 #define LEAT_KERN_DECODE_H
