@@ -26,14 +26,14 @@ static uint64_t least_for_weights(store *s) {
     return high;
 }
 
-uint64_t engine_all_weights(const leat_model *m) {
-    return store_units_bytes(m->weights) + (m->draft ? store_units_bytes(m->draft->weights) : 0);
-}
+static uint64_t draft_bytes(const leat_model *m) { return m->draft ? store_units_bytes(m->draft->weights) : 0; }
+
+uint64_t engine_all_weights(const leat_model *m) { return store_units_bytes(m->weights) + draft_bytes(m); }
 
 /* The draft, as far as the counted memory does not show it; each tensor has a block of its own. */
 static uint64_t draft_unread(const leat_model *m) {
     const leat_model *d = m->draft;
-    uint64_t all = d ? store_units_bytes(d->weights) : 0, held = d ? store_held_bytes(d->weights) : 0;
+    uint64_t all = draft_bytes(m), held = d ? store_held_bytes(d->weights) : 0;
     return all > held ? all - held + gguf_tensor_count(d->file) * 2 * plat_page_bytes() : 0;
 }
 
@@ -42,7 +42,7 @@ static uint64_t draft_unread(const leat_model *m) {
 
 static err_code too_small(const leat_session *s, uint64_t ram, uint64_t others, err *e) {
     const leat_model *m = s->model;
-    uint64_t draft = engine_all_weights(m) - store_units_bytes(m->weights);
+    uint64_t draft = draft_bytes(m);
     char taken[128] = "";
     if (m->draft) {
         str path = str_of(gguf_part_path(m->draft->file, 0));

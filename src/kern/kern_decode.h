@@ -38,7 +38,8 @@ KERN_INLINE vf decode_below(const chunk *c, format f) {
 KERN_INLINE const uint8_t *rows_ahead(const uint8_t *b, const kern_matmul *m, size_t n_rows) {
     return b + VEC_AHEAD + (n_rows - 1) * m->row_bytes;
 }
-/* A chunk's share of that stream: in one burst for many chunks it would be waited for. Returns where it goes on. */
+/* The next n bytes of that stream: a chunk's where little is computed beside it, since long bursts are waited for. Returns where
+ * it goes on. */
 KERN_INLINE const uint8_t *fetch_ahead(const uint8_t *ahead, size_t n) {
     for (size_t line = 0; line < n; line += 64) v_prefetch(ahead + line);
     return ahead + n;

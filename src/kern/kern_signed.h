@@ -221,9 +221,8 @@ KERN_INLINE void signed_tile(const kern_matmul *m, size_t a, size_t n, size_t at
     const uint8_t *b = (const uint8_t *)m->weights + at * m->row_bytes, *ahead = rows_ahead(b, m, SIGNED_ROWS);
     memset(acc, 0, n * sizeof acc[0]);
     for (size_t i = 0; i < n_chunks; i += 16, b += 16 * bytes) {
-        size_t here = MIN(n_chunks - i, (size_t)16), end = SIGNED_ROWS * here * bytes;
-        for (size_t line = 0; line < end; line += 64) v_prefetch(ahead + line);
-        ahead += end;
+        size_t here = MIN(n_chunks - i, (size_t)16);
+        ahead = fetch_ahead(ahead, SIGNED_ROWS * here * bytes);
         for (size_t r = 0; r < SIGNED_ROWS; r++) {
             const uint8_t *from = b + MIN(r, m->n_rows - 1 - at) * m->row_bytes;
             for (size_t j = 0; j < here; j++) look(from + j * bytes, &c[r / VEC_ROWS][j][r % VEC_ROWS]);
