@@ -139,7 +139,7 @@ function take_notes(    line, n) {
 END {
     if (!n_rows) { print "nothing measured" > "/dev/stderr"; exit 1 }
     one = order[1]
-    print "# " v[one, "cpu"] "\n"
+    print "# " machine "\n"
     printf "By `make bench`: %s, commit %s, %d threads, random weights. Medians; leat and peers took turns on the same file,\n",
         v[one, "isa"], v[one, "commit"], v[one, "threads"]
     print "and the bound is of looks at the machine beside each repetition: its best moments. \"Of a bare read in turns\" holds a row against"

@@ -209,7 +209,7 @@ END {
         if (n > 11 && f[3] + 0 == 25) { gsub(/ /, "", f[12]); belady[25] = f[12] }
         if (n > 11 && f[3] + 0 == 3) belady[3] = f[8] + 0
     }
-    print "# Models larger than the memory, measured\n"
+    print "# Models larger than the memory, measured: " machine "\n"
     printf "By `make bench-streaming`: %s, %d threads, random weights, random ids (or recorded routing). Medians of the runs there are;\n", commit, threads
     print "rows took turns. Each run began with the file out of the page cache" (grouped ? ", in a control group whose memory is limited to `--ram`, page cache included." : "; no control group could be made, so nothing but leat itself kept to `--ram`.")
     print "The bound is the lesser of the resident speed and the disk's as probed in the same run over the bytes that the policy needs: for\nexperts those that `leat cache-sim` counts for the routing that occurred, in as much memory; for dense layers what the memory for\nweights does not hold."

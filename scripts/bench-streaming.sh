@@ -245,8 +245,9 @@ for name in dense moe qwen3; do
     echo "$name $(stat -c %s "$file") $(cat "$rows/$name.floor" "$rows/$name.scan" 2> /dev/null | tr '\n' ' ')"
 done > "$rows/models.txt"
 if [ -s "$qwen" ]; then "$leat" cache-sim "$qwen" > "$rows/belady.txt"; else : > "$rows/belady.txt"; fi
-name=$(awk -F': ' '$1 ~ /^model name/ { print $2; exit }' /proc/cpuinfo | tr -cs 'A-Za-z0-9\n' '-' | sed 's/-*$//')
-awk -f scripts/bench-streaming-report.awk -v rows="$rows" -v svg="docs/bench/streaming-$name.svg" \
-    -v picture="streaming-$name.svg" -v notes="docs/bench/streaming-$name.notes.md" -v threads="$threads" \
+{ read -r machine && read -r name; } < <(scripts/machine.sh)
+awk -f scripts/bench-streaming-report.awk -v machine="$machine" -v rows="$rows" \
+    -v svg="docs/bench/streaming-$name.svg" -v picture="streaming-$name.svg" \
+    -v notes="docs/bench/streaming-$name.notes.md" -v threads="$threads" \
     -v commit="$("$leat" --version)" -v grouped="$group" "$rows/list.txt" > "docs/bench/streaming-$name.md"
 echo "docs/bench/streaming-$name.md"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bench.sh BUILD [PATTERN]: measures the rows below whose name is like PATTERN (a grep -E; none: all) and writes
-# docs/bench/MACHINE.md and .svg from all rows that were measured since BUILD/bench was made. What is measured is kept
-# there row by row, so that it can be done in pieces; remove the folder to begin anew.
+# docs/bench/MACHINE.md and .svg (machine.sh says its name) from all rows that were measured since BUILD/bench was made.
+# What is measured is kept there row by row, so that it can be done in pieces; remove the folder to begin anew.
 #
 # Peers: LEAT_PEER_LLAMA and LEAT_PEER_IK, command lines as `leat bench --vs` takes them; where they are not set, or a
 # peer cannot read a type, leat stands alone. Models are written by BUILD/bench-model and `leat quantize` into
@@ -141,8 +141,8 @@ list | grep -E -- "$pattern" | while read -r name shape type options _; do
 done
 
 # ---- the report ---------------------------------------------------------------------------------------------------
-name=$(awk -F': ' '$1 ~ /^model name/ { print $2; exit }' /proc/cpuinfo | tr -cs 'A-Za-z0-9\n' '-' | sed 's/-*$//')
+{ read -r machine && read -r name; } < <(scripts/machine.sh)
 list > "$rows/list.txt"
-awk -f scripts/bench-report.awk -v rows="$rows" -v svg="docs/bench/$name.svg" -v picture="$name.svg" \
+awk -f scripts/bench-report.awk -v machine="$machine" -v rows="$rows" -v svg="docs/bench/$name.svg" -v picture="$name.svg" \
     -v load="$(cut -d' ' -f1 /proc/loadavg)" -v notes="docs/bench/$name.notes.md" "$rows/list.txt" > "docs/bench/$name.md"
 echo "docs/bench/$name.md"

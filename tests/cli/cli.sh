@@ -353,7 +353,7 @@ row pp-q8_0 437 810 1.2 0 0
 row depth-4096 52 60 0.9 1.1504 0.9
 echo q8_0,1000,1051,60,20,10,1090,1000,20,10 > "$pages/rss-q8_0.txt"
 echo q6_k,1000,1030,60,20,10,2030,2000,20,10 > "$pages/rss-q6_k.txt"
-check bench-page 0 '^# C, U$' '' awk -f scripts/bench-report.awk -v rows="$pages" -v svg="$pages/p.svg" -v notes=/nowhere "$pages/list.txt"
+check bench-page 0 '^# C, family 7$' '' awk -f scripts/bench-report.awk -v machine='C, family 7' -v rows="$pages" -v svg="$pages/p.svg" -v notes=/nowhere "$pages/list.txt"
 mv "$out" "$pages/page"
 check bench-page-rounding 0 '^\| 1.1b Q4_K_M \| 60.0 \| 66.7 \| 0.8999 \| 0.8996 \| 0.90 \| \*\*no\*\* \| .* \| 9.500x \(9.00 to 10.00\) \| 1.5x \| yes \|$' '' cat "$pages/page"
 check bench-page-above 0 '^\| 1.1b Q8_0 \| 42.0 \| 39.1 \| 1.074 \| 0.844 \| 0.90 \| \*\*no\*\*, by the read in turns \|' '' cat "$pages/page"
@@ -364,6 +364,17 @@ check bench-page-growth 0 '^\| 1.1b 4096, depth-4096 \| 52.0 \| 1.1504 \| 1.15 \
 check bench-page-memory 0 '^\| 1.1b Q8_0 .* \| 1.0204 \| 1.02 \| \*\*no\*\* \| .*\| yes \|$' '' cat "$pages/page"
 check bench-page-copy 0 '^\| 1.1b Q6_K .* \| 1.000 \| 1.02 \| yes \| .*\| \*\*no\*\* \|$' '' cat "$pages/page"
 check bench-picture 0 'width="473.0"' '' cat "$pages/p.svg"
+# What the pages of a machine are called: two of the same name are two machines where their families differ.
+printf 'processor\t: %s\nvendor_id\t: V\ncpu family\t: 26\nmodel\t\t: 17\nmodel name\t: AMD EPYC (tm) 9: x\n\n' 0 1 > "$work/cpuinfo"
+printf 'AMD EPYC (tm) 9: x, family 26\nAMD-EPYC-tm-9-x-family-26\n' > "$work/machine"
+check bench-machine 0 . '' scripts/machine.sh "$work/cpuinfo"
+same bench-machine-name "$work/machine" "$out"
+printf 'processor\t: 0\nmodel name\t: Neoverse\nCPU part\t: 0xd0c\n' > "$work/cpuinfo"
+printf 'Neoverse\nNeoverse\n' > "$work/machine"
+check bench-machine-no-family 0 . '' scripts/machine.sh "$work/cpuinfo"
+same bench-machine-no-family-name "$work/machine" "$out"
+printf 'processor\t: 0\nCPU part\t: 0xd0c\n' > "$work/cpuinfo"
+check bench-machine-no-name 0 "^$(uname -m)\$" '' scripts/machine.sh "$work/cpuinfo"
 
 # ---- cache-sim ----------------------------------------------------------------------------------------
 
