@@ -95,10 +95,13 @@ void store_settle(store *s, uint32_t id) {
     if (u->in_flight || u->place != READING) return;
     if (u->broken) {
         store_let_go(s, id);
-        if (u->wanted) store_let_go(s, id);
+        if (u->joined) { /* once: this read begins after the want */
+            store_start(s, id, LINE_WANTED);
+            return;
+        }
+        if (u->wanted) store_let_go(s, id); /* the want stands until somebody is told */
         store_leave_home(s, id);
-        u->place = u->abandoned || u->joined ? ON_DISK : FAILED;
-        u->wanted &= u->place == FAILED; /* until somebody is told */
+        u->place = u->abandoned ? ON_DISK : FAILED;
     } else if (u->sent_span == u->n_spans) {
         u->place = IN_RAM;
         s->n_unread -= u->home == HOME_PINNED && s->n_unread > 0;

@@ -161,12 +161,13 @@ uint64_t store_held_bytes(const store *s) {
 
 static void want(store *s, uint32_t id) {
     unit *u = &s->units[id];
+    bool there = u->place == READING || u->place == IN_RAM;
     if (u->wanted) return;
-    if (u->home == HOME_RING && s->mode == STORE_STREAMING) { /* they come in their order */
-        if (u->place == ON_DISK || u->place == FAILED) store_seek(s, id);
-        return;
+    if (!there && u->home == HOME_RING) {
+        store_seek(s, id);
+        return; /* it comes in its order */
     }
-    if (u->place == ON_DISK || u->place == FAILED) {
+    if (!there) {
         u->ahead = u->wasted = false;
         if (!store_take_home(s, id)) {
             u->place = u->home == HOME_BLOCK ? FAILED : ON_DISK; /* no memory; no room for now */
@@ -207,6 +208,7 @@ void store_want(store *s, const uint32_t *units, size_t n) {
 }
 
 static void forget(store *s, uint32_t id) {
+    s->units[id].joined = false;
     if (!s->units[id].wanted) return;
     s->units[id].wanted = false;
     if (s->units[id].place != FAILED) store_let_go(s, id);
@@ -278,7 +280,7 @@ void store_release(store *s, const store_lease *lease) {
     unit *u = &s->units[lease->unit];
     u->leases--;
     store_let_go(s, lease->unit);
-    if (u->home != HOME_RING || u->leases) return;
+    if (u->home != HOME_RING || u->holds) return;
     store_leave_home(s, lease->unit); /* the next pass reads it again */
     store_pump(s);
 }

@@ -48,7 +48,7 @@ typedef struct unit {
     bool wasted;         /* ... and was not chosen then                           */
     bool was_missing;    /* when it was last expected                             */
     bool abandoned;      /* nobody wants what was read ahead: on disk again once no piece is under way */
-    bool joined;         /* wanted when it was being read already: if that fails it is read anew */
+    bool joined;         /* wanted when it was being read already: if that fails it is read anew, once */
     bool broken;         /* a piece failed: FAILED once no other one is under way */
     uint32_t bad_tensor; /* of the piece that failed first                        */
     uint64_t bad_offset, bad_bytes; /* in the file                                */

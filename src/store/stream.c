@@ -84,15 +84,14 @@ bool store_read_on(store *s) {
     return false;
 }
 
+/* A pass takes the ring's units in the order in which they are read. So where it asks for one that is neither there nor
+ * being read, what nobody uses or wants was read for a pass that ended early, or comes later: it gives way. */
 void store_seek(store *s, uint32_t id) {
     s->units[id].place = ON_DISK;
-    uint32_t next = s->next_dense;
-    while (next != id && s->units[next].home != HOME_RING) next = dense_after(s, next);
-    if (next == id) return; /* it is the next one, once there is room */
     s->next_dense = id;
-    for (size_t i = 0; i < s->n_ring; i++) { /* what was read for a pass that ended early */
+    for (size_t i = 0; i < s->n_ring; i++) {
         unit *u = s->ring[i] == STORE_NOBODY ? NULL : &s->units[s->ring[i]];
-        if (!u || u->leases) continue;
+        if (!u || u->leases || u->wanted) continue;
         if (u->place == READING) {
             u->broken = u->abandoned = true;
             store_leave_line(s, s->ring[i]);

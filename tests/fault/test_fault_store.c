@@ -1,0 +1,177 @@
+/* test_fault_store.c: dense weights that stream while reads fail, and passes that end early: whoever waits for a unit
+ * gets it or is told, and the next pass finds a store that works.
+ */
+#include "fault/scenario.h"
+#include "store/store.h"
+#include "unit/store_file.h"
+
+enum { UNITS = 8, UNIT_BYTES = 100000, POLLS_MAX = 1000 };
+
+/* From all pinned, over some and none, to the smallest ring there is. */
+static const size_t budgets[] = {1000000, 850000, 650000, 520000, 420000, 300000};
+
+/* A layer each, cut from the test file's large tensor (number 3). */
+static void describe(const void *user, size_t i, store_unit *out) {
+    static store_span span;
+    (void)user;
+    span = (store_span){.tensor = 3, .offset = i * UNIT_BYTES, .bytes = UNIT_BYTES - i};
+    *out = (store_unit){.spans = &span, .n_spans = 1, .layer = (uint32_t)i};
+}
+
+typedef struct opened {
+    gguf *g;
+    store *s;
+} opened;
+
+static opened open_within(size_t bytes_max) {
+    opened o;
+    err e;
+    store_units units = {.describe = describe, .n_units = UNITS, .n_layers = UNITS};
+    CHECK_EQ(gguf_open(&o.g, store_file(false), &e), ERR_NONE);
+    CHECK_EQ(store_open(&o.s, o.g, NULL, &e), ERR_NONE);
+    CHECK_EQ(store_set_units(o.s, &units, &e), ERR_NONE);
+    CHECK_MSG(store_stream(o.s, bytes_max, &e) == ERR_NONE, "%zu bytes: %s", bytes_max, e.text);
+    return o;
+}
+
+static void close_both(opened o) {
+    store_close(o.s);
+    gguf_close(o.g);
+}
+
+/* store_lease_now with an end: what should have come by then never will. */
+static store_state wait_for(store *s, uint32_t id, store_lease *out, err *e) {
+    store_state state = STORE_PENDING;
+    store_want(s, &id, 1);
+    for (int i = 0; i < POLLS_MAX && state == STORE_PENDING; i++) {
+        state = store_try_lease(s, id, out, e);
+        if (state == STORE_PENDING) store_poll(s, UINT64_MAX);
+    }
+    return state;
+}
+
+/* The next units, each used and released. */
+static void pass(store *s, uint32_t from, uint32_t end) {
+    store_lease lease;
+    err e = {0};
+    for (uint32_t id = from; id < end; id++) {
+        CHECK_MSG(wait_for(s, id, &lease, &e) == STORE_READY, "unit %u of %u to %u: %s", id, from, end, e.text);
+        CHECK(store_file_same(lease.at, 3, (uint64_t)id * UNIT_BYTES, lease.bytes));
+        store_release(s, &lease);
+    }
+}
+
+static void come_to_rest(store *s) {
+    for (int i = 0; store_poll(s, UINT64_MAX); i++) CHECK(i < POLLS_MAX);
+}
+
+/* Each unit is told of as often as it is asked for, also where it was under way already, and is there once reads
+ * succeed. */
+TEST(fault_store_tells_of_dense_reads) {
+    static const fault_plan lasting[] = {
+        {.seed = 1, .fail_at = -1, .queued_only = true, .read_error = 1},
+        {.seed = 2, .fail_at = -1, .queued_only = true, .read_short = 1, .read_delay = 0.5}};
+    for (size_t i = 0; i < COUNT_OF(budgets) * COUNT_OF(lasting) * UNITS; i++) {
+        uint32_t id = i % UNITS, first = 0;
+        size_t bytes_max = budgets[i / UNITS % COUNT_OF(budgets)];
+        opened o = open_within(bytes_max);
+        fault_arm(&lasting[i / UNITS / COUNT_OF(budgets)]);
+        store_want(o.s, &first, 1); /* those after it are read on */
+        for (int k = 0; k < 3; k++) {
+            store_lease lease;
+            err e = {0};
+            CHECK_MSG(wait_for(o.s, id, &lease, &e) == STORE_FAILED, "unit %u within %zu bytes, lease %d: no end", id,
+                      bytes_max, k);
+            CHECK_MSG(e.code == ERR_IO && strstr(e.text, "tensor blk.3.weight: "), "%s", e.text);
+        }
+        fault_arm(NULL);
+        store_forget_wants(o.s);
+        pass(o.s, id, UNITS);
+        pass(o.s, 0, UNITS);
+        close_both(o);
+    }
+}
+
+/* What fails of a read that was under way when it was wanted is nobody's business: it is read anew. */
+TEST(fault_store_reads_anew_what_was_under_way) {
+    for (size_t i = 0; i < COUNT_OF(budgets); i++) {
+        opened o = open_within(budgets[i]);
+        fault_arm(&(fault_plan){.seed = 1, .fail_at = -1, .queued_only = true, .read_error = 1});
+        uint32_t first = 0;
+        store_want(o.s, &first, 1); /* and units after it are read on */
+        store_forget_wants(o.s);
+        fault_arm(NULL);
+        pass(o.s, 0, UNITS);
+        pass(o.s, 0, UNITS);
+        close_both(o);
+    }
+}
+
+/* A pass ends anywhere, with what comes next read or being read; the next one begins anywhere, in less memory or
+ * more. */
+TEST(fault_store_passes_that_end_early) {
+    for (size_t i = 0; i < COUNT_OF(budgets); i++)
+        for (uint32_t from = 0; from < UNITS; from++) {
+            opened o = open_within(budgets[i]);
+            for (uint32_t end = 0; end <= UNITS; end++) {
+                pass(o.s, 0, end);
+                if (end % 2) come_to_rest(o.s);
+                pass(o.s, from, UNITS);
+                pass(o.s, 0, end);
+                come_to_rest(o.s);
+                pass(o.s, from, UNITS);
+                pass(o.s, 0, end);
+                CHECK(store_resize(o.s, end % 3 ? budgets[i] : budgets[COUNT_OF(budgets) - 1]));
+                pass(o.s, from, UNITS);
+            }
+            close_both(o);
+        }
+}
+
+/* In order each unit is read once a pass at most, and so many of the next one as the ring has slots. */
+TEST(fault_store_reads_once_a_pass) {
+    enum { PASSES = 5, SLOTS = 4 };
+    for (size_t i = 0; i < COUNT_OF(budgets); i++) {
+        opened o = open_within(budgets[i]);
+        for (int k = 0; k < PASSES; k++) pass(o.s, 0, UNITS);
+        come_to_rest(o.s);
+        uint64_t reads = store_stats_of(o.s).reads;
+        CHECK_MSG(reads <= PASSES * UNITS + SLOTS, "%llu reads within %zu bytes", (unsigned long long)reads,
+                  budgets[i]);
+        close_both(o);
+    }
+}
+
+/* Of the ring, too, what is wanted keeps its place until it is leased or the want is forgotten. */
+TEST(fault_store_keeps_what_is_wanted) {
+    static const uint32_t last[] = {6, 7}, first = 0;
+    opened o = open_within(520000);
+    store_lease a, b, c;
+    err e;
+    pass(o.s, 0, 4);
+    come_to_rest(o.s);
+    store_want(o.s, last, 2);
+    CHECK_EQ(wait_for(o.s, first, &a, &e), STORE_READY);
+    CHECK_EQ(store_try_lease(o.s, 6, &b, &e), STORE_READY);
+    CHECK_EQ(store_try_lease(o.s, 7, &c, &e), STORE_READY);
+    store_want(o.s, last, 2);
+    store_release(o.s, &b);
+    store_release(o.s, &c);
+    store_release(o.s, &a);
+    come_to_rest(o.s);
+    CHECK_EQ(store_try_lease(o.s, 6, &b, &e), STORE_READY);
+    CHECK_EQ(store_try_lease(o.s, 6, &c, &e), STORE_READY);
+    store_release(o.s, &b);
+    CHECK(store_file_same(c.at, 3, 6 * UNIT_BYTES, c.bytes)); /* two use it, one is done */
+    store_release(o.s, &c);
+    /* All of it wanted, and another one asked for: the wants give way. */
+    static const uint32_t all[] = {1, 2, 3, 4, 5, 6, 7};
+    come_to_rest(o.s);
+    store_want(o.s, all, 7);
+    come_to_rest(o.s);
+    store_want(o.s, all, 7);
+    CHECK_MSG(store_lease_now(o.s, first, &a, &e) == ERR_NONE, "%s", e.text);
+    store_release(o.s, &a);
+    pass(o.s, 0, UNITS);
+    close_both(o);
+}
