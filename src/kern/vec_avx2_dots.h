@@ -12,6 +12,7 @@
 #define VEC_MANY TILER
 /* 16 bits hold 4 sums of 2 products of 31 * 128 (31744), or 2 of 63 * 128 (32256). */
 #define VEC_STEPS(q_max, n) ((q_max) <= 31 ? 4 : (q_max) <= 63 ? 2 : 1)
+#define VEC_DOT_ADDS 0
 /* Unrolled, the steps of wide weights do not fit the registers. */
 #define VEC_ROLLED(q_max, n) ((q_max) <= 63 ? (n) : opaque(n))
 static inline size_t opaque(size_t n) {

@@ -30,6 +30,7 @@
 #define VEC_QUERIES 4
 #define VEC_STRIP 4
 #define VEC_STEPS(q_max, n) (n)
+#define VEC_DOT_ADDS 1
 #define VEC_ROLLED(q_max, n) (n)
 
 typedef __m512i vb;

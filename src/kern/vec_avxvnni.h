@@ -8,6 +8,7 @@
 #define VEC_TOKENS 4
 #define VEC_MANY TILER
 #define VEC_STEPS(q_max, n) (n)
+#define VEC_DOT_ADDS 1
 #define VEC_ROLLED(q_max, n) (n)
 
 static inline vi dot_bytes(vi d, vb w, vb x) {

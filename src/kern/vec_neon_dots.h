@@ -11,6 +11,7 @@
 #define VEC_TOKENS 3
 #define VEC_MANY TILER
 #define VEC_STEPS(q_max, n) (n)
+#define VEC_DOT_ADDS 1
 #define VEC_ROLLED(q_max, n) (n)
 
 /* Activations of 16 bits: for each vector 64 high bytes, then 64 low ones. */

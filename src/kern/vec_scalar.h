@@ -24,6 +24,7 @@
 #define VEC_QUERIES 1       /* queries that the attention kernel takes together                 */
 #define VEC_STRIP 2         /* vectors of a query's output that the attention kernel holds */
 #define VEC_STEPS(q_max, n) (n) /* of n dot steps, how many go between vd_start and vd_end      */
+#define VEC_DOT_ADDS 0      /* vd_dot is one instruction, that adds to the sum             */
 #define VEC_ROLLED(q_max, n) (n) /* n, opaque where the loop over steps must not be unrolled */
 
 /* Vectors of the compiler: it has them on every machine, with whatever registers there are. */
