@@ -44,6 +44,7 @@ static void prepare_i16(const float *x, size_t n, void *act) {
 }
 
 #define ACT8_TRIES 15
+#define ACT8_OPPOSITE 32639 /* the largest word that is 127 beside a peak of -128 */
 
 /* Elements 2i and 2i + 1 become the sum of both. */
 KERN_INLINE vf sum_pairs(vf a) { return vf_add(a, vf_swap(a)); }
@@ -52,10 +53,11 @@ KERN_INLINE vf sum_pairs(vf a) { return vf_add(a, vf_swap(a)); }
  * same where pairs is set), 4i and 4i + 2 of each in vector 2i, 4i + 1 and 4i + 3 in the next one. Returns the factors (of
  * 2^-15) that keep most of the units, and the scales of what they make of them, times the peak.
  *
- * Rounding errors depend on the scale by chance, so ACT8_TRIES scales are tried, from the one that makes the peak -128 on;
+ * Rounding errors depend on the scale by chance, so ACT8_TRIES scales are tried, from the one that makes the peak -128 on, or -127
+ * where what is opposite, the largest of w, would be +128 beside it, which is no byte;
  * for each the best multiplier of its integers is sum(w q) / sum(q q), which leaves an error of sum(w w) - sum(w q)^2 /
  * sum(q q). All sums are exact. Rounded twice, an element is off by 0.002 of a step at most. */
-KERN_INLINE vf best_factors(const vb w[8], bool pairs, vf *scale) {
+KERN_INLINE vf best_factors(const vb w[8], vf opposite, bool pairs, vf *scale) {
     vf factor = vf_set(KERN_ACT8_MAX), most = vf_set(0), of = vf_set(1);
     for (uint32_t k = KERN_ACT8_MAX; k > KERN_ACT8_MAX - ACT8_TRIES; k--) {
         vb by = vb_set_4(k << 16 | k);
@@ -70,6 +72,7 @@ KERN_INLINE vf best_factors(const vb w[8], bool pairs, vf *scale) {
             wq = sum_pairs(wq);
             qq = sum_pairs(qq);
         }
+        if (k == KERN_ACT8_MAX) wq = vf_where_above(opposite, vf_set(ACT8_OPPOSITE), vf_set(0), wq);
         vf now = vf_mul(vf_mul(wq, wq), of), before = vf_mul(vf_mul(most, most), qq);
         factor = vf_where_above(now, before, vf_set((float)k), factor);
         most = vf_where_above(now, before, wq, most);
@@ -79,34 +82,32 @@ KERN_INLINE vf best_factors(const vb w[8], bool pairs, vf *scale) {
     return factor;
 }
 
-/* Beside a peak of -128 there may be one of nearly +128, which is no byte: half a step of it is cut off. */
-KERN_INLINE vi fine_words(const float x[16], vf fine) {
-    return vi_of_vf(vf_min(vf_mul(vf_load(x), fine), vf_set(32639)));
-}
-
 /* 8 blocks of 32. */
 static void prepare_blocks(const float *x, bool pairs, kern_act8 *act) {
     _Alignas(64) float t[16][16], scales[16], sums[16], sums_both[16];
     _Alignas(64) int32_t minus[16], minus_both[16];
-    vf top = vf_set(0), most = top, scale;
+    vf top = vf_set(0), most = top, least = top, scale;
     vb w[8], q[4], ones = vb_set_4(0xffffffff); /* negative ones */
     vi sum = vi_set(0);
     v_transpose(x, 64, t, 4 * sizeof t[0], sizeof t[0]);
     for (size_t i = 0; i < 16; i++) {
         top = vf_peak(top, vf_load(t[i]));
         most = vf_max(most, vf_load(t[i]));
+        least = vf_min(least, vf_load(t[i]));
     }
     if (pairs) {
         top = vf_peak(top, vf_swap(top));
         most = vf_max(most, vf_swap(most));
+        least = vf_min(least, vf_swap(least));
     }
     vf sign = vf_where_above(top, most, vf_set(1), vf_set(-1)); /* that makes the peak negative */
     vf fine = vf_mul(vf_div(vf_set(32767), vf_max(vf_set(0x1p-100f), top)), sign); /* in this order NaN stays */
     for (size_t i = 0; i < 8; i++) {
         size_t at = i / 2 * 4 + i % 2;
-        w[i] = vb_pairs(fine_words(t[at], fine), fine_words(t[at + 2], fine));
+        w[i] = vb_pairs(vi_of_vf(vf_mul(vf_load(t[at]), fine)), vi_of_vf(vf_mul(vf_load(t[at + 2]), fine)));
     }
-    vi factor = vi_of_vf(best_factors(w, pairs, &scale));
+    vf opposite = vf_mul(vf_where_above(top, most, most, least), fine);
+    vi factor = vi_of_vf(best_factors(w, opposite, pairs, &scale));
     for (size_t i = 0; i < 8; i++) {
         w[i] = vb_mul_15(w[i], vb_pairs(factor, factor));
         sum = vi_dot_2(sum, w[i], ones);

@@ -88,6 +88,33 @@ TEST(matmul_is_near_exact) {
         }
 }
 
+/* Bytes hold plus and minus the peak as well as each other: with -127 beside 127, since there is no 128. */
+TEST(matmul_keeps_peaks_of_both_signs) {
+    static const quant_id types[] = {QUANT_Q8_0, QUANT_Q4_K}; /* a scale for 16 activations, and for 32 */
+    enum { ROWS = 3, COLUMNS = 512 };
+    EACH_LEVEL(k)
+        for (size_t i = 0; i < COUNT_OF(types); i++) {
+            rng r;
+            rng_seed(&r, 5 + types[i]);
+            ck_weights w;
+            ck_weights_open(&w, &r, quant_find(types[i]), ROWS, COLUMNS);
+            float x[COLUMNS], out[ROWS], row[COLUMNS];
+            double exact[ROWS];
+            ck_fill(&r, x, COLUMNS, 0);
+            for (size_t j = 0; j < COLUMNS; j++) x[j] = x[j] < 0 ? -1.5f : 1.5f;
+            ck_exact(&w, x, 1, exact);
+            ck_matmul(k, KERN_PROMPT, &w, 0, ROWS, x, 1, out);
+            for (size_t at = 0; at < ROWS; at++) {
+                double all = 0;
+                ck_row(&w, at, row);
+                for (size_t j = 0; j < COLUMNS; j++) all += fabs((double)row[j]) * 1.5;
+                CHECK_MSG(fabs((double)out[at] - exact[at]) <= 1e-5 * all, "%s %s: %g of %g, off by %.2g of what is summed", kern_name(k),
+                          w.type->name, (double)out[at], exact[at], fabs((double)out[at] - exact[at]) / all);
+            }
+            ck_weights_close(&w);
+        }
+}
+
 /* The same bits alone, in any batch and in any slice of rows. */
 static void same_in_company(const kern *k, const quant_type *t, kern_role role, size_t n_in) {
     enum { ROWS = 37, ACTS = 17 };
