@@ -44,7 +44,7 @@ static void prepare_i16(const float *x, size_t n, void *act) {
 }
 
 #define ACT8_TRIES 15
-#define ACT8_OPPOSITE 32639 /* the largest word that is 127 beside a peak of -128 */
+#define ACT8_OPPOSITE (32639.0f * KERN_ACT8_MAX) /* above it a word becomes +128 */
 
 /* Elements 2i and 2i + 1 become the sum of both. */
 KERN_INLINE vf sum_pairs(vf a) { return vf_add(a, vf_swap(a)); }
@@ -72,7 +72,7 @@ KERN_INLINE vf best_factors(const vb w[8], vf opposite, bool pairs, vf *scale) {
             wq = sum_pairs(wq);
             qq = sum_pairs(qq);
         }
-        if (k == KERN_ACT8_MAX) wq = vf_where_above(opposite, vf_set(ACT8_OPPOSITE), vf_set(0), wq);
+        wq = vf_where_above(vf_mul(opposite, vf_set((float)k)), vf_set(ACT8_OPPOSITE), vf_set(0), wq);
         vf now = vf_mul(vf_mul(wq, wq), of), before = vf_mul(vf_mul(most, most), qq);
         factor = vf_where_above(now, before, vf_set((float)k), factor);
         most = vf_where_above(now, before, wq, most);
