@@ -165,6 +165,6 @@ END {
         step = ("tg-q4_k_m", "tok_s") in v ? 1000 / v["tg-q4_k_m", "tok_s"] : 0
         printf "\nExec to the first token of a one-token prompt, warm, best of 15: %s ms; wanted at most 80 ms + a step of generation\n(%.1f ms): %s. To the end of the process: %.1f ms.\n",
             shown(ns[1] / 1e6, 80 + step, 1), step, verdict(ns[1] / 1e6, 80 + step, 1), ns[2] / 1e6
-    }
+    } else print "\nStart: not measured."
     picture_of()
 }

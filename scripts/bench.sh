@@ -114,13 +114,16 @@ peak_of() { # what, log: bytes that `leat run -v` says it held
 # From before exec to the first token, which is written right before the summary begins, and to the end of the process:
 # the best of 15 in nanoseconds. The file is read once before.
 measure_start() { # file
-    local n begin first end best=999999999 best_end=999999999 line
+    rm -f "$rows/start.txt"
+    local n begin first end best=999999999 best_end=999999999 line last
     for n in {0..15}; do
         [ "$n" = 0 ] && uncache "$1"
-        begin=${EPOCHREALTIME/[.,]/}
+        begin=${EPOCHREALTIME/[.,]/} first='' last=''
         while read -r line; do
+            last=$line
             [[ $line = *"prompt "*" tok/s"* ]] && first=${EPOCHREALTIME/[.,]/}
         done < <(exec "$leat" run -m "$1" -p a -n 1 --temp 0 2>&1)
+        [ -n "$first" ] || { echo "start: leat run gave no first token: $last" >&2; return 1; }
         [ "$n" = 0 ] && continue
         end=$((${EPOCHREALTIME/[.,]/} - begin)) first=$((first - begin))
         [ "$first" -lt "$best" ] && best=$first

@@ -376,6 +376,30 @@ same bench-machine-no-family-name "$work/machine" "$out"
 printf 'processor\t: 0\nCPU part\t: 0xd0c\n' > "$work/cpuinfo"
 check bench-machine-no-name 0 "^$(uname -m)\$" '' scripts/machine.sh "$work/cpuinfo"
 
+# All of bench.sh, with a program that only says what leat would: the page of a machine bears its name, and has no time to the
+# first token where none was seen.
+mkdir -p "$work/pages/b/bench/models"
+rm -f "$work/pages/scripts"
+ln -s "$PWD/scripts" "$work/pages/scripts"
+cat > "$work/pages/b/leat" << 'END'
+#!/bin/sh
+case "$1 $*" in
+bench*csv*) printf 'cpu,isa,commit,threads,tok_s,bound_tok_s,share,growth,sustained\n"C",i,c,2,50,60,0.9,0,0.9\n' ;;
+run*) [ ! -e say-nothing ] && echo 'prompt 9.0 tok/s, generation 8.0 tok/s' >&2 || echo 'leat run: no' >&2 ;;
+esac
+END
+chmod +x "$work/pages/b/leat"
+{ read -r machine && read -r name; } < <(scripts/machine.sh)
+for said in '^Exec to the first token .*: [0-9.]+ ms; wanted' '^Start: not measured.$'; do
+    rm -rf "$work/pages/b/bench/rows" "$work/pages/docs"
+    echo model > "$work/pages/b/bench/models/1.1b-q4_k_m.gguf"
+    check bench-script 0 "^docs/bench/$name.md\$" '*' sh -c 'cd "$1" && scripts/bench.sh b "^tg-q4_k_m "' sh "$work/pages"
+    check bench-script-name 0 "^# $machine\$" '' cat "$work/pages/docs/bench/$name.md"
+    check bench-script-start 0 "$said" '' cat "$work/pages/docs/bench/$name.md"
+    touch "$work/pages/say-nothing"
+done
+rm "$work/pages/say-nothing"
+
 # ---- cache-sim ----------------------------------------------------------------------------------------
 
 # Two layers of four experts, one used: the prompt has two tokens, then six are generated.
