@@ -65,10 +65,11 @@ typedef struct plat_core {
 } plat_core;
 plat_core plat_core_at(int core);
 typedef struct plat_thread plat_thread;
-/* Runs fn(arg) on a new thread; core < 0: unpinned, else the processors of that core. */
+/* Runs fn(arg) on a new thread; core < 0: not bound, even where the caller is, else to the processors of that core. */
 int plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core);
 void plat_thread_join(plat_thread *t);
-int plat_pin_self(int core); /* core < 0: back to the whole mask */
+/* core < 0 takes one binding back: the thread has the whole mask again when none is left. */
+int plat_pin_self(int core);
 /* Futex: returns when *word != expected, when woken, after timeout_ns (UINT64_MAX: none), or spuriously. */
 void plat_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
 void plat_wake(_Atomic uint32_t *word, uint32_t count);

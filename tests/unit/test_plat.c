@@ -301,12 +301,55 @@ TEST(plat_pins_within_the_mask) {
     CHECK(cores >= 1 && plat_processor_count() >= cores);
     for (int i = 0; i < cores; i++) {
         CHECK_EQ(plat_pin_self(i), PLAT_OK);
+        CHECK_EQ(plat_pin_self(-1), PLAT_OK);
         CHECK(plat_core_at(i).node >= 0 && plat_core_at(i).capacity > 0 && plat_core_at(i).capacity <= 1024);
     }
     CHECK_EQ(plat_core_count(), cores);
     CHECK_EQ(plat_pin_self(cores), PLAT_INVALID);
     CHECK_EQ(plat_pin_self(-1), PLAT_OK);
     CHECK_EQ(sysconf(_SC_NPROCESSORS_ONLN) >= cores, 1);
+}
+
+static bool has_mask(const cpu_set_t *wanted) {
+    cpu_set_t mask;
+    return !sched_getaffinity(0, sizeof mask, &mask) && CPU_EQUAL(&mask, wanted);
+}
+
+/* Two who bind a thread, as two pools do: the thread is free when both have taken it back. */
+TEST(plat_bindings_are_counted) {
+    cpu_set_t whole, one;
+    CHECK(!sched_getaffinity(0, sizeof whole, &whole));
+    CHECK(!plat_pin_self(0) && !sched_getaffinity(0, sizeof one, &one) && !plat_pin_self(0));
+    CHECK(!plat_pin_self(-1) && has_mask(&one));
+    CHECK(!plat_pin_self(-1) && has_mask(&whole));
+    CHECK(!plat_pin_self(-1) && has_mask(&whole));
+}
+
+static void note_own_mask(void *mask) { sched_getaffinity(0, sizeof(cpu_set_t), mask); }
+
+static cpu_set_t mask_of_thread(int core) {
+    cpu_set_t mask;
+    plat_thread *t;
+    CPU_ZERO(&mask);
+    CHECK_EQ(plat_thread_start(&t, note_own_mask, &mask, core), PLAT_OK);
+    plat_thread_join(t);
+    return mask;
+}
+
+/* A thread that is to be bound to no core is not bound by who starts it; a mask that is not ours is left alone. */
+TEST(plat_threads_have_the_mask_they_are_given) {
+    cpu_set_t whole, one, seen;
+    int processors = plat_processor_count();
+    CHECK(!sched_getaffinity(0, sizeof whole, &whole));
+    CHECK(!plat_pin_self(0) && !sched_getaffinity(0, sizeof one, &one));
+    seen = mask_of_thread(-1);
+    CHECK(CPU_EQUAL(&seen, &whole));
+    seen = mask_of_thread(0);
+    CHECK(CPU_EQUAL(&seen, &one));
+    CHECK(!plat_pin_self(-1) && !sched_setaffinity(0, sizeof one, &one));
+    seen = mask_of_thread(-1);
+    CHECK(CPU_EQUAL(&seen, &one));
+    CHECK(!sched_setaffinity(0, sizeof whole, &whole) && plat_processor_count() == processors);
 }
 
 /* ---- files --------------------------------------------------------------------------------------- */

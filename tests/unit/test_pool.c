@@ -215,6 +215,23 @@ TEST(pool_pins_inside_the_mask) {
     CHECK_MSG(CPU_EQUAL(&all, &whole), "the caller stays bound after the pool was closed");
 }
 
+/* As where a session takes the place of another: the one closed last frees the caller, in whatever order. */
+TEST(pool_keeps_its_caller_bound) {
+    cpu_set_t whole, bound, seen;
+    sched_getaffinity(0, sizeof whole, &whole);
+    if (!(plat_caps() & PLAT_CAN_PIN)) test_skip("the cores are not ours alone");
+    for (int first = 0; first < 2; first++) {
+        pool *pools[2] = {open_pool(0, true), open_pool(0, true)};
+        sched_getaffinity(0, sizeof bound, &bound);
+        pool_close(pools[first]);
+        sched_getaffinity(0, sizeof seen, &seen);
+        CHECK(CPU_EQUAL(&seen, &bound));
+        pool_close(pools[!first]);
+        sched_getaffinity(0, sizeof seen, &seen);
+        CHECK(CPU_EQUAL(&seen, &whole));
+    }
+}
+
 /* Which cores the workers of a made-up machine are bound to, as "2 3 4": "-" where to none. */
 static const char *bound_to(const plat_core *cores, int n_cores, int n_workers) {
     static char text[256];

@@ -60,7 +60,7 @@ static void guard(pid_t parent) {
 _Noreturn static void become(pid_t parent, const char *line, int out, int error) {
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     guard(parent);
-    plat_pin_self(-1); /* the thread that called may be bound to a core */
+    posix_bind(-1); /* the thread that called may be bound to a core */
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
     dup2(null, 0);

@@ -12,6 +12,7 @@ void plat_posix_start(void);
 
 int posix_error(int error_number); /* errno to plat_error */
 bool posix_can_pin(void);
+int posix_bind(int core); /* as plat_pin_self, whatever bound the thread before */
 /* plat_file_read under a name of its own, for the threads of a queue. */
 int64_t posix_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
 int posix_file_fd(const plat_file *f);

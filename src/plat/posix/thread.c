@@ -39,7 +39,7 @@ plat_core plat_core_at(int core) { return core < known()->n ? cores.at[core] : (
 bool posix_can_pin(void) { return plat_core_count() == cores.n; }
 
 /* To all processors of a core: the system knows best which of them is idle. */
-int plat_pin_self(int core) {
+int posix_bind(int core) {
     if (core >= plat_core_count() || !cores.n) return PLAT_INVALID;
     posix_processors one = mask;
     for (size_t i = 0; core >= 0 && i < POSIX_PROCESSORS; i++)
@@ -47,16 +47,26 @@ int plat_pin_self(int core) {
     return sched_setaffinity(0, sizeof one, one.set) ? posix_error(errno) : PLAT_OK;
 }
 
+static _Thread_local int n_bound; /* bindings that were not taken back */
+
+int plat_pin_self(int core) {
+    if (core < 0 && n_bound && --n_bound) return PLAT_OK;
+    int error = posix_bind(core);
+    n_bound += core >= 0 && !error;
+    return error;
+}
+
 struct plat_thread {
     pthread_t id;
     void (*fn)(void *);
     void *arg;
     int core;
+    bool bind; /* else it has the mask that it was started with, which is not always ours */
 };
 
 static void *thread_main(void *arg) {
     plat_thread *t = arg;
-    if (t->core >= 0) plat_pin_self(t->core); /* a wish: the thread works on any core */
+    if (t->bind) posix_bind(t->core); /* a wish: the thread works on any core */
     t->fn(t->arg);
     return NULL;
 }
@@ -66,7 +76,7 @@ int plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, int core
     plat_core_count(); /* the mask is read before any thread is pinned */
     plat_thread *t = malloc(sizeof *t);
     if (!t) return PLAT_NO_MEMORY;
-    *t = (plat_thread){.fn = fn, .arg = arg, .core = core};
+    *t = (plat_thread){.fn = fn, .arg = arg, .core = core, .bind = core >= 0 || n_bound};
     /* Signals go to the first thread only: a worker has nothing to interrupt. But what it does wrong itself does not
      * wait: blocked, it ends the process without a word. */
     sigset_t all, before;
