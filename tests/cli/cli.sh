@@ -332,6 +332,16 @@ kill -9 $!
 wait $! 2> "$err"
 for i in {1..600}; do runs "$(cat "$work/peer.pid")" || break; sleep 0.1; done
 check bench-killed 1 '' '' runs "$(cat "$work/peer.pid")"
+# Also a process that is in another group, as `timeout` makes one.
+for signal in KILL TERM; do
+    rm -f "$work/peer.pid"
+    "${bench[@]}" -p 4 -n 0 -t 1 --vs "x: timeout 900 sh -c 'echo \$\$ > $work/peer.new; mv $work/peer.new $work/peer.pid; exec sleep 600'" > "$out" 2> "$err" &
+    until [ -s "$work/peer.pid" ] || ! runs $!; do sleep 0.05; done
+    kill -s $signal $!
+    wait $! 2> "$err"
+    for i in {1..600}; do runs "$(cat "$work/peer.pid")" || break; sleep 0.1; done
+    check bench-other-group-$signal 1 '' '' runs "$(cat "$work/peer.pid")"
+done
 check bench-nothing 2 '' 'leaves nothing to measure' "${bench[@]}" -p 0 -n 0
 
 # The page of `make bench`, of made-up rows: nothing is rounded in leat's favour, and no share above 1 counts.

@@ -2,6 +2,8 @@
 #include "tools/peer.h"
 #include "check.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,6 +145,28 @@ TEST(peer_has_all_cores) {
     plat_pin_self(-1);
     CHECK_EQ(code, ERR_NONE);
     CHECK(tok_s >= plat_core_count());
+}
+
+/* What it started ends with it, whatever group or session it is in, and whoever its parent is by then. */
+TEST(peer_ends_processes_of_other_groups) {
+    static const char *const starts[] = {"timeout 600", "setsid", "setsid timeout 600"};
+    for (size_t i = 0; i < COUNT_OF(starts); i++) {
+        char line[2048], *text;
+        const char *to = test_path(0, "peer.pid");
+        double tok_s = 0;
+        size_t bytes;
+        uint64_t pid = 0;
+        err e;
+        remove(to);
+        fmt(line, sizeof line, "x: (%s sh -c 'echo $$ > %s.new; mv %s.new %s; exec sleep 604' &); "
+            "until [ -s %s ]; do sleep 0.01; done; echo 5 t/s", starts[i], to, to, to, to);
+        CHECK_MSG(run(line, 300000000000u, &tok_s, &e) == ERR_NONE, "%s", e.text);
+        text = (char *)test_slurp(to, &bytes);
+        CHECK(parse_u64(str_trim((str){text, bytes}), &pid) && pid > 1);
+        CHECK_MSG(kill((pid_t)pid, SIGKILL) && errno == ESRCH, "%s: process %llu was left", starts[i],
+                  (unsigned long long)pid);
+        free(text);
+    }
 }
 
 /* What it started ends with it, and more than a pipe holds is no reason to wait. */

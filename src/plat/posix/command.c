@@ -1,4 +1,8 @@
-/* command.c: another program run to its end. It gets a group of its own, so that what it started ends with it. */
+/* command.c: another program run to its end, and all that it started with it. Between us and the shell stands a guard:
+ * it hears of our death, which the shell's children would not, and is the parent of whoever loses theirs, so that a
+ * process that made a group or a session of its own is found as well. Where Linux says nothing of children, a group
+ * that is ours to end takes those that stayed in it.
+ */
 #include "plat/posix/posix.h"
 
 #include <errno.h>
@@ -9,7 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LOOK_MS 50 /* how soon Ctrl-C and the end of the time are seen */
+#define LOOK_MS 50   /* how soon Ctrl-C and the end of the time are seen */
+#define END_MS 10000 /* that the guard has for the others: who waits for a device may not end at all */
 
 typedef struct stream {
     int fd; /* -1: at its end */
@@ -38,21 +43,45 @@ static void drain(stream *s) {
     s->used += bytes;
 }
 
-static void end_group(int signal_) {
+/* The guard's children, as Linux lists them: numbers, a space after each. Says whether there was one to end. */
+static bool kill_children(void) {
+    char buf[4096];
+    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    ssize_t n = read(fd, buf, sizeof buf);
+    bool any = false;
+    pid_t child = 0;
+    for (ssize_t i = 0; i < n; i++) {
+        if (buf[i] != ' ') child = child * 10 + (buf[i] - '0');
+        else any |= !kill(child, SIGKILL), child = 0;
+    }
+    close(fd);
+    return any;
+}
+
+/* The children of those that end become ours. Nobody waits for who may not be ended (sudo). */
+static void end_children(void) {
+    while (waitpid(-1, NULL, kill_children() ? 0 : WNOHANG) > 0) {}
+}
+
+static void end_all(int signal_) {
     (void)signal_;
+    end_children();
     kill(0, SIGKILL);
 }
 
-/* Stays between us and the shell, whose children would not hear of our death: it does, and ends them all. */
+/* Returns in the shell-to-be only. */
 static void guard(pid_t parent) {
     int state = 0;
     setpgid(0, 0);
-    signal(SIGTERM, end_group);
+    signal(SIGTERM, end_all);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) || getppid() != parent) _exit(127);
     pid_t shell = fork();
     if (!shell) signal(SIGTERM, SIG_DFL);
     if (!shell) return;
     while (shell > 0 && waitpid(shell, &state, 0) < 0 && errno == EINTR) {}
+    end_children();
     _exit(shell < 0 ? 127 : WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state));
 }
 
@@ -98,6 +127,10 @@ static int collect(pid_t child, stream s[2], uint64_t timeout_ns, plat_ran *ran)
         ran->timed_out = plat_time_ns() - from > timeout_ns;
         if (plat_interrupted()) code = PLAT_INTERRUPTED;
         if (ran->timed_out || code) break;
+    }
+    for (int ms = 0; ms < END_MS && !has_ended(child); ms += LOOK_MS) {
+        kill(child, SIGTERM); /* again and again: the first may come before the guard listens */
+        poll(NULL, 0, LOOK_MS);
     }
     kill(-child, SIGKILL);
     while (waitpid(child, &state, 0) < 0 && errno == EINTR) {}
