@@ -373,12 +373,12 @@ static int open_all(bench *b) {
     if (o->routing && (trace_open(&b->trace, o->routing, &e) || trace_routing(&b->trace, &b->routing, &e)))
         return tools_fail(b->t, "%s", e.text);
     quant_id type_k = load_cache_type(o->cache.k), type_v = load_cache_type(o->cache.v);
-    if (bounds_count(&b->counted, o->model, type_k, type_v, &e)) return tools_fail(b->t, "%s", e.text);
+    uint64_t n_used = o->routing ? (uint64_t)b->routing.n_used : 0;
+    if (bounds_count(&b->counted, o->model, type_k, type_v, n_used, &e)) return tools_fail(b->t, "%s", e.text);
     b->head = (bench_head){.model = b->l.model, .counted = &b->counted, .machines = b->machines, .format = o->format,
                            .peers = b->peers, .n_peers = o->vs.n, .n_reps = o->n_reps,
                            .depths = largest(&o->n_depth) && largest(&o->n_gen)};
-    trace_shape shape = {b->counted.n_layer, b->counted.n_expert,
-                         o->routing ? (uint64_t)b->routing.n_used : b->counted.n_used, b->counted.expert_bytes};
+    trace_shape shape = {b->counted.n_layer, b->counted.n_expert, b->counted.n_used, b->counted.expert_bytes};
     if (o->record && trace_write_open(&b->recorded, o->record, &shape, &e)) return tools_fail(b->t, "%s", e.text);
     plat_cpu_name(b->head.cpu, sizeof b->head.cpu);
     return draw_tokens(b);

@@ -190,7 +190,7 @@ static void count_tensor(bounds_model *m, const gguf *g, const gguf_tensor *t) {
 
 static double bytes_each(quant_id type) { return (double)quant_find(type)->block_bytes / quant_find(type)->block_len; }
 
-err_code bounds_count(bounds_model *out, const char *path, quant_id type_k, quant_id type_v, err *e) {
+err_code bounds_count(bounds_model *out, const char *path, quant_id type_k, quant_id type_v, uint64_t n_used, err *e) {
     gguf *g;
     str arch;
     err_code code = gguf_open(&g, path, e);
@@ -201,7 +201,8 @@ err_code bounds_count(bounds_model *out, const char *path, quant_id type_k, quan
     uint64_t n_layer = out->n_layer = get(g, arch, "block_count", 0);
     uint64_t n_head = MAX(get(g, arch, "attention.head_count", 1), 1);
     uint64_t n_expert = out->n_expert = get(g, arch, "expert_count", 0);
-    uint64_t n_used = out->n_used = get(g, arch, "expert_used_count", 0);
+    if (!n_used) n_used = get(g, arch, "expert_used_count", 0);
+    out->n_used = n_used;
     if (n_expert && n_used && n_used < n_expert) out->expert_share = (double)n_used / (double)n_expert;
     for (size_t i = 0; i < gguf_tensor_count(g); i++) count_tensor(out, g, gguf_tensor_at(g, i));
     uint64_t dim = get(g, arch, "embedding_length", 0) / n_head;

@@ -42,8 +42,8 @@ typedef struct bounds_model {
     double kv_macs;           /* multiply-adds for each of them                                                       */
     double window;            /* positions attended to at most; 0: all                                                */
 } bounds_model;
-/* With keys and values kept in these types. */
-err_code bounds_count(bounds_model *out, const char *path, quant_id type_k, quant_id type_v, err *e);
+/* With keys and values kept in these types; n_used experts a token, 0: as many as the model says. */
+err_code bounds_count(bounds_model *out, const char *path, quant_id type_k, quant_id type_v, uint64_t n_used, err *e);
 
 /* Tokens a second that cannot be beaten: n generated one by one, or fed as a prompt, after `depth` others. 0: no reads
  * were measured. */

@@ -142,14 +142,15 @@ static int measure(planner *x) {
     bounds_machine machine;
     x->disk_bytes_s = (double)x->o->disk_gbs * 1e9;
     x->mem_bytes_s = (double)x->o->mem_gbs * 1e9;
-    if (bounds_count(&weights, x->o->model, QUANT_F16, QUANT_F16, &failed)) return tools_fail(x->t, "%s", failed.text);
+    if (bounds_count(&weights, x->o->model, QUANT_F16, QUANT_F16, 0, &failed))
+        return tools_fail(x->t, "%s", failed.text);
     x->active_bytes = weights.read_bytes;
     if (x->disk_bytes_s <= 0 && leat_measure_disk(x->l.session, &x->disk_bytes_s, &x->depth, &e))
         return tools_fail(x->t, "%s", e.text);
     if (x->disk_bytes_s <= 0)
         tools_err(x->t, "leat plan: the disk's speed is unknown: no direct reads, or a file of holes (--disk-gbps)\n");
     if (x->mem_bytes_s > 0) return TOOLS_OK;
-    if (bounds_measure(&machine, kern_best(), x->o->n_threads, false, 0, &failed))
+    if (bounds_measure(&machine, kern_best(), x->o->n_threads, true, 0, &failed))
         return tools_fail(x->t, "%s", failed.text);
     x->mem_bytes_s = machine.read_bytes_s;
     return TOOLS_OK;

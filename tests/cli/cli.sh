@@ -499,6 +499,13 @@ check bench-record-size-0 0 '^# layer=0 expert_bytes=208896$' '' cat "$work/mixt
 check bench-record-size-1 0 '^# layer=1 expert_bytes=110592$' '' cat "$work/mixture.csv"
 check bench-record-sizes 0 '2 layers of 4 experts, 2 used: 1.2 MiB in all, 624.0 KiB a token' '' "$leat" cache-sim "$work/mixture.csv" --ram 2M
 check bench-record-dense 1 '*' 'no routing to record' "$leat" bench "$demo" -p 0 -n 8 -t 1 --record "$work/none.csv"
+# What is counted is what the routing uses: one expert of four, where the model uses two.
+token_bytes() { awk -F, '/^cpu,/ { for (i = 1; i <= NF; i++) if ($i == "token_bytes") back = NF - i; next } back { print $(NF - back) }' "$out"; }
+check bench-own-bytes 0 '^cpu,' '*' "${bench[@]}" -p 0 -n 1 -r 1 -t 1 -o csv
+token_bytes > "$work/bytes-own"
+check bench-routing-bytes 0 '^cpu,' '*' "${bench[@]}" -p 0 -n 1 -r 1 -t 1 -o csv --routing "$trace"
+token_bytes > "$work/bytes-routed"
+check bench-routing-counts 0 '' '' awk 'NR == 1 { own = $1 } END { exit !(NR == 2 && $1 > own / 2 && $1 < own) }' "$work/bytes-own" "$work/bytes-routed"
 check bench-routing-shape 1 '*' 'routing of 6 tokens, 2 layers, 1 experts used; the model has [0-9]+ layers of 0' \
     "$leat" bench "$demo" -p 0 -n 8 -t 1 --routing "$trace"
 # ---- template ------------------------------------------------------------------------------------------
