@@ -162,7 +162,7 @@ static int run(tools *t, const void *values) {
     leat_plan p;
     leat_error e;
     x.options = (load_options){.path = o->model, .memory = {.map = true}, .cache = o->cache, .n_ctx = o->n_ctx,
-                               .n_threads = o->n_threads, .keep_learnt = true};
+                               .n_threads = o->n_threads, .no_pin = true, .keep_learnt = true};
     int status = load_model(t, &x.l, &x.options);
     if (!status) status = open_session(&x, o->ram);
     if (!status && leat_plan_memory(x.l.session, o->ram, &p, &e)) status = tools_fail(t, "%s", e.text);

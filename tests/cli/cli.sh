@@ -485,6 +485,12 @@ done
 check plan-huge-ram 0 '^  other    [0-9.]+ MiB: ' '' "${plan[@]}" --ram 64T
 check plan-disk 0 '^machine    (disk [0-9.]+ GB/s, [0-9]+ reads at a time, )?memory 10.0 GB/s$' '*' \
     "$leat" plan "$bare" -c 64 -t 2 --mem-gbps 10 --ram 17M
+# It binds nobody, at any moment of its run.
+"$leat" plan "$bare" -c 64 --disk-gbps 1 --ram 17M > "$work/plan.out" 2> "$err" &
+while runs $!; do cat /proc/$!/task/*/status; done > "$work/tasks" 2> "$err"
+wait $!
+allowed "$work/tasks" > "$out"
+same plan-no-pin-cores "$work/cores" "$out"
 check plan-little 1 '' '^leat plan: 1 MiB of memory are too little' "${plan[@]}" --ram 1M
 
 # A bench that follows it, on a model with more experts used; and one on a model of another shape.
