@@ -4,8 +4,17 @@
 
 /* ---- a table ------------------------------------------------------------------------------------------------ */
 
+/* What begins a new cell does not within a name. */
+static const char *cell_md(char to[64], const char *name) {
+    size_t n = 0;
+    for (; *name && n < 62; to[n++] = *name++)
+        if (*name == '|') to[n++] = '\\';
+    to[n] = 0;
+    return to;
+}
+
 static void head_md(tools *t, const bench_head *h) {
-    char bytes[32], each[32];
+    char bytes[32], each[32], cell[64];
     tools_out(t, "cpu      %s, isa %s, leat commit %s\n", h->cpu, h->isa, LEAT_COMMIT);
     tools_out(t, "model    %.80s, %.40s, %s, %.2f M parameters\n", leat_model_name(h->model),
               leat_model_architecture(h->model), fmt_bytes(bytes, sizeof bytes, leat_model_bytes(h->model)),
@@ -23,7 +32,8 @@ static void head_md(tools *t, const bench_head *h) {
     }
     tools_out(t, "\n| threads | test             |                tok/s |      bound | share | of a read |");
     if (h->depths) tools_out(t, " growth |");
-    for (size_t i = 0; i < h->n_peers; i++) tools_out(t, " %10s |               leat is |", h->peers[i].name);
+    for (size_t i = 0; i < h->n_peers; i++)
+        tools_out(t, " %10s |               leat is |", cell_md(cell, h->peers[i].name));
     tools_out(t, "\n| ------: | ---------------- | -------------------: | ---------: | ----: | --------: |");
     if (h->depths) tools_out(t, " -----: |");
     for (size_t i = 0; i < h->n_peers; i++) tools_out(t, " ---------: | --------------------: |");

@@ -75,20 +75,23 @@ static str next_cell(str *rest, char between) {
     return cell;
 }
 
-/* A heading with one of two names, then rows; of one with more cells than the heading nobody knows which is which. */
+/* A heading with one of two names, then rows; of one with more cells than the heading nobody knows which is which. A
+ * line with a space after its commas, where the heading has none, is prose. */
 static bool in_columns(str s, char between, const char *a, const char *b, str *speed) {
     size_t wanted = SIZE_MAX, n_head = 0;
-    bool found = false;
+    bool found = false, spaced = between == '|';
     while (s.len) {
         str line = str_trim(next_line(&s)), rest = line, cell = {0}, seen = {0};
         size_t n = 0, head = SIZE_MAX;
+        bool space = spaced;
         for (; rest.len; n++) {
+            space |= n && is_space(rest.ptr[0]);
             cell = unquoted(next_cell(&rest, between));
             if (str_is(cell, a) || str_is(cell, b)) head = n;
             if (n == wanted) seen = cell;
         }
-        if (head != SIZE_MAX) wanted = head, n_head = n;
-        else if (has_digit(seen) && n + 1 >= n_head) *speed = n > n_head ? line : seen, found = true;
+        if (head != SIZE_MAX) wanted = head, n_head = n, spaced = space;
+        else if (space == spaced && has_digit(seen) && n + 1 >= n_head) *speed = n > n_head ? line : seen, found = true;
     }
     return found;
 }
@@ -101,13 +104,25 @@ static size_t word_before(str s, size_t at) {
     return at;
 }
 
+/* "1 234" and "- 5": one number, though not a plain one, and not its second half. */
+static bool belong_together(str before, str word) {
+    str sign = str_trim(before);
+    size_t n = 0;
+    uint64_t thousands;
+    while (n < word.len && word.ptr[n] >= '0' && word.ptr[n] <= '9') n++;
+    if (str_is(sign, "-")) return true;
+    return n == 3 && sign.len <= 3 && before.len == sign.len + 1 && parse_u64(sign, &thousands);
+}
+
 /* The word that s ends with; a deviation comes with what it belongs to. Signs and commas are part of a word, so that
  * what is no plain number is not taken for one by its end. */
 static str last_word(str s) {
     s = str_cut(s, s.len - MIN(s.len, (size_t)WORD_MAX), s.len);
     size_t from = word_before(s, s.len);
     for (size_t before; (before = word_before(s, from)) != from; from = before)
-        if (deviation_at(str_cut(s, before, from - before)) == SIZE_MAX && deviation_at(str_cut(s, from, s.len))) break;
+        if (deviation_at(str_cut(s, before, from - before)) == SIZE_MAX && deviation_at(str_cut(s, from, s.len)) &&
+            !belong_together(str_cut(s, before, from - before), str_cut(s, from, s.len)))
+            break;
     return str_trim(str_cut(s, from, s.len));
 }
 

@@ -24,8 +24,8 @@ err_code peer_run(const peer *p, const peer_test *test, uint64_t limit_ns, doubl
 /* Tokens a second in what a bench printed, the last if there are several. In this order:
  * a JSON field avg_ts or tok_s; the column avg_ts or tok_s of comma-separated values; the column t/s or tok/s of a
  * table drawn with |; a number before tok/s, t/s, tokens/s or tokens per second. Of "20 ± 3" and "20 +- 3" it is 20.
- * False where there is none (seen is empty), or where what stands there is no plain number: 1,234.5, 0x10, -5, 0, two
- * speeds in a line (seen is that). */
+ * False where there is none (seen is empty), or where what stands there is no plain number: 1,234.5, 1 234, 0x10, -5,
+ * 0, two speeds in a line (seen is that). */
 bool peer_speed(str printed, str *seen, double *tok_s);
 
 #endif

@@ -309,6 +309,7 @@ check bench-list 2 '' 'is not a whole number from 1 to 256 nor a range' "${bench
 check bench-depth 0 '^\| +1 \| tg2 @ d8 +\| +[0-9.]+ ± [0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \| +[0-9.]+ \|$' '*' "${bench[@]}" -p 0 -n 2 -d 8 -t 1
 check bench-vs 0 '^\| +1 \| tg2 .*\| +2.10 \| +[0-9.]+x \([0-9.]+ to [0-9.]+\) \| +7.00 \| +[0-9.]+x' '*' \
     "${bench[@]}" -p 0 -n 2 -t 1 --vs 'one: echo {n_gen}.{threads} tok/s' --vs 'two: [ {file} = "'"$bare"'" ] && echo 7 t/s'
+check bench-vs-name 0 ' a\\\|b +\| +leat is \|$' '*' "${bench[@]}" -p 4 -n 0 -t 1 --vs 'a|b: echo 5 t/s'
 check bench-vs-json 0 '"peers": \[\{"name": "one", "peer_tok_s": 5, "ratio": ' '*' "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo 5 t/s' -o json
 # Of two repetitions the median is the middle: 1 and 1000000 tok/s, which the medians of speeds would hide.
 check bench-vs-ratio 0 '"ratio"' '*' "${bench[@]}" -p 4 -n 0 -t 1 -o json \

@@ -36,6 +36,9 @@ TEST(peer_finds_speeds_in_csv) {
     check_speed("build,avg_ts,stddev_ts\n\"a,b\",\"31.5\",\"0.1\"\n", 31.5);
     check_speed("avg_ts,x\r\n1.5,2\r\n7,8\r\n", 7);
     check_speed("avg_ts,x\n", 0);
+    check_speed("build,avg_ts,stddev_ts\n\"a\",5.5,1\nllama_perf: 1, 2, 3\n", 5.5);
+    check_speed("a,avg_ts,b\nllama_perf: 1, 2, 3\n", 0);
+    check_speed("build, avg_ts\na, 5.5\n", 5.5);
 }
 
 TEST(peer_finds_speeds_in_tables) {
@@ -54,6 +57,10 @@ TEST(peer_finds_speeds_before_units) {
     check_speed("2 x 3 t/s [3 t/s]", 3);
     check_speed("10 bit/s, 0.5 kt/s", 0);
     check_speed("12tok/s", 12);
+    check_speed("tg 64 22.5 t/s", 22.5);
+    check_speed("tg64 228.5 t/s", 228.5);
+    check_speed("t=2   228.5 t/s", 228.5);
+    check_speed("t 1024 228.5 t/s", 228.5);
     check_speed("tok/s: 12", 0);
     check_speed("tok/s", 0);
     check_speed("nothing", 0);
@@ -68,6 +75,10 @@ TEST(peer_finds_speeds_before_units) {
 TEST(peer_refuses_what_is_no_plain_number) {
     check_refused("1,234.5 tok/s", "1,234.5");
     check_refused("12,5 tok/s", "12,5");
+    check_refused("1 234 t/s", "1 234");
+    check_refused("speed: 1 234 567.5 ± 3 t/s", "1 234 567.5 ± 3");
+    check_refused("- 5 t/s", "- 5");
+    check_refused("speed = -  5 t/s", "-  5");
     check_refused("1'234 tok/s", "1'234");
     check_refused("0x10 tok/s", "0x10");
     check_refused("1.5k tok/s", "1.5k");
