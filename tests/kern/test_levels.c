@@ -22,6 +22,17 @@ static void same_bits(const kern *a, const kern *b, const quant_type *t, kern_ro
     ck_weights_close(&w);
 }
 
+/* What this CPU lacks no test runs, and that is said. */
+TEST(levels_all_run_here) {
+    char lacking[128] = "";
+    size_t n = 0;
+    CHECK(kern_runs(kern_at(0)) && kern_runs(kern_best()));
+    for (size_t i = 0; kern_at(i); i++)
+        if (!kern_runs(kern_at(i))) n += fmt(lacking + n, sizeof lacking - n, " %s", kern_name(kern_at(i)));
+    fmt(lacking + n, sizeof lacking - n, ": not of this CPU");
+    if (n) test_skip(lacking + 1);
+}
+
 TEST(levels_share_bits) {
     size_t n = 0;
     for (size_t i = 0; i < COUNT_OF(pairs); i++) {
