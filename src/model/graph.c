@@ -28,6 +28,7 @@ struct model_graph {
     dev_matrix next_router;                      /* of the layer after it, pinned */
     store_lease leases[LEASES_MAX];              /* of what is recorded and not yet submitted */
     size_t n_leases;
+    yield_hook yield;                            /* while the layers run: asked where their weights are waited for */
     model_leases experts;
     size_t n_used;                               /* experts of a layer for each token */
     const uint16_t *routing;                     /* forced, see model_graph_opts */
@@ -251,7 +252,7 @@ static err_code lease(model_graph *g, matrix_op *op, uint32_t unit, err *e) {
     if (store_try_lease(s, unit, &g->leases[g->n_leases], &ignored) != STORE_READY) {
         record_op(g, op); /* what can be computed is computed while it comes */
         run_recorded(g);
-        err_code code = store_lease_now(s, unit, &g->leases[0], e);
+        err_code code = store_lease_now(s, unit, &g->yield, &g->leases[0], e);
         if (code) return code;
     }
     g->n_leases++;
@@ -551,6 +552,7 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
         .out = &g->attn,
     };
     if (s->n_expert && !in_place(g)) model_leases_expect_all(&g->experts, g->model, 0, b->n);
+    g->yield = (yield_hook){b->yield, b->user};
     size_t recorded = 0; /* bytes of weights that ops not yet submitted read */
     for (size_t layer = 0; layer < s->n_layer; layer++) {
         code = model_yield(b, g->model, layer, e);
@@ -566,6 +568,7 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
         }
         if (g->routed && s->n_expert) g->routed(g->routed_user, layer, dev_routed_rows(g->dev), b->n, g->n_used);
     }
+    g->yield = (yield_hook){0};
     if (code) { /* the layers ahead are wanted by nobody now, and what is recorded must not wait for the next step */
         run_recorded(g);
         store_forget_wants(g->model->store);

@@ -71,7 +71,7 @@ typedef struct model_batch {
     size_t n_runs;
     kern_role role;
     const kv_cache *cache;
-    bool (*yield)(void *user); /* once a layer, and before waiting for experts; true cancels */
+    bool (*yield)(void *user); /* once a layer, and where weights are waited for; true cancels */
     void *user;
 } model_batch;
 /* Computes hidden states of all rows and writes their K and V. On an error nothing must be committed. */

@@ -285,7 +285,7 @@ void store_release(store *s, const store_lease *lease) {
     store_pump(s);
 }
 
-err_code store_lease_now(store *s, uint32_t id, store_lease *out, err *e) {
+err_code store_lease_now(store *s, uint32_t id, const yield_hook *yield, store_lease *out, err *e) {
     err why = {0};
     bool forgot = false;
     store_want(s, &id, 1);
@@ -294,9 +294,14 @@ err_code store_lease_now(store *s, uint32_t id, store_lease *out, err *e) {
         if (state == STORE_READY) return ERR_NONE;
         if (state == STORE_FAILED) break;
         uint64_t from = plat_time_ns();
-        bool reading = store_poll(s, UINT64_MAX);
+        bool stuck = !store_poll(s, UINT64_MAX) && s->units[id].place == ON_DISK;
         store_count_stall(s, plat_time_ns() - from);
-        if (reading || s->units[id].place != ON_DISK) continue;
+        if (yield_now(yield)) {
+            forget(s, id);
+            ERR(&why, ERR_CANCELLED, "cancelled while weights of layer %u were read", s->units[id].layer);
+            break;
+        }
+        if (!stuck) continue;
         if (forgot) { /* no room, and no read that will end */
             ERR(&why, ERR_MEMORY, "all memory for weights is held: none for layer %u", s->units[id].layer);
             break;
@@ -312,11 +317,12 @@ err_code store_read_all(store *s, bool uncache, const yield_hook *yield, err *e)
     for (uint32_t id = 0; s->mode == STORE_RESIDENT && id < s->n_units; id++) {
         if (s->units[id].place == IN_RAM) continue;
         store_lease lease;
-        err_code code = yield_now(yield) ? ERR(e, ERR_CANCELLED, "stopped while weights were read")
-                                         : store_lease_now(s, id, &lease, e);
+        err_code code = store_lease_now(s, id, yield, &lease, e);
         if (code) return code;
         store_release(s, &lease);
-        if (uncache) plat_file_uncache(gguf_part_file(s->g, s->spans[s->units[id].first_span].part));
+        const span *p = &s->spans[s->units[id].first_span];
+        for (size_t i = 0; uncache && i < s->units[id].n_spans; i++)
+            if (!i || p[i].part != p[i - 1].part) plat_file_uncache(gguf_part_file(s->g, p[i].part));
     }
     return ERR_NONE;
 }

@@ -144,9 +144,9 @@ const void *store_span_at(const store *s, const store_lease *lease, size_t i);
 /* The same without a lease, of a unit that is in memory and stays there (STREAMING, pinned), else NULL. */
 const void *store_pinned_at(const store *s, uint32_t unit, size_t i);
 void store_release(store *s, const store_lease *lease);
-/* want, poll until there, lease. */
-err_code store_lease_now(store *s, uint32_t unit, store_lease *out, err *e);
-/* RESIDENT: all units. uncache: nothing of them is left in the system's page cache. ERR_CANCELLED: yield said stop. */
+/* want, poll until there, lease. ERR_CANCELLED: yield, asked after each wait, said stop. */
+err_code store_lease_now(store *s, uint32_t unit, const yield_hook *yield, store_lease *out, err *e);
+/* RESIDENT: all units. uncache: nothing of them is left in the system's page cache. ERR_CANCELLED as above. */
 err_code store_read_all(store *s, bool uncache, const yield_hook *yield, err *e);
 /* A tensor's bytes where they lie in one piece as long as the store is open (MAPPED), else NULL. */
 const void *store_tensor_at(const store *s, uint32_t tensor);

@@ -71,7 +71,7 @@ static bool lease_everything(void) {
         store_want(s, order, COUNT_OF(order));
         store_lease lease;
         uint8_t row[128];
-        if (store_lease_now(s, t, &lease, &e) == ERR_NONE) {
+        if (store_lease_now(s, t, NULL, &lease, &e) == ERR_NONE) {
             CHECK(store_file_same(lease.at, t, 0, lease.bytes));
             store_release(s, &lease);
         } else {
@@ -109,11 +109,11 @@ TEST(fault_store_retries) {
     CHECK_EQ(store_open(&s, g, &(store_opts){.no_map = true}, &e), ERR_NONE);
     size_t held = mem_bytes_total();
     fault_arm(&(fault_plan){.fail_at = -1, .read_error = 1});
-    CHECK_EQ(store_lease_now(s, 3, &lease, &e), ERR_IO);
+    CHECK_EQ(store_lease_now(s, 3, NULL, &lease, &e), ERR_IO);
     CHECK_EQ(mem_bytes_total(), held);
     /* After the block (2), then submit and read, submit and read, submit: the third read. */
     fault_arm(&(fault_plan){.fail_at = 7});
-    CHECK_EQ(store_lease_now(s, 3, &lease, &e), ERR_IO);
+    CHECK_EQ(store_lease_now(s, 3, NULL, &lease, &e), ERR_IO);
     fault_arm(NULL);
     CHECK_EQ(mem_bytes_total(), held);
     char want[300];
@@ -121,7 +121,7 @@ TEST(fault_store_retries) {
         gguf_part_path(g, 1), (unsigned long long)gguf_tensor_at(g, 3)->offset + (16 << 20));
     CHECK_STR(e.text, want);
     CHECK_EQ(store_try_lease(s, 3, &lease, &e), STORE_FAILED);
-    CHECK_EQ(store_lease_now(s, 3, &lease, &e), ERR_NONE);
+    CHECK_EQ(store_lease_now(s, 3, NULL, &lease, &e), ERR_NONE);
     CHECK(store_file_same(lease.at, 3, 0, lease.bytes));
     store_close(s);
     gguf_close(g);

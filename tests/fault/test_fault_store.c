@@ -170,8 +170,58 @@ TEST(fault_store_keeps_what_is_wanted) {
     store_want(o.s, all, 7);
     come_to_rest(o.s);
     store_want(o.s, all, 7);
-    CHECK_MSG(store_lease_now(o.s, first, &a, &e) == ERR_NONE, "%s", e.text);
+    CHECK_MSG(store_lease_now(o.s, first, NULL, &a, &e) == ERR_NONE, "%s", e.text);
     store_release(o.s, &a);
     pass(o.s, 0, UNITS);
     close_both(o);
+}
+
+/* ---- all at once ------------------------------------------------------------------------------------------------- */
+
+/* Each unit has a part in both files. */
+static void describe_split(const void *user, size_t i, store_unit *out) {
+    static store_span spans[2];
+    (void)user;
+    spans[0] = (store_span){.tensor = 1, .offset = i * 128, .bytes = 128};
+    spans[1] = (store_span){.tensor = 3, .offset = i * UNIT_BYTES, .bytes = UNIT_BYTES};
+    *out = (store_unit){.spans = spans, .n_spans = 2};
+}
+
+typedef struct asked {
+    size_t n, stop_at;
+} asked;
+
+static bool ask(void *user) {
+    asked *a = user;
+    return ++a->n == a->stop_at;
+}
+
+/* Nothing of any part stays in the page cache, and whoever waits is asked while a unit is read, not between two
+ * alone. */
+TEST(fault_store_reads_all) {
+    gguf *g;
+    store *s;
+    err e;
+    store_units units = {.describe = describe_split, .n_units = UNITS, .n_layers = 1};
+    CHECK_EQ(gguf_open(&g, store_file(true), &e), ERR_NONE);
+    CHECK_EQ(store_open(&s, g, &(store_opts){.no_map = true}, &e), ERR_NONE);
+    CHECK_EQ(store_set_units(s, &units, &e), ERR_NONE);
+    fault_arm(&(fault_plan){.seed = 1, .fail_at = -1, .read_delay = 1});
+    asked a = {.stop_at = UNITS / 2};
+    CHECK_EQ(store_read_all(s, true, &(yield_hook){ask, &a}, &e), ERR_CANCELLED);
+    CHECK_STR(e.text, "cancelled while weights of layer 0 were read");
+    CHECK_EQ(a.n, UNITS / 2);
+    CHECK_MSG(store_read_all(s, true, &(yield_hook){ask, &a}, &e) == ERR_NONE, "%s", e.text);
+    CHECK_MSG(a.n > 2 * UNITS, "%zu questions", a.n);
+    CHECK_EQ(fault_cached(), 0);
+    fault_arm(NULL);
+    for (uint32_t id = 0; id < UNITS; id++) {
+        store_lease lease;
+        CHECK_EQ(store_try_lease(s, id, &lease, &e), STORE_READY);
+        CHECK(store_file_same(store_span_at(s, &lease, 0), 1, id * 128, 128));
+        CHECK(store_file_same(store_span_at(s, &lease, 1), 3, (uint64_t)id * UNIT_BYTES, UNIT_BYTES));
+        store_release(s, &lease);
+    }
+    store_close(s);
+    gguf_close(g);
 }

@@ -183,22 +183,26 @@ static void check_lasting(const leat_model_options *o, const fault_plan *lasting
     close_both(m, s);
 }
 
-/* The least that keeps the dense weights. */
-static leat_model_options streamed_experts(void) {
+/* The least memory in which the model is held so. */
+static leat_model_options streamed(const tiny_spec *spec, const char *name, const char *held) {
     leat_model_options o = {.ram_bytes = (uint64_t)4 << 20};
     leat_model *m;
     leat_session *s;
-    tiny_spec spec = tiny_default("qwen3moe");
-    spec.n_expert = 16, spec.n_expert_used = 2, spec.n_ff_expert = 256, spec.type = QUANT_Q4_K;
-    model_path = test_path(2, "fault-stream-lasting.gguf");
-    tiny_write(&spec, model_path);
-    for (how[0] = 0; !strstr(how, "dense pinned");) {
+    model_path = test_path(2, name);
+    tiny_write(spec, model_path);
+    for (how[0] = 0; !strstr(how, held);) {
         o.ram_bytes += (uint64_t)64 << 10;
         open_both(&m, &s, &o);
         close_both(m, s);
     }
     CHECK_MSG(!strncmp(how, "streaming", 9), "%s", how);
     return o;
+}
+
+static leat_model_options streamed_experts(void) {
+    tiny_spec spec = tiny_default("qwen3moe");
+    spec.n_expert = 16, spec.n_expert_used = 2, spec.n_ff_expert = 256, spec.type = QUANT_Q4_K;
+    return streamed(&spec, "fault-stream-lasting.gguf", "dense pinned");
 }
 
 TEST(fault_stream_reads_fail_for_good) {
@@ -216,15 +220,13 @@ TEST(fault_stream_reads_fail_for_good) {
     }
 }
 
-/* Who waits for experts is asked whether to go on, not once a layer alone. */
-TEST(fault_stream_waits_are_cancelled) {
+static void check_waits(const leat_model_options *o) {
     static const int32_t ids[N_MOST] = {9, 70, 33, 51};
-    leat_model_options o = streamed_experts();
     leat_model *m;
     leat_session *s;
     leat_error e;
     leat_code code = LEAT_CANCELLED;
-    CHECK(open_both(&m, &s, &o));
+    CHECK(open_both(&m, &s, o));
     fault_arm(&(fault_plan){.seed = 1, .fail_at = -1, .read_delay = 1});
     for (stop_at = 1; code == LEAT_CANCELLED; stop_at++) {
         n_yields = 0;
@@ -237,6 +239,16 @@ TEST(fault_stream_waits_are_cancelled) {
     CHECK_MSG(!code && n_yields > 2, "%zu calls in 2 layers: %s", n_yields, e.text);
     close_both(m, s);
     stop_at = 0;
+}
+
+/* Who waits for experts, or for dense weights, is asked whether to go on, not once a layer alone. */
+TEST(fault_stream_waits_are_cancelled) {
+    leat_model_options o = streamed_experts();
+    check_waits(&o);
+    tiny_spec spec = tiny_default("llama");
+    spec.type = QUANT_Q8_0;
+    o = streamed(&spec, "fault-stream-waits.gguf", "dense parts pinned");
+    check_waits(&o);
 }
 
 /* ---- memory that comes and goes ------------------------------------------------------------------------------- */

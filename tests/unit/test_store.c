@@ -37,7 +37,7 @@ static void check_all_leases(const char *path, bool no_map) {
     }
     store_lease a[STORE_FILE_TENSORS], b;
     for (uint32_t t = 0; t < STORE_FILE_TENSORS; t++) {
-        CHECK_MSG(store_lease_now(s, t, &a[t], &e) == ERR_NONE, "%s", e.text);
+        CHECK_MSG(store_lease_now(s, t, NULL, &a[t], &e) == ERR_NONE, "%s", e.text);
         CHECK_EQ(a[t].bytes, store_file_rows[t] * 128);
     }
     for (uint32_t t = 0; t < STORE_FILE_TENSORS; t++) {
@@ -108,7 +108,7 @@ TEST(store_names_what_it_could_not_read) {
     /* The file shrinks under us: the last tensor ends early, in its middle. */
     const gguf_tensor *info = gguf_tensor_at(g, 5);
     CHECK_EQ(truncate(path, (off_t)(info->offset + 1000)), 0);
-    CHECK_EQ(store_lease_now(s, 5, &lease, &e), ERR_IO);
+    CHECK_EQ(store_lease_now(s, 5, NULL, &lease, &e), ERR_IO);
     fmt(want, sizeof want, "tensor blk.5.weight: %s ends early: 1000 of 4224 bytes at offset %llu", path,
         (unsigned long long)info->offset);
     CHECK_STR(e.text, want);
@@ -118,13 +118,13 @@ TEST(store_names_what_it_could_not_read) {
     CHECK_EQ(store_gather(s, 5, 900, some, 64, &e), ERR_NONE);
     CHECK(store_file_same(some, 5, 900, 64));
     store_file(false); /* the writer renames a new file into place: the open one stays short */
-    CHECK_EQ(store_lease_now(s, 5, &lease, &e), ERR_IO);
+    CHECK_EQ(store_lease_now(s, 5, NULL, &lease, &e), ERR_IO);
     /* No memory for it: another text, and a later want succeeds. */
     mem_limit_set(mem_bytes_total() + (1 << 20));
-    CHECK_EQ(store_lease_now(s, 3, &lease, &e), ERR_MEMORY);
+    CHECK_EQ(store_lease_now(s, 3, NULL, &lease, &e), ERR_MEMORY);
     CHECK_MSG(strstr(e.text, "tensor blk.3.weight: no memory for its 17826176 bytes"), "%s", e.text);
     mem_limit_set(0);
-    CHECK_EQ(store_lease_now(s, 3, &lease, &e), ERR_NONE);
+    CHECK_EQ(store_lease_now(s, 3, NULL, &lease, &e), ERR_NONE);
     CHECK(store_file_same(lease.at, 3, 0, lease.bytes));
     store_close(s);
     gguf_close(g);

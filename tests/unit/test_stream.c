@@ -55,7 +55,7 @@ static uint64_t walk(store *s, int passes, bool foresees) {
         for (uint32_t l = 0; l < LAYERS; l++) {
             uint32_t next = (l + 1) % LAYERS, used[2];
             store_lease dense, expert;
-            CHECK_MSG(store_lease_now(s, l, &dense, &e) == ERR_NONE, "%s", e.text);
+            CHECK_MSG(store_lease_now(s, l, NULL, &dense, &e) == ERR_NONE, "%s", e.text);
             store_want(s, &next, 1);
             used[0] = LAYERS + l * EACH + (uint32_t)(rng_u64(&r) % EACH);
             used[1] = LAYERS + l * EACH + (used[0] + 1 + (uint32_t)(rng_u64(&r) % (EACH - 1))) % EACH;
@@ -63,7 +63,7 @@ static uint64_t walk(store *s, int passes, bool foresees) {
             store_visit(s, l, used, NULL, 2, 1);
             store_want(s, used, 2);
             for (int i = 0; i < 2; i++) {
-                CHECK_MSG(store_lease_now(s, used[i], &expert, &e) == ERR_NONE, "%s", e.text);
+                CHECK_MSG(store_lease_now(s, used[i], NULL, &expert, &e) == ERR_NONE, "%s", e.text);
                 check_unit(s, &expert);
                 store_release(s, &expert);
             }
@@ -150,7 +150,7 @@ TEST(stream_says_what_is_too_little) {
     CHECK_EQ(store_stream(s, 100000, &e), ERR_MEMORY);
     CHECK_MSG(strstr(e.text, "0 MiB for weights are too little: the layers alone want 1 MiB"), "%s", e.text);
     CHECK_EQ(store_mode_of(s), STORE_MAPPED); /* as before */
-    CHECK_EQ(store_lease_now(s, 3, &lease, &e), ERR_NONE);
+    CHECK_EQ(store_lease_now(s, 3, NULL, &lease, &e), ERR_NONE);
     check_unit(s, &lease);
     store_release(s, &lease);
     store_close(s);

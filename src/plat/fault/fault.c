@@ -14,14 +14,22 @@ static fault_plan plan;
 static rng dice;
 static uint64_t calls, hits;
 
+/* Files that the system's cache has parts of. Of the thread that uses queues in a test, as the tickets below. */
+enum { CACHED_MAX = 16 };
+static const plat_file *cached[CACHED_MAX];
+static size_t n_cached;
+
 void fault_arm(const fault_plan *p) {
     pthread_mutex_lock(&lock);
     armed = p != NULL;
     if (p) plan = *p;
     rng_seed(&dice, p ? p->seed : 0);
     calls = hits = 0;
+    n_cached = 0;
     pthread_mutex_unlock(&lock);
 }
+
+size_t fault_cached(void) { return n_cached; }
 
 static uint64_t counter(const uint64_t *of) {
     pthread_mutex_lock(&lock);
@@ -168,6 +176,18 @@ int __wrap_plat_file_map(plat_file *f, const void **at) {
     return strikes(&plan.memory_error) ? PLAT_NO_MEMORY : __real_plat_file_map(f, at);
 }
 
+static void uncache(const plat_file *f) {
+    for (size_t i = 0; i < n_cached; i++)
+        if (cached[i] == f) cached[i] = cached[--n_cached];
+}
+
+void __real_plat_file_uncache(plat_file *f);
+void __wrap_plat_file_uncache(plat_file *f);
+void __wrap_plat_file_uncache(plat_file *f) {
+    uncache(f);
+    __real_plat_file_uncache(f);
+}
+
 int __real_plat_out_create(plat_out **out, const char *path);
 int __wrap_plat_out_create(plat_out **out, const char *path);
 int __wrap_plat_out_create(plat_out **out, const char *path) {
@@ -285,6 +305,8 @@ int __wrap_plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n) {
     int error = __real_plat_queue_submit(q, reads, n);
     for (size_t i = 0; i < n && !error; i++) {
         int64_t fate = read_fate(reads[i].bytes);
+        uncache(reads[i].file);
+        if (armed && n_cached < CACHED_MAX) cached[n_cached++] = reads[i].file;
         int reaps_left = also(&plan.read_delay) ? 1 + (int)below(5) : 0;
         if (fate == (int64_t)reads[i].bytes && !reaps_left) continue;
         ticket *t = malloc(sizeof *t);

@@ -29,6 +29,7 @@ typedef struct fault_plan {
 void fault_arm(const fault_plan *plan); /* NULL: everything passes again */
 uint64_t fault_calls(void);             /* faultable calls since the last arm */
 uint64_t fault_hits(void);              /* of which failed                    */
+size_t fault_cached(void); /* files with queued reads and not uncached after them, since the last arm */
 /* Time stands still from the first call on, and leaps by ns with each; FAULT_CLOCK_RUNS: it runs again. */
 #define FAULT_CLOCK_RUNS UINT64_MAX
 void fault_clock(uint64_t ns);
