@@ -140,7 +140,7 @@ int plat_out_expect(plat_out *o, uint64_t bytes);
 int plat_out_write(plat_out *o, const void *bytes, size_t n);      /* all or an error */
 int plat_out_close(plat_out *o, bool sync);                        /* frees o in any case */
 /* A file that takes the place of another as a whole: written to PATH.new, to which one writer at a time has the right.
- * PLAT_AGAIN: another one is at it. What a killed one left there the next writes over. */
+ * PLAT_AGAIN: another one is at it. What a killed one left there the next writes over. private: of its owner alone. */
 int plat_out_replace(plat_out **out, const char *path, bool private);
 /* Syncs and renames it, unless something went wrong before (`error`): then PATH stays what it was. Returns the first
  * error; frees o in any case. PLAT_INVALID: PATH is no plain file. */

@@ -374,6 +374,25 @@ static const char *text_of(const char *path) {
     return text;
 }
 
+/* What stands where a private file is written first shows it to nobody. */
+TEST(plat_files_replaced_in_private) {
+    const char *path = test_path(0, "plat-private"), *other = test_path(1, "plat-bystander");
+    char aside[600];
+    struct stat st;
+    plat_out *o;
+    snprintf(aside, sizeof aside, "%s.new", path);
+    write_file(aside, "left");
+    CHECK_EQ(chmod(aside, 0666), 0);
+    settle(path, "one", PLAT_OK, PLAT_OK);
+    CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600);
+    write_file(other, "whose");
+    CHECK_EQ(symlink("plat-bystander", aside), 0);
+    CHECK_EQ(plat_out_replace(&o, path, true), PLAT_INVALID);
+    CHECK_STR(text_of(other), "whose");
+    CHECK_EQ(remove(aside), 0);
+    CHECK_STR(text_of(path), "one");
+}
+
 TEST(plat_files_replaced_as_a_whole) {
     const char *path = test_path(0, "plat-replaced");
     char aside[600];

@@ -48,16 +48,17 @@ int plat_out_create(plat_out **out, const char *path) {
     return PLAT_OK;
 }
 
-/* The file of this name, locked and empty. Where there are no locks it must do without. */
-static int open_aside(const char *path, mode_t mode, int *fd) {
+/* The file of this name, locked and empty, whoever left it there. Where there are no locks it must do without. */
+static int open_aside(const char *path, bool private, int *fd) {
     struct stat named, opened;
     for (int i = 0; i < TRIES_MAX; i++) {
-        *fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
+        *fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW, private ? 0600 : 0666);
         if (*fd < 0) return posix_error(errno);
         int error = flock(*fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK ? PLAT_AGAIN : PLAT_OK;
         bool moved = !error && (stat(path, &named) || fstat(*fd, &opened) || named.st_ino != opened.st_ino ||
                                 named.st_dev != opened.st_dev);
-        if (!error && !moved && ftruncate(*fd, 0) != 0) error = posix_error(errno);
+        if (!error && !moved && ((private && fchmod(*fd, 0600) != 0) || ftruncate(*fd, 0) != 0))
+            error = posix_error(errno);
         if (!error && !moved) return PLAT_OK;
         close(*fd);
         if (error) return error;
@@ -75,7 +76,7 @@ int plat_out_replace(plat_out **out, const char *path, bool private) {
     if (!error) {
         o->path = memcpy(aside + n + sizeof ".new", path, n);
         snprintf(aside, n + sizeof ".new", "%s.new", path);
-        error = open_aside(aside, private ? 0600 : 0666, &o->fd);
+        error = open_aside(aside, private, &o->fd);
     }
     if (error) {
         free(aside);
