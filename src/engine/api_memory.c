@@ -46,8 +46,10 @@ static err_code too_small(const leat_session *s, uint64_t ram, uint64_t others, 
     char taken[128] = "";
     if (m->draft) {
         str path = str_of(gguf_part_path(m->draft->file, 0));
-        fmt(taken, sizeof taken, ", of which the draft model %s takes %llu and leaves %llu,",
-            path.ptr + path.len - MIN(path.len, (size_t)PATH_SHOWN), MIB(draft), MIB(ram - MIN(ram, draft)));
+        const char *shown = path.ptr + path.len - MIN(path.len, (size_t)PATH_SHOWN);
+        while ((*shown & 0xC0) == 0x80) shown++; /* whole characters */
+        fmt(taken, sizeof taken, ", of which the draft model %s takes %llu and leaves %llu,", shown, MIB(draft),
+            MIB(ram - MIN(ram, draft)));
     }
     model_split_units(m->model, NULL); /* else whole tensors are the least */
     uint64_t least = least_for_weights(m->weights), all = others + least;

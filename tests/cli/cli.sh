@@ -207,6 +207,11 @@ same draft-text "$work/ram-mapped" "$out"
 check draft-less 1 '' 'are too little' "${small[@]}" --ram "$((would - 2))M" --draft "$work/draft.gguf"
 check draft-peak 0 '.' ' weights [12][0-9]\.[0-9] MiB .*; in all (1[0-9]|2[0-7])\.[0-9] MiB' \
     "${small[@]}" --ram 28M --draft "$work/draft.gguf" -v
+accents=$work/$(printf 'é%.0s' {1..30}) # of so long a path only the end is shown
+mkdir "$accents"
+mv "$work/draft.gguf" "$accents/d.gguf"
+check draft-whole-characters 1 '' 'the draft model (é)+/d\.gguf takes' "${small[@]}" --ram 20M --draft "$accents/d.gguf"
+rm -r "$accents"
 for c in run chat serve; do
     check "draft-other-$c" 1 '' '^leat '$c': the draft model has 128 tokens, wanted 567' \
         "$leat" $c "$demo" --draft "$bare" $([ $c = serve ] && echo -q --port 0 || echo -p x)
@@ -492,6 +497,8 @@ while runs $!; do cat /proc/$!/task/*/status; done > "$work/tasks" 2> "$err"
 wait $!
 allowed "$work/tasks" > "$out"
 same plan-no-pin-cores "$work/cores" "$out"
+for kept in "$XDG_STATE_HOME/leat/"experts-*; do echo broken > "$kept"; done
+check plan-usage-broken 0 '^Expected' 'warning: .*experts-[0-9a-f]+ is damaged: experts are counted anew' "${plan[@]}" --ram 17M
 check plan-little 1 '' '^leat plan: 1 MiB of memory are too little' "${plan[@]}" --ram 1M
 
 # A bench that follows it, on a model with more experts used; and one on a model of another shape.
