@@ -45,9 +45,9 @@ NO_COLOR=1 "$pty" 72 4 "$work/plain.script" "$leat" chat $sample --no-history > 
 grep -q '^leat sample.*/help' "$work/out" && ! grep -q '{' "$work/out"
 ok $? "NO_COLOR: $(cat "$work/out")"
 # A terminal that only prints edits its lines itself: they are read whole, and nothing is written that it would obey.
-printf '%s\n' 'wait >' 'type What is 2+2?\r' 'wait is 4.' 'wait generation' \
-    'type What is 3+4?\\\r' 'type Say it.\r' 'wait is 7.' 'wait >' 'type \x03' 'wait leaves' 'type /show\r' 'wait prompt' \
-    plain 'type \x04' end > "$work/dumb.script"
+printf '%s\n' 'wait >' 'type What is 2+2?\r' 'wait is 4.' 'wait generation' 'wait >' \
+    'type What is 3+4?\\\r' 'type Say it.\r' 'wait is 7.' 'wait generation' 'wait >' 'type \x03' 'wait leaves' 'type /show\r' \
+    'wait prompt' plain 'type \x04' end > "$work/dumb.script"
 for term in dumb ""; do
     TERM=$term "$pty" 72 40 "$work/dumb.script" "$leat" chat $sample --temp 0 --no-history > "$work/out"
     [ "$(cat "$work/out")" = "status 0" ]
