@@ -53,10 +53,10 @@ KERN_INLINE vf sum_pairs(vf a) { return vf_add(a, vf_swap(a)); }
  * same where pairs is set), 4i and 4i + 2 of each in vector 2i, 4i + 1 and 4i + 3 in the next one. Returns the factors (of
  * 2^-15) that keep most of the units, and the scales of what they make of them, times the peak.
  *
- * Rounding errors depend on the scale by chance, so ACT8_TRIES scales are tried, from the one that makes the peak -128 on, or -127
- * where what is opposite, the largest of w, would be +128 beside it, which is no byte;
- * for each the best multiplier of its integers is sum(w q) / sum(q q), which leaves an error of sum(w w) - sum(w q)^2 /
- * sum(q q). All sums are exact. Rounded twice, an element is off by 0.002 of a step at most. */
+ * Rounding errors depend on the scale by chance, so ACT8_TRIES scales are tried, from the one that makes the peak -128 on
+ * (-127 where what is opposite, the largest of w, would be +128 beside it, which is no byte); for each the best multiplier
+ * of its integers is sum(w q) / sum(q q), which leaves an error of sum(w w) - sum(w q)^2 / sum(q q). All sums are exact.
+ * Rounded twice, an element is off by 0.002 of a step at most. */
 KERN_INLINE vf best_factors(const vb w[8], vf opposite, bool pairs, vf *scale) {
     vf factor = vf_set(KERN_ACT8_MAX), most = vf_set(0), of = vf_set(1);
     for (uint32_t k = KERN_ACT8_MAX; k > KERN_ACT8_MAX - ACT8_TRIES; k--) {

@@ -3,11 +3,11 @@
 #ifndef LEAT_KERN_PEAK_H
 #define LEAT_KERN_PEAK_H
 
-/* As many sums as registers hold, so that no step waits for another. Where a product and its sum are two instructions, each sum has
- * activations of its own, and where they lie is hidden from the compiler in each step: or products would be formed once. Where they are
- * one, all sums share activations: loads would take longer than products where a register of 64 bytes is loaded in two halves (Zen 4).
- * Where there are many sums, several steps a round: compilers copy sums from register to register at its end (10 %), but with
- * few registers and several steps they keep products in memory (30 %). */
+/* As many sums as registers hold, so that no step waits for another. Where a product and its sum are two instructions,
+ * each sum has activations of its own, and where they lie is hidden from the compiler in each step: or products would be
+ * formed once. Where they are one, all sums share activations: loads would take longer than products where a register of
+ * 64 bytes is loaded in two halves (Zen 4). Where there are many sums, several steps a round: compilers copy sums from
+ * register to register at its end (10 %), but with few registers and several steps they keep products in memory (30 %). */
 enum { PEAK_BYTES = MAX(VEC_TOKENS * VEC_SUBS, 3) };
 enum { PEAK_STEPS = PEAK_BYTES < 8 ? 1 : 4 };
 enum { PEAK_ACTS = VEC_DOT_ADDS ? 1 : PEAK_BYTES };

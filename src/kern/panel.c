@@ -23,8 +23,9 @@ static void fill(const kern *k, kern_panel *p, const uint8_t *b, size_t row_byte
         if (here < 16) memset(&rows, 0, sizeof rows);
         for (size_t at = 0; at < n_in; at += KERN_CHUNK) {
             size_t step = at / 4, unit = at / KERN_UNIT;
-            if (p->next.early) /* of a panel that is deeper than this one the rest beside the last chunk */
-                fetch(p, 16 * sub, 16 * (sub + 1), at / KERN_CHUNK * chunk_bytes, n_in - at > KERN_CHUNK ? chunk_bytes : p->next.bytes);
+            if (p->next.early) /* of a deeper panel than this one the rest beside the last chunk */
+                fetch(p, 16 * sub, 16 * (sub + 1), at / KERN_CHUNK * chunk_bytes,
+                      n_in - at > KERN_CHUNK ? chunk_bytes : p->next.bytes);
             load(&rows, b + at / KERN_CHUNK * chunk_bytes, row_bytes, here, MIN(n_in - at, KERN_CHUNK), t);
             for (size_t v = 0; v < 4; v++)
                 k->ops->turn(rows.q[0] + 64 * v, KERN_CHUNK, p->q[step + 4 * v][sub], 16 * near, near);

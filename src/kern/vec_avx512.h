@@ -445,7 +445,7 @@ static inline void v_store_lanes(void *to, size_t stride, vb a, vb b, vb c, vb d
     vb_store(at + 2 * stride, _mm512_shuffle_i32x4(ab, cd, 0xDD));
     vb_store(at + 3 * stride, _mm512_shuffle_i32x4(ef, gh, 0xDD));
 }
-/* To the second level: what is wanted in the first waits for its few places, and takes them from what is used (docs/LAB.md). */
+/* To the second level: in the first it would wait for few places, and take them from what is used (docs/LAB.md). */
 static inline __attribute__((always_inline)) void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T1); }
 static inline uint64_t v_read(const void *p, size_t n_words) {
     const char *b = p;
