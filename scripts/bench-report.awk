@@ -52,22 +52,21 @@ function share_verdict(name,    wanted) {
     wanted = wanted_share[name]
     if (wanted == "-") return ""
     if (!judged[name]) return "void"
-    return verdict(judged[name], wanted) (above[name] ? ", by the read in turns" : "")
+    return verdict(judged[name], wanted) (above[name] ? ", in turns" : "")
 }
 function cell(name, who_) { return ((name, who_) in peer) ? sprintf("%.1f", peer[name, who_]) : "" }
-function table(title, like,    i, name, wanted, generates) {
+function table(title, like,    i, name, wanted) {
     print "\n## " title "\n"
-    generates = like ~ /tg/
-    print "| | leat, tok/s | bound | share |" (generates ? " of a bare read in turns |" : "") \
+    print "| | leat, tok/s | bound | share |" " of the bare loop in turns |" \
         " wanted | met | llama.cpp | ik_llama.cpp | over the better | wanted | met |"
-    print "| --- | ---: | ---: | ---: |" (generates ? " ---: |" : "") " ---: | :-: | ---: | ---: | ---: | ---: | :-: |"
+    print "| --- | ---: | ---: | ---: | ---: | ---: | :-: | ---: | ---: | ---: | ---: | :-: |"
     for (i = 1; i <= n_rows; i++) {
         name = order[i]
         if (name !~ like) continue
         wanted = wanted_share[name]
         printf "| %s | %.1f | %s | %s |%s %s | %s | %s | %s | %s | %s | %s |\n", label[name], v[name, "tok_s"],
             (bound[name] ? sprintf("%.1f", bound[name]) : ""), (bound[name] ? shown(v[name, "share"], wanted) : ""),
-            (generates ? (v[name, "sustained"] > 0 ? " " shown(v[name, "sustained"], wanted) " |" : " |") : ""),
+            (v[name, "sustained"] > 0 ? " " shown(v[name, "sustained"], wanted) " |" : " |"),
             (wanted == "-" ? "" : wanted), share_verdict(name), cell(name, "llama.cpp"), cell(name, "ik_llama.cpp"),
             (best[name] ? shown(best[name], wanted_ratio[name]) "x (" span[name] ")" : ""),
             (wanted_ratio[name] == "-" ? "" : wanted_ratio[name] "x"),
@@ -100,7 +99,7 @@ function picture_of(    i, name, y, full, x) {
         x = full * judged[name]
         printf "<text x=\"10\" y=\"%d\">%s</text>\n<text x=\"10\" y=\"%d\" fill=\"#555\">%s</text>\n", y + 10, label[name], y + 22,
             (name ~ /^pp/ ? "prompt of 512" : "generation") > svg
-        bar(y, x, "#1b6ca8", sprintf("%.1f", v[name, "tok_s"]) (!x ? ", void" : above[name] ? ", of the read in turns" : ""))
+        bar(y, x, "#1b6ca8", sprintf("%.1f", v[name, "tok_s"]) (!x ? ", void" : above[name] ? ", in turns" : ""))
         if (x && (name, "ik_llama.cpp") in peer) bar(y + 12, x / over[name, "ik_llama.cpp"], "#e0a030", cell(name, "ik_llama.cpp"))
         if (x && (name, "llama.cpp") in peer) bar(y + 24, x / over[name, "llama.cpp"], "#b0b0b0", cell(name, "llama.cpp"))
         y += 44
@@ -142,9 +141,9 @@ END {
     print "# " machine "\n"
     printf "By `make bench`: %s, commit %s, %d threads, random weights. Medians; leat and peers took turns on the same file,\n",
         v[one, "isa"], v[one, "commit"], v[one, "threads"]
-    print "and the bound is of looks at the machine beside each repetition: its best moments. \"Of a bare read in turns\" holds a row against"
-    print "the mean of a plain read of memory, in turns with it: what a shared machine left to anybody. A share above 1 is of a bound whose looks fell"
-    print "into slower moments: such a row is judged by the read in turns, or else void. Over the better peer: the median of the repetitions' ratios, the"
+    print "and the bound is of looks at the machine beside each repetition: its best moments. \"Of the bare loop in turns\" holds a row against"
+    print "the mean of a plain read of memory, of a prompt that of plain products in registers, in turns with it: what a shared machine left to anybody. A share above 1 is of a bound whose looks fell"
+    print "into slower moments: such a row is judged in turns, or else void. Over the better peer: the median of the repetitions' ratios, the"
     print "least and the largest of them. Peers ran with the flags that are best for the row. What decides is the figure as measured, without rounding."
     take_notes()
     print "\n![decode and prefill against the bound](" picture ")"

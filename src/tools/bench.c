@@ -9,8 +9,8 @@
 
 #define LOAD_BUSY 0.5 /* other runnable tasks that spoil a figure */
 #define LOOK_NS 120000000u
-#define READ_NS 500000000u /* of the bare read beside a repetition, at most */
-#define READ_PART 6        /* of the repetition's time, so that rows take hardly longer */
+#define TURN_NS 500000000u /* of the bare loop beside a repetition, at most */
+#define TURN_PART 6        /* of the repetition's time, so that rows take hardly longer */
 
 typedef struct bench_values {
     const char *model, *isa, *format, *routing, *record;
@@ -146,22 +146,27 @@ static double deviation(const double *at, size_t n) {
     return n > 1 ? math_sqrt(squares / (double)(n - 1)) : 0;
 }
 
-static uint64_t read_ns(size_t n, double tok_s) {
-    return (uint64_t)MIN((double)n * 1e9 / tok_s / READ_PART, (double)READ_NS);
+static double bound_of(const bench *b, const bench_row *r, const bounds_machine *m) {
+    return r->n_prompt ? bounds_prompt(&b->counted, m, r->n_prompt, r->n_depth)
+                       : bounds_decode(&b->counted, m, r->n_gen, r->n_depth);
 }
 
-/* leat, and a bare read behind it or, every second time, before it: long enough to meet what leat meets, where a look
- * takes the best moment. */
+static uint64_t turn_ns(size_t n, double tok_s) {
+    return (uint64_t)MIN((double)n * 1e9 / tok_s / TURN_PART, (double)TURN_NS);
+}
+
+/* leat, and a bare loop of reads, or of products, behind it or, every second time, before it: long enough to meet what leat
+ * meets, where a look takes the best moment. */
 static int take_turn(bench *b, const bench_row *r, size_t rep) {
     double *own = &samples(b, OWN)[rep];
     size_t n = (size_t)MAX(r->n_prompt, r->n_gen);
     bounds_machine m = {0};
-    bool reads = b->probe && r->n_gen, first = rep % 2;
-    if (reads && first) m.read_bytes_s = bounds_read(b->probe, read_ns(n, own[-1]));
+    bool first = rep % 2;
+    if (b->probe && first) bounds_mean(b->probe, r->n_prompt > 0, turn_ns(n, own[-1]), &m);
     int status = time_own(b, r, b->l.session, r->n_depth, n, own);
-    if (status || !reads) return status;
-    if (!first) m.read_bytes_s = bounds_read(b->probe, read_ns(n, *own));
-    double bound = bounds_decode(&b->counted, &m, r->n_gen, r->n_depth);
+    if (status || !b->probe) return status;
+    if (!first) bounds_mean(b->probe, r->n_prompt > 0, turn_ns(n, *own), &m);
+    double bound = bound_of(b, r, &m);
     samples(b, SUSTAINED)[rep] = bound > 0 ? *own / bound : 0;
     return TOOLS_OK;
 }
@@ -189,8 +194,7 @@ static void judge(bench *b, const bench_row *r, size_t rep, const bounds_machine
                         .dot_mac_s = MAX(looks[0].dot_mac_s, looks[1].dot_mac_s),
                         .float_mac_s = MAX(looks[0].float_mac_s, looks[1].float_mac_s)};
     double own = samples(b, OWN)[rep];
-    double bound = r->n_prompt ? bounds_prompt(&b->counted, &m, r->n_prompt, r->n_depth)
-                               : bounds_decode(&b->counted, &m, r->n_gen, r->n_depth);
+    double bound = bound_of(b, r, &m);
     samples(b, SHARE)[rep] = bound > 0 ? own / bound : 0;
     samples(b, GROWTH)[rep] = 0;
     if (!r->n_depth || !r->n_gen || bound <= 0) return;
@@ -210,7 +214,7 @@ static void sum_up(bench *b, bench_row *r) {
     r->tok_s = median(samples(b, OWN), n);
     r->share = median(samples(b, SHARE), n);
     r->bound = r->share > 0 ? r->tok_s / r->share : 0;
-    r->sustained = r->n_gen && b->probe ? median(samples(b, SUSTAINED), n) : 0;
+    r->sustained = b->probe ? median(samples(b, SUSTAINED), n) : 0;
     r->growth = r->n_depth && r->n_gen ? median(samples(b, GROWTH), n) : 0;
 }
 

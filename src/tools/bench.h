@@ -17,7 +17,7 @@ typedef struct bench_row {
     double tok_s, deviation; /* median, standard deviation              */
     double share;            /* median: each repetition has a bound of its own; 0: no reads could be measured */
     double bound;            /* that of which tok_s is this share       */
-    double sustained; /* share of what reads in turns would allow, median; 0: a prompt, or no room for a probe */
+    double sustained; /* share of what a bare loop in turns would allow, median; 0: no room for a probe */
     double growth; /* at a depth: time over that at depth 0 and the bound of reading the keys and values; else 0 */
     bench_ratio peers[BENCH_PEERS_MAX];
 } bench_row;

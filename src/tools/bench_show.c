@@ -30,7 +30,7 @@ static void head_md(tools *t, const bench_head *h) {
         tools_out(t, "%.1f G int8 and %.1f G float multiply-adds a second\n", m->dot_mac_s / 1e9,
                   m->float_mac_s / 1e9);
     }
-    tools_out(t, "\n| threads | test             |                tok/s |      bound | share | of a read |");
+    tools_out(t, "\n| threads | test             |                tok/s |      bound | share |  in turns |");
     if (h->depths) tools_out(t, " growth |");
     for (size_t i = 0; i < h->n_peers; i++)
         tools_out(t, " %10s |               leat is |", cell_md(cell, h->peers[i].name));

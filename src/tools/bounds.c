@@ -59,9 +59,10 @@ static double measure_read(bounds_probe *p, int passes_min, uint64_t ns_min, dou
     return best;
 }
 
-static double measure_dot(bounds_probe *p, bool floats, uint64_t ns_min) {
-    double best = 0;
-    uint64_t begin = plat_time_ns();
+/* The same of multiply-adds a second. */
+static double measure_dot(bounds_probe *p, bool floats, uint64_t ns_min, double *mean) {
+    double best = 0, all = 0;
+    uint64_t begin = plat_time_ns(), taken = 0;
     p->floats = floats;
     for (int pass = 0; pass < PASSES_MIN || plat_time_ns() - begin < ns_min; pass++) {
         uint64_t start = plat_time_ns(), macs = 0;
@@ -74,7 +75,10 @@ static double measure_dot(bounds_probe *p, bool floats, uint64_t ns_min) {
         }
         for (int w = 0; w < pool_workers(p->workers); w++) macs += p->results[w];
         best = MAX(best, (double)macs * 1e9 / (double)ns);
+        all += (double)macs;
+        taken += ns;
     }
+    *mean = all * 1e9 / (double)taken;
     return best;
 }
 
@@ -119,18 +123,20 @@ void bounds_probe_close(bounds_probe *p) {
     mem_block_free(p);
 }
 
-double bounds_read(bounds_probe *p, uint64_t ns) {
-    double mean;
-    measure_read(p, 1, ns, &mean);
-    return mean;
+void bounds_mean(bounds_probe *p, bool prompt, uint64_t ns, bounds_machine *out) {
+    *out = (bounds_machine){.n_threads = pool_workers(p->workers)};
+    measure_read(p, 1, prompt ? ns / 8 : ns, &out->read_bytes_s);
+    if (!prompt) return;
+    measure_dot(p, false, ns / 8 * 5, &out->dot_mac_s);
+    measure_dot(p, true, ns / 4, &out->float_mac_s);
 }
 
 void bounds_look(bounds_probe *p, uint64_t ns, bounds_machine *out) {
     double mean;
     out->n_threads = pool_workers(p->workers);
     out->read_bytes_s = measure_read(p, PASSES_MIN, ns / 2, &mean);
-    out->dot_mac_s = measure_dot(p, false, ns / 4);
-    out->float_mac_s = measure_dot(p, true, ns / 4);
+    out->dot_mac_s = measure_dot(p, false, ns / 4, &mean);
+    out->float_mac_s = measure_dot(p, true, ns / 4, &mean);
 }
 
 err_code bounds_measure(bounds_machine *out, const kern *k, int n_threads, bool no_pin, uint64_t bytes_max, err *e) {

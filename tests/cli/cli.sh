@@ -296,7 +296,7 @@ check bench-heading 0 '^machine  2 threads: reads [0-9.]+ GB/s' '' cat "$work/be
 check bench-json 0 '^  \{"n_prompt": 0, "n_gen": 3, "n_depth": 0, "threads": 1, "tok_s": [0-9.e+]+, "tok_s_stddev"' '*' \
     "${bench[@]}" -p 0 -n 3 -t 1 -o json
 check bench-sustained 0 '^   "sustained": [0-9.e+-]+, "model"' '*' "${bench[@]}" -p 0 -n 3 -t 1 -o json
-check bench-csv 0 '^"[^"]*"(,[^,]*)*,4,0,0,1(,[0-9.e+-]+){5},"one",5(,[0-9.e+-]+){3},0$' '*' \
+check bench-csv 0 '^"[^"]*"(,[^,]*)*,4,0,0,1(,[0-9.e+-]+){5},"one",5(,[0-9.e+-]+){3},[0-9.e+-]*[1-9][0-9.e+-]*$' '*' \
     "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo 5 t/s' -o csv
 # The cores that each thread may use, as a peer sees them while all pools are open.
 allowed() { awk '$1 == "Cpus_allowed_list:" { print $2 }' "$@" | sort -u; }
@@ -366,16 +366,18 @@ row tg-q8_0 42 38.5 1.074 0 0.844
 row tg-f16 24.7 30.3 0.946 0 0.918
 row tg-q6_k 10 10 1.1 0 1.01
 row pp-q8_0 437 810 1.2 0 0
+row pp-q4_0 440 758.6 0.58 0 0.62
 row depth-4096 52 60 0.9 1.1504 0.9
 echo q8_0,1000,1051,60,20,10,1090,1000,20,10 > "$pages/rss-q8_0.txt"
 echo q6_k,1000,1030,60,20,10,2030,2000,20,10 > "$pages/rss-q6_k.txt"
 check bench-page 0 '^# C, family 7$' '' awk -f scripts/bench-report.awk -v machine='C, family 7' -v rows="$pages" -v svg="$pages/p.svg" -v notes=/nowhere "$pages/list.txt"
 mv "$out" "$pages/page"
 check bench-page-rounding 0 '^\| 1.1b Q4_K_M \| 60.0 \| 66.7 \| 0.8999 \| 0.8996 \| 0.90 \| \*\*no\*\* \| .* \| 9.500x \(9.00 to 10.00\) \| 1.5x \| yes \|$' '' cat "$pages/page"
-check bench-page-above 0 '^\| 1.1b Q8_0 \| 42.0 \| 39.1 \| 1.074 \| 0.844 \| 0.90 \| \*\*no\*\*, by the read in turns \|' '' cat "$pages/page"
+check bench-page-above 0 '^\| 1.1b Q8_0 \| 42.0 \| 39.1 \| 1.074 \| 0.844 \| 0.90 \| \*\*no\*\*, in turns \|' '' cat "$pages/page"
 check bench-page-kind 0 '^\| 1.1b F16 \| 24.7 \| 26.1 \| 0.946 \| 0.918 \| 0.90 \| yes \|' '' cat "$pages/page"
 check bench-page-void 0 '^\| 1.1b Q6_K \| .*\| 0.90 \| void \|' '' cat "$pages/page"
 check bench-page-void-prompt 0 '^\| 1.1b Q8_0 \| 437.0 \| .*\| 0.90 \| void \|' '' cat "$pages/page"
+check bench-page-prompt 0 '^\| 1.1b Q4_0 \| 440.0 \| 758.6 \| 0.580 \| 0.620 \| 0.90 \| \*\*no\*\* \|' '' cat "$pages/page"
 check bench-page-growth 0 '^\| 1.1b 4096, depth-4096 \| 52.0 \| 1.1504 \| 1.15 \| \*\*no\*\* \|$' '' cat "$pages/page"
 check bench-page-memory 0 '^\| 1.1b Q8_0 .* \| 1.0204 \| 1.02 \| \*\*no\*\* \| .*\| yes \|$' '' cat "$pages/page"
 check bench-page-copy 0 '^\| 1.1b Q6_K .* \| 1.000 \| 1.02 \| yes \| .*\| \*\*no\*\* \|$' '' cat "$pages/page"
