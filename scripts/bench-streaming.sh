@@ -4,11 +4,12 @@
 #
 # Rounds go over all rows (names like PATTERN, a grep -E), so rows take turns and what drifts favours nobody. Every run
 # is kept under BUILD/bench/streaming as soon as it has ended: a script that was stopped goes on where it was, and
-# LEAT_BENCH_ROUNDS=N (3) rounds in all are made up to N; remove the folder to begin anew. A round takes about six
-# minutes, half of it the peers'; after LEAT_BENCH_SECONDS no row is begun any more, and the report is written.
+# LEAT_BENCH_ROUNDS=N (3) rounds in all are made up to N; remove the folder to begin anew. A round takes about a quarter
+# of an hour, two thirds of it the peers'; after LEAT_BENCH_SECONDS no row is begun any more, and the report is written.
 #
 # Peers: LEAT_PEER_LLAMA, LEAT_PEER_IK, LEAT_PEER_MOE: command lines with {file}, {threads} and {n_gen} that print tokens
-# a second as `leat bench --vs` reads them. They should let the system page the file (mmap, no repacking).
+# a second as `leat bench --vs` reads them. They should let the system page the file (mmap, no repacking). {n_gen} is as many
+# tokens as leat's row has, or as there is time for in LEAT_PEER_SECONDS (60) a row; the page says how many.
 # BigMoeOnEdge (LEAT_PEER_MOE) prints more than one speed, and at random only when it is told to:
 #     bmoe-cli -m {file} -p x -n {n_gen} -t {threads} -c 600 --ubatch 64 --moe-stream --force-cache --cache-mb MIB
 #         --temp 100 --top-k 0 --top-p 1 --seed 1 | sed -n 's/^generation:.*(\(.*\) tok.s)/\1 tok\/s/p'
@@ -20,9 +21,11 @@
 # limited to --ram, the page cache included. Memory of that size is touched and freed before: on a virtual machine the
 # first touch may cost more than reading. leat's own is touched to its end before anything is counted.
 set -u
+export LC_ALL=C # numbers have points
 B=$1 pattern=${2:-.}
 leat=$B/leat dir=${LEAT_BENCH_DIR:-$B/bench/models} rows=$B/bench/streaming traces=${LEAT_TRACES:-../shared/traces}
 rounds=${LEAT_BENCH_ROUNDS:-3} threads=$(nproc) qwen=$traces/qwen3-30b-a3b.csv
+peer_seconds=${LEAT_PEER_SECONDS:-60}
 mkdir -p "$dir" "$rows" docs/bench
 
 # ---- a process within limits ---------------------------------------------------------------------------------------
@@ -45,24 +48,34 @@ touch_memory() { # bytes, at most a third of what is free
     rm -f /dev/shm/leat-touch.$$
 }
 
-# Runs a command within so many bytes, cold; prints what it prints. Sets no limit where no group can be made.
+# Runs a command within so many bytes, cold; prints what it prints, how long it took and, of its group, the most memory and
+# how many processes were killed for it. Sets no limit where no group can be made.
 capped() { # bytes, file, command...
-    local bytes=$1 file=$2 status
+    local bytes=$1 file=$2 status began
     shift 2
     uncache "$file"
     touch_memory "$bytes"
     if [ -z "$group" ]; then
+        began=$(date +%s%3N)
         "$@"
-        return
+        status=$?
+        echo "ms: $(($(date +%s%3N) - began))"
+        return $status
     fi
     mkdir -p "$group/run" && echo "$bytes" > "$group/run/$limit"
     [ -e "$group/run/memory.swap.max" ] && echo 0 > "$group/run/memory.swap.max"
+    began=$(date +%s%3N)
     bash -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$group/run" "$@"
     status=$?
+    echo "ms: $(($(date +%s%3N) - began))"
     echo "peak: $(cat "$group/run/$peak")"
+    cat "$group/run/memory.events" "$group/run/memory.oom_control" 2> /dev/null | sed -n 's/^oom_kill /killed: /p'
     for _ in 1 2 3 4 5; do rmdir "$group/run" 2> /dev/null && break; done
     return $status
 }
+
+# The last lines of what it printed itself.
+last_words() { grep -vE '^$|^(ms|peak|killed): ' | tail -n "$1"; }
 
 # ---- models --------------------------------------------------------------------------------------------------------
 
@@ -79,8 +92,8 @@ routing() { [ "$1" = qwen3 ] && echo "--routing $qwen"; }
 # Tokens of a run: 200 where that takes seconds, fewer where a token reads much.
 tokens() { # model, percent
     case $1 in
-    dense) echo $(($2 >= 100 ? 100 : $2 >= 70 ? 40 : 16)) ;;
-    *) echo $(($2 >= 50 ? 200 : $2 >= 20 ? 100 : 50)) ;;
+    dense) echo $(($2 >= 100 ? 200 : $2 >= 50 ? 40 : 20)) ;;
+    *) echo $(($2 >= 20 ? 200 : 100)) ;;
     esac
 }
 
@@ -148,22 +161,52 @@ generate() { # row, model, file, percent, bytes
         [ -n "$slots" ] && [ -n "$expert" ] && words+=$'\n'$("$leat" cache-sim "$record" --prompt --policy ours \
             --ram $((slots * expert)) | awk -F'|' 'END { print "sim_mb=" $5 + 0 }')
     fi
-    echo "$words" | grep -q tok_s || { echo "$1: $(echo "$out" | grep -v '^$' | tail -n 2)" >&2; return; }
-    keep "$1" "$words"$'\n'"ram=$5"
+    echo "$words" | grep -q tok_s || { echo "$1: $(echo "$out" | last_words 2)" >&2; return; }
+    keep "$1" "$words"$'\n'"tokens=$n"$'\n'"ram=$5"
 }
 
-peer() { # row, command, file, tokens, bytes
-    [ -n "$2" ] || return
-    local line=${2//\{file\}/$3} out
+# A peer's run, cold: words for its row. Without a speed there is a row only where the system killed it for memory.
+peer_run() { # command, file, tokens, bytes
+    local line=${1//\{file\}/$2} out status
     line=${line//\{threads\}/$threads}
-    line=${line//\{n_gen\}/$4}
-    out=$(capped "$5" "$3" timeout 150 bash -c "$line" 2>&1)
-    out=$(echo "$out" | awk '
-        /^peak:/ { print "peak=" $2 }
+    line=${line//\{n_gen\}/$3}
+    out=$(capped "$4" "$2" timeout $((peer_seconds * 2)) bash -c "$line" 2>&1)
+    status=$?
+    echo "$out" | awk -v tokens="$3" -v killed=$((status == 137)) '
+        /^(ms|peak): / { words = words "\n" $1 $2 }
+        /^killed: / { killed += $2 }
         /"avg_ts"/ { gsub(/[^0-9.]/, "", $2); speed = $2 }
         / tok(ens)?\/s/ { for (i = 2; i <= NF; i++) if ($i ~ /^tok(ens)?\/s/) { speed = $(i - 1); for (j = 2; j < i; j++) if ($j == "+-") speed = $(j - 1) } }
-        END { if (speed) print "tok_s=" speed }')
-    keep "$1" "${out:-tok_s=0}"$'\n'"ram=$5"
+        END {
+            if (!speed && !killed) exit 1
+            gsub(/:/, "=", words)
+            print "tok_s=" speed + 0 "\ntokens=" tokens words
+        }' && return
+    echo "$line: no speed, status $status: $(echo "$out" | last_words 3)" >&2
+    return 1
+}
+
+# As many tokens as leat's row has, or as there is time for: from few on, each run says how many more that is, and the last
+# one counts. Later rounds begin with as many as the one before had.
+peer() { # row, command, file, tokens, bytes
+    [ -n "$2" ] || return
+    local left=$((peer_seconds * 1000)) n words kept=''
+    n=$(sed -n '$s/.*tokens=\([0-9]*\).*/\1/p' "$rows/$1.runs" 2> /dev/null)
+    n=$((${n:-2} < $4 ? ${n:-2} : $4))
+    while [ "$n" -gt 0 ] && words=$(peer_run "$2" "$3" "$n" "$5"); do
+        kept=$words
+        # What a run takes besides its tokens is loading and warming up. Half as many again are worth another run.
+        read -r left n < <(echo "$words" | awk -F= -v left=$left -v most="$4" '
+            { is[$1] = $2 }
+            END {
+                left -= is["ms"]
+                besides = is["tok_s"] ? is["ms"] - 1000 * is["tokens"] / is["tok_s"] : 0
+                n = int((left - (besides > 0 ? besides : 0)) / 1000 * is["tok_s"])
+                if (n > most) n = most
+                print left, (n * 2 >= is["tokens"] * 3 ? n : 0)
+            }')
+    done
+    keep "$1" "${kept:+$kept$'\n'ram=$5}"
 }
 
 prompt() { # row, file, tokens, bytes
@@ -214,9 +257,9 @@ run_row() { # name, model, percent, kind
     [ "$3" = 100 ] && bytes=$((bytes + (600 << 20)))
     case $4 in
     leat) generate "$1" "$2" "$file" "$3" $bytes ;;
-    llama) peer "$1" "${LEAT_PEER_LLAMA:-}" "$file" $(($3 / 10)) $bytes ;;
-    ik) peer "$1" "${LEAT_PEER_IK:-}" "$file" $(($3 / 10)) $bytes ;;
-    moe) peer "$1" "${LEAT_PEER_MOE:-}" "$file" 50 $bytes ;;
+    llama) peer "$1" "${LEAT_PEER_LLAMA:-}" "$file" "$(tokens "$2" "$3")" $bytes ;;
+    ik) peer "$1" "${LEAT_PEER_IK:-}" "$file" "$(tokens "$2" "$3")" $bytes ;;
+    moe) peer "$1" "${LEAT_PEER_MOE:-}" "$file" "$(tokens "$2" "$3")" $bytes ;;
     first) prompt "$1" "$file" 8 $bytes ;;
     prompt) prompt "$1" "$file" 512 $bytes ;;
     prompt-all)
@@ -248,6 +291,6 @@ if [ -s "$qwen" ]; then "$leat" cache-sim "$qwen" > "$rows/belady.txt"; else : >
 { read -r machine && read -r name; } < <(scripts/machine.sh)
 awk -f scripts/bench-streaming-report.awk -v machine="$machine" -v rows="$rows" \
     -v svg="docs/bench/streaming-$name.svg" -v picture="streaming-$name.svg" \
-    -v notes="docs/bench/streaming-$name.notes.md" -v threads="$threads" \
+    -v notes="docs/bench/streaming-$name.notes.md" -v threads="$threads" -v peer_seconds="$peer_seconds" \
     -v commit="$("$leat" --version)" -v grouped="$group" "$rows/list.txt" > "docs/bench/streaming-$name.md"
 echo "docs/bench/streaming-$name.md"

@@ -11,7 +11,7 @@ bench: $(B)/leat $(B)/bench-model
 .PHONY: bench
 -include $(patsubst %.o,%.d,$(call obj,tests/bench/models.c))
 
-# `make bench-streaming`: models larger than the memory. A quarter of an hour; see scripts/bench-streaming.sh.
+# `make bench-streaming`: models larger than the memory. Three rounds of a quarter of an hour; see scripts/bench-streaming.sh.
 bench-streaming: $(B)/leat $(B)/bench-model
 	@scripts/bench-streaming.sh $(B)
 .PHONY: bench-streaming

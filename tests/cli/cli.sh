@@ -418,6 +418,77 @@ for said in '^Exec to the first token .*: [0-9.]+ ms; wanted' '^Start: not measu
 done
 rm "$work/pages/say-nothing"
 
+# The page of `make bench-streaming`, of made-up runs: nothing is rounded in leat's favour, and tokens are told.
+streamed=$work/streamed
+rm -rf "$streamed"
+mkdir -p "$streamed"
+runs_of() { # row, model, percent, kind, words of a run each
+    echo "$1 $2 $3 $4" >> "$streamed/list.txt"
+    printf '%s\n' "${@:5}" > "$streamed/$1.runs"
+}
+page() { awk -f scripts/bench-streaming-report.awk -v machine=M -v rows="$streamed" -v svg="$streamed/p.svg" -v notes=/nowhere -v peer_seconds=60 "$streamed/list.txt"; }
+printf 'moe 4000000000 400 500000000\ndense 1000000000 300 900000000\n' > "$streamed/models.txt"
+echo '| 1 G | 25.0 | 1 | 1 | 1 | 1 | 80.0 | 1604.9 | 85.0 | 1000.0 | 1.60 |' > "$streamed/belady.txt"
+runs_of moe-100 moe 100 leat 'tok_s=1000 tokens=200'
+runs_of moe-50 moe 50 leat 'tok_s=17.98 sim_mb=100 probe=2 gb_s=1.898 tokens=200 ram=1000 peak=900' 'tok_s=17.98 sim_mb=100 probe=2 gb_s=1.898 tokens=200 ram=1000 peak=1001' \
+    'tok_s=17.98 sim_mb=100 probe=2 gb_s=1.898 tokens=200 ram=1000 peak=900'
+runs_of moe-40 moe 40 leat 'tok_s=18.4 sim_mb=100 probe=2 gb_s=2 tokens=200 ram=1000'
+runs_of moe-25 moe 25 leat 'tok_s=18 sim_mb=100 probe=2 gb_s=1.9 tokens=200'
+runs_of moe-50-llama moe 50 llama 'tok_s=2.256 tokens=14' 'tok_s=2.256 tokens=19' 'tok_s=2.256 tokens=16'
+runs_of moe-50-ik moe 50 ik 'tok_s=9 tokens=200'
+runs_of moe-50-moe moe 50 moe 'tok_s=0 tokens=2'
+runs_of dense-75 dense 75 leat 'tok_s=5 held_mb=500 probe=2 gb_s=1.898 tokens=40'
+runs_of dense-accept dense 50 accept 'tok_s=2.496 plain=1'
+check streaming-page 0 'random ids \(or recorded routing\). Medians of 1 to 3 runs a row;$' '' page
+mv "$out" "$streamed/page"
+on_page() { check "streaming-page-$1" 0 "$2" '' cat "$streamed/page"; }
+on_page share '^\| generation over the bound, moe, 50 % of the file in memory \| >= 0.90 \| 0.899 \| \*\*no\*\* \|$'
+on_page share-met '^\| generation over the bound, moe, 25 % of the file in memory \| >= 0.90 \| 0.90 \| yes \|$'
+on_page unmeasured '^\| generation over the bound, dense, 25 % of the file in memory \| >= 0.90 \| \| not measured \|$'
+on_page disk '^\| disk throughput while reading over the probe.s, moe, 50 % \| >= 0.95 \| 0.949 \| \*\*no\*\* \|$'
+on_page disk-75 '^\| disk throughput while reading over the probe.s, dense, 75 % \| >= 0.95 \| 0.949 \| \*\*no\*\* \|$'
+on_page step '^\| each 10 % more memory: .*, moe \| >= 0.98 \| 0.977 \| \*\*no\*\* \|$'
+on_page peer '^\| generation over llama.cpp .* \| >= 8x \| 7.97x \| \*\*no\*\* \|$'
+on_page peer-unit '^\| generation over ik_llama.cpp .* \| >= 2x \| 1.998x \| \*\*no\*\* \|$'
+on_page belady '^\| bytes read over Belady.s, .* \| <= 1.6 \| 1.605 \| \*\*no\*\* \|$'
+on_page accept '^\| dense with guesses, .* \| >= 2.5x \| 2.496x \| \*\*no\*\* \|$'
+on_page peak '^\| peak memory of the control group .* \| <= 1.00 \| 1.001 \| \*\*no\*\* \|$'
+on_page tokens '^\| 50 \| 200 \| 17.98 \| 20.00 \| 0.90 \|'
+on_page peer-tokens '^\| llama.cpp \| 50 \| 14 to 19 \| 2.26 \| 200 \| 17.98 \| 8.0x \|$'
+on_page killed '^\| BigMoeOnEdge \| 50 \| 2 \| 0.00 \| 200 \| 17.98 \| it was killed \|$'
+
+# All of bench-streaming.sh, with a program that only says what leat would, and peers: one that is quick, one that is slow, one that is
+# killed, one that does not know what is asked of it.
+streaming=$work/pages/b/streaming
+rm -rf "$streaming" "$work/pages/b/bench/streaming" "$work/pages/b/llama" "$work/pages/b/ik"
+mkdir -p "$streaming"
+for file in moe64x8-q4_k 1.1b-q8_0 48x128-q4_k; do truncate -s 128M "$streaming/$file.gguf"; done
+cat > "$work/pages/b/leat" << 'END'
+#!/bin/sh
+case "$1 $*" in
+bench*'-o csv'*) printf 'cpu,isa,token_bytes,tok_s\n"C",i,1000000,50\n' ;;
+bench*'--ram 16M'*) echo 'leat bench: 16 MiB are too little: 8 MiB for weights and 4 MiB besides' >&2 ;;
+bench*) echo 'stats: generation 10.00 tok/s; read 100.00 MB a token in 9 reads, 2.00 GB/s while reading, 100 % of the probe'"'"'s 2.00; 0.00 major faults a token' >&2 ;;
+esac
+END
+LEAT_BENCH_DIR=b/streaming LEAT_TRACES=nowhere LEAT_BENCH_ROUNDS=2 LEAT_PEER_SECONDS=1000 \
+    LEAT_PEER_LLAMA='echo {n_gen} >> b/llama; echo 0.03 tok/s' LEAT_PEER_IK='echo {n_gen} >> b/ik; echo 900000 tok/s' LEAT_PEER_MOE='kill -9 $$' \
+    check streaming-script 0 "^docs/bench/streaming-$name.md\$" '*' sh -c 'cd "$1" && scripts/bench-streaming.sh b "^moe-50"' sh "$work/pages"
+mv "$work/pages/docs/bench/streaming-$name.md" "$streamed/page"
+printf '%s\n' 2 29 29 > "$streaming/llama"
+same streaming-slow "$work/pages/b/llama" "$streaming/llama"
+printf '%s\n' 2 200 200 > "$streaming/ik"
+same streaming-quick "$work/pages/b/ik" "$streaming/ik"
+on_page slow '^\| llama.cpp \| 50 \| 29 \| 0.03 \| 200 \| 10.00 \| 333.3x \|$'
+on_page quick '^\| ik_llama.cpp \| 50 \| 200 \| 900000.00 \| 200 \| 10.00 \| 0.0x \|$'
+on_page killed '^\| BigMoeOnEdge \| 50 \| 2 \| 0.00 \| 200 \| 10.00 \| it was killed \|$'
+on_page limit 'as many as it does in 1000 seconds'
+LEAT_BENCH_DIR=b/streaming LEAT_TRACES=nowhere LEAT_BENCH_ROUNDS=1 LEAT_PEER_LLAMA='echo "what is {n_gen}"; exit 3' \
+    check streaming-wrong 0 . 'no speed, status 3: what is 2' sh -c 'cd "$1" && scripts/bench-streaming.sh b "^moe-25"' sh "$work/pages"
+mv "$work/pages/docs/bench/streaming-$name.md" "$streamed/page"
+check streaming-wrong-row 1 '' '' grep '^| llama.cpp | 25 ' "$streamed/page"
+rm -r "$streaming"
+
 # ---- cache-sim ----------------------------------------------------------------------------------------
 
 # Two layers of four experts, one used: the prompt has two tokens, then six are generated.
