@@ -259,11 +259,12 @@ bool cache_slot_left(const cache *c, uint32_t s) {
 }
 
 size_t cache_limit(cache *c, size_t bytes_max, uint32_t *gone) {
-    size_t n = 0;
-    double share = c->bytes ? MIN((double)bytes_max / (double)c->bytes, 1.0) : 1;
+    size_t n = 0, least = cache_least_bytes(c);
+    double spare = (double)(MIN(MAX(bytes_max, least), c->bytes) - least), rest = (double)MAX(c->bytes - least, 1);
     for (size_t i = 0; i < c->n_classes; i++) {
         size_class *k = &c->classes[i];
-        k->n_usable = MIN(MAX((size_t)((double)k->n_slots * share), c->slots_min), k->n_slots);
+        k->n_usable = MIN(c->slots_min, k->n_slots);
+        k->n_usable += (size_t)((double)(k->n_slots - k->n_usable) * spare / rest);
         k->n_free = 0;
         for (size_t at = 0; at < k->n_slots; at++) {
             slot *s = &c->slots[k->first_slot + at];

@@ -74,6 +74,28 @@ TEST(cache_gives_slots_back_and_takes_them_again) {
     cache_close(c);
 }
 
+/* Few large units beside many small ones, and as many of each at least: what the one keeps is taken from the other. */
+TEST(cache_limit_holds_for_two_sizes) {
+    enum { SMALL = 64, LARGE = 8, LEAST = 8, KIB = 1024 };
+    uint32_t layer_of[SMALL + LARGE] = {0}, gone[SMALL + LARGE];
+    size_t bytes_of[SMALL + LARGE];
+    cache *c;
+    err e;
+    for (size_t i = 0; i < SMALL + LARGE; i++) bytes_of[i] = i < SMALL ? KIB : 4 * KIB;
+    cache_opts o = {.n_units = SMALL + LARGE, .n_layers = 1, .layer_of = layer_of, .bytes_of = bytes_of, .align = 64,
+                    .bytes_max = SIZE_MAX, .slots_min = LEAST};
+    CHECK_EQ(cache_open(&c, &o, &e), ERR_NONE);
+    CHECK_EQ(cache_bytes(c), (SMALL + 4 * LARGE) * KIB);
+    CHECK_EQ(cache_least_bytes(c), (LEAST + 4 * LEAST) * KIB);
+    for (size_t limit = cache_bytes(c); limit >= cache_least_bytes(c); limit -= KIB) {
+        size_t used = 0;
+        cache_limit(c, limit, gone);
+        for (uint32_t s = 0; s < cache_slots(c); s++) used += cache_slot_left(c, s) ? 0 : cache_slot_bytes(c, s);
+        CHECK_EQ(used, limit);
+    }
+    cache_close(c);
+}
+
 TEST(cache_never_takes_a_held_slot) {
     cache *c = open_cache(2, 4, 1000, 2 * 1024, false);
     uint32_t used[2] = {0, 1}, evicted;
