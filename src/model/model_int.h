@@ -76,6 +76,7 @@ struct model {
     const float *output_norm, *output_bias;
     const float *rope_freqs;      /* (n_rot / 2), or NULL */
     uint32_t n_dense_units;       /* experts come after them */
+    size_t part_bytes;            /* at which units are cut; 0: whole tensors */
 };
 
 err_code model_read_shape(model *m, err *e);

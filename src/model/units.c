@@ -158,10 +158,15 @@ static err_code tell_store(model *m, err *e) {
     return store_set_units(m->store, &units, e);
 }
 
-err_code model_set_units(model *m, err *e) {
-    number_units(m, 0);
-    return tell_store(m, e);
+static err_code set_units(model *m, size_t part_bytes, err *e) {
+    number_units(m, part_bytes);
+    err_code code = tell_store(m, e);
+    if (code) number_units(m, m->part_bytes); /* as the store still has them */
+    else m->part_bytes = part_bytes;
+    return code;
 }
+
+err_code model_set_units(model *m, err *e) { return set_units(m, 0, e); }
 
 err_code model_split_units(model *m, err *e) {
     uint64_t bytes = tensor_bytes(m, &m->output);
@@ -171,6 +176,5 @@ err_code model_split_units(model *m, err *e) {
             if (l->weights[w].tensor == NO_TENSOR || model_is_routed(w) || same_tensor(l, w) != w) continue;
             bytes += tensor_bytes(m, &l->weights[w]);
         }
-    number_units(m, MAX((size_t)(bytes / PARTS), PART_BYTES_MIN));
-    return tell_store(m, e);
+    return set_units(m, MAX((size_t)(bytes / PARTS), PART_BYTES_MIN), e);
 }

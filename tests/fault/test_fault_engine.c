@@ -110,6 +110,32 @@ static void check_model(tiny_spec spec) {
     want = NULL;
 }
 
+/* Refused by whatever fails beside, a session too large leaves the model to a smaller one. */
+TEST(fault_engine_after_a_refused_session) {
+    static const int32_t ids[] = {1, 2, 7};
+    tiny_spec spec = tiny_default("llama");
+    spec.n_layer = 1, spec.type = QUANT_F32;
+    model_path = test_path(2, "fault-engine.gguf");
+    tiny_write(&spec, model_path);
+    bool fails = true;
+    for (int64_t at = -1; fails; at++) { /* the first time nothing does */
+        leat_model *m;
+        leat_session *s;
+        leat_error e;
+        leat_model_options o = {.ram_bytes = (uint64_t)40 << 20, .no_map = true};
+        CHECK_MSG(!leat_model_open(&m, model_path, &o, &e), "%s", e.text);
+        fault_arm(&(fault_plan){.seed = 1, .fail_at = at});
+        leat_code code = leat_session_open(&s, m, &(leat_session_options){.n_ctx = 1 << 17, .n_threads = 1}, &e);
+        fails = at < 0 || fault_hits();
+        fault_arm(NULL);
+        CHECK_MSG(code == LEAT_MEMORY, "call %lld fails: %s", (long long)at, e.text);
+        CHECK_MSG(use_session(m, ids, COUNT_OF(ids)), "call %lld failed before", (long long)at);
+        leat_model_close(m);
+    }
+    free(want);
+    want = NULL;
+}
+
 TEST(fault_engine_dense) { check_model(tiny_default("llama")); }
 
 TEST(fault_engine_experts) { check_model(tiny_default("qwen3moe")); }
