@@ -72,16 +72,18 @@ static uint64_t all_but_weights(const leat_model *m, uint64_t *ram) {
     return held + overhead(m, held, *ram);
 }
 
-static void resize(leat_model *m, bool *enough) {
+static uint64_t bytes_for_weights(const leat_model *m) {
     uint64_t ram = MIN(m->ceiling_bytes, plat_mem_total()), bytes = ram - MIN(ram, m->other_bytes);
-    bytes -= bytes / 16 * m->squeezed;
-    if (bytes != m->weights_bytes) *enough = store_resize(m->weights, (size_t)bytes);
-    m->weights_bytes = bytes;
+    return bytes - bytes / 16 * m->squeezed;
+}
+
+static bool resize(leat_model *m) {
+    m->weights_bytes = bytes_for_weights(m);
+    return store_resize(m->weights, (size_t)m->weights_bytes);
 }
 
 /* What is not for weights has changed: the weights give way, where they can. */
 static bool share_anew(leat_model *m) {
-    bool enough = true;
     uint64_t held = mem_bytes_total() + draft_unread(m), weights = store_held_bytes(m->weights);
     weights += m->table_bytes;
     uint64_t others = held - MIN(held, weights);
@@ -89,8 +91,7 @@ static bool share_anew(leat_model *m) {
     if (store_mode_of(m->weights) != STORE_STREAMING)
         return !m->ram_bytes || others + store_units_bytes(m->weights) <= MIN(m->ram_bytes, plat_mem_total());
     m->other_bytes = others;
-    resize(m, &enough);
-    return enough;
+    return resize(m);
 }
 
 void engine_session_closed(leat_model *m) {
@@ -169,15 +170,13 @@ void engine_watch_memory(leat_model *m) {
     double pressure = plat_mem_pressure();
     if (pressure > PRESSURE_HIGH) m->squeezed = MIN(m->squeezed + 1, SQUEEZED_MOST);
     else if (pressure < PRESSURE_LOW && m->squeezed) m->squeezed--;
-    bool ignored;
-    resize(m, &ignored);
+    if (bytes_for_weights(m) != m->weights_bytes) resize(m);
 }
 
 void leat_model_resize(leat_model *m, uint64_t ram_bytes) {
     if (store_mode_of(m->weights) != STORE_STREAMING) return;
-    bool ignored;
     m->ceiling_bytes = MIN(ram_bytes, m->ram_bytes);
-    resize(m, &ignored);
+    resize(m);
 }
 
 leat_code leat_plan_memory(const leat_session *s, uint64_t ram, leat_plan *out, leat_error *error) {

@@ -322,3 +322,30 @@ TEST(fault_stream_dense_weights_give_way) {
     free(want);
     want = NULL;
 }
+
+/* However little the ceiling leaves, and as often as it is asked. */
+TEST(fault_stream_refuses_sessions_above_the_ceiling) {
+    static const int32_t id = 7;
+    leat_session_options large = {.n_ctx = 1 << 17, .n_threads = 1};
+    tiny_spec spec = tiny_default("llama");
+    leat_model *m;
+    leat_session *s, *other;
+    leat_error e;
+    spec.n_layer = 12, spec.type = QUANT_F16;
+    leat_model_options o = streamed(&spec, "fault-stream-ceiling.gguf", "dense parts pinned");
+    o.ram_bytes += (uint64_t)1 << 20;
+    stop_at = 0;
+    CHECK(open_both(&m, &s, &o));
+    CHECK_EQ(leat_session_open(&other, m, &large, &e), LEAT_MEMORY);
+    leat_model_resize(m, 0);
+    for (int i = 0; i < 2; i++) CHECK_EQ(leat_session_open(&other, m, &large, &e), LEAT_MEMORY);
+    leat_model_resize(m, o.ram_bytes);
+    fault_arm(&(fault_plan){.fail_at = -1, .memory_total = 1 << 20}); /* a limit falls */
+    fault_clock(2000000000);
+    CHECK_MSG(leat_feed(s, &id, 1, LEAT_GENERATED, &e) == LEAT_OK, "%s", e.text);
+    fault_clock(FAULT_CLOCK_RUNS);
+    for (int i = 0; i < 2; i++) CHECK_EQ(leat_session_open(&other, m, &large, &e), LEAT_MEMORY);
+    fault_arm(NULL);
+    CHECK_MSG(leat_feed(s, &id, 1, LEAT_GENERATED, &e) == LEAT_OK, "%s", e.text);
+    close_both(m, s);
+}
