@@ -32,7 +32,6 @@ const void *memory_map_tables(uint64_t physical, size_t bytes);
 /* plat.h's calls of these names. memory_commit: false without memory, and then nothing has changed. */
 void *memory_reserve(size_t bytes);
 bool memory_commit(void *at, size_t bytes);
-void memory_decommit(void *at, size_t bytes);
 void memory_release(void *at, size_t bytes);
 /* A stack with a page under it that is not mapped; its top. */
 void *memory_stack(size_t bytes);

@@ -92,8 +92,6 @@ bool memory_commit(void *at, size_t bytes) {
     return false;
 }
 
-void memory_decommit(void *at, size_t bytes) { tables_unmap((uintptr_t)at, align_up(bytes, MEMORY_PAGE), true); }
-
 void *memory_stack(size_t bytes) {
     char *at = memory_reserve(bytes + MEMORY_PAGE);
     if (!at) return NULL;

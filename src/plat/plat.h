@@ -40,7 +40,7 @@ uint32_t plat_caps(void);
 
 void *plat_reserve(size_t bytes);             /* address space only; NULL when refused        */
 int plat_commit(void *at, size_t bytes);      /* page multiples; zeroed on first use          */
-void plat_decommit(void *at, size_t bytes);   /* contents lost, address space kept            */
+void plat_discard(void *at, size_t bytes);    /* a hint: contents are lost, pages go until it is used again */
 void plat_release(void *at, size_t bytes);    /* gives the reservation back                   */
 void plat_huge_pages(const void *at, size_t bytes); /* a hint; for mapped files, too           */
 void plat_populate(void *at, size_t bytes);   /* a hint: all of it is used soon; contents stay */

@@ -332,13 +332,11 @@ err_code store_stream(store *s, size_t bytes_max, err *e) {
 
 /* ---- memory comes and goes ---------------------------------------------------------------------------------- */
 
-/* The whole pages of these bytes go, the address space stays charged; they come again when touched. */
+/* The whole pages of these bytes go, and come again when touched. */
 static void give_back(char *at, size_t bytes) {
     size_t page = plat_page_bytes(), skip = (page - (size_t)((uintptr_t)at % page)) % page;
     if (bytes < skip + page) return;
-    bytes = (bytes - skip) / page * page;
-    plat_decommit(at + skip, bytes);
-    plat_commit(at + skip, bytes);
+    plat_discard(at + skip, (bytes - skip) / page * page);
 }
 
 /* Experts alone give memory back, or take it again. */

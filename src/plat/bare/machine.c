@@ -29,7 +29,7 @@ uint32_t plat_caps(void) { return PLAT_CAN_MAP | PLAT_CAN_PIN | (first_core() ? 
 
 void *plat_reserve(size_t bytes) { return memory_reserve(bytes); }
 int plat_commit(void *at, size_t bytes) { return memory_commit(at, bytes) ? PLAT_OK : PLAT_NO_MEMORY; }
-void plat_decommit(void *at, size_t bytes) { memory_decommit(at, bytes); }
+void plat_discard(void *at, size_t bytes) { (void)at, (void)bytes; } /* the machine is ours */
 void plat_release(void *at, size_t bytes) { memory_release(at, bytes); }
 /* Committed memory is there, in large pages where they fit. */
 void plat_huge_pages(const void *at, size_t bytes) { (void)at, (void)bytes; }

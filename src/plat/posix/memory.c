@@ -15,10 +15,7 @@ int plat_commit(void *at, size_t bytes) {
     return mprotect(at, bytes, PROT_READ | PROT_WRITE) ? PLAT_NO_MEMORY : PLAT_OK;
 }
 
-void plat_decommit(void *at, size_t bytes) {
-    madvise(at, bytes, MADV_DONTNEED);
-    mprotect(at, bytes, PROT_NONE);
-}
+void plat_discard(void *at, size_t bytes) { madvise(at, bytes, MADV_DONTNEED); }
 
 void plat_release(void *at, size_t bytes) { munmap(at, bytes); }
 void plat_huge_pages(const void *at, size_t bytes) { madvise((void *)(uintptr_t)at, bytes, MADV_HUGEPAGE); }
