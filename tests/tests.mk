@@ -129,7 +129,7 @@ suite-filesystems: $(B)/leat $(MODELS)/8x32.gguf
 suite-soak: $(B)/test
 	@LEAT_SOAK_SECONDS=10 LEAT_TEST_DIR=$(B)/soak-files $(B)/test soak_
 soak: $(B)/test
-	@LEAT_SOAK_SECONDS=$(SOAK_SECONDS) LEAT_TEST_DIR=$(B)/soak-files $(B)/test soak_ -v
+	@LEAT_SOAK_SECONDS=$(SOAK_SECONDS) LEAT_STORM_SEEDS=20000 LEAT_TEST_DIR=$(B)/soak-files $(B)/test soak_ storm -v
 SOAK_SECONDS := 1200
 .PHONY: soak
 

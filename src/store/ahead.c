@@ -81,12 +81,10 @@ static bool is_among(const uint32_t *units, size_t n, uint32_t id) {
 /* What was not read yet for the layer, and nobody wants, will not be. */
 static void abandon(store *s, uint32_t layer) {
     for (uint32_t id = s->lines[LINE_AHEAD].first, next; id != STORE_NOBODY; id = next) {
-        unit *u = &s->units[id];
+        const unit *u = &s->units[id];
         next = u->next;
         if (u->layer != layer || u->wanted) continue;
-        store_leave_line(s, id);
-        u->broken = u->abandoned = true;
-        store_settle(s, id);
+        store_abandon(s, id);
     }
     s->n_expected = s->next_expected = 0;
 }

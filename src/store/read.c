@@ -109,6 +109,12 @@ void store_settle(store *s, uint32_t id) {
     }
 }
 
+void store_abandon(store *s, uint32_t id) {
+    store_leave_line(s, id);
+    s->units[id].broken = s->units[id].abandoned = true;
+    store_settle(s, id);
+}
+
 uint64_t store_sent_bytes(const store *s, uint32_t id) {
     const unit *u = &s->units[id];
     uint64_t bytes = u->sent_bytes;
@@ -158,8 +164,7 @@ void store_pump(store *s) {
     }
 }
 
-bool store_poll(store *s, uint64_t timeout_ns) {
-    if (s->mode == STORE_MAPPED || !s->in_flight) return false;
+void store_reap(store *s, uint64_t timeout_ns) {
     plat_read done[STORE_DEPTH_MAX];
     size_t n = plat_queue_reap(s->queue, done, STORE_DEPTH_MAX, timeout_ns);
     for (size_t i = 0; i < n; i++) {
@@ -176,6 +181,11 @@ bool store_poll(store *s, uint64_t timeout_ns) {
         store_settle(s, id);
     }
     if (!s->in_flight) s->stats.busy_ns += plat_time_ns() - s->busy_from_ns;
+}
+
+bool store_poll(store *s, uint64_t timeout_ns) {
+    if (s->mode == STORE_MAPPED || !s->in_flight) return false;
+    store_reap(s, timeout_ns);
     store_pump(s);
     return true;
 }

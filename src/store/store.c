@@ -208,10 +208,12 @@ void store_want(store *s, const uint32_t *units, size_t n) {
 }
 
 static void forget(store *s, uint32_t id) {
-    s->units[id].joined = false;
-    if (!s->units[id].wanted) return;
-    s->units[id].wanted = false;
-    if (s->units[id].place != FAILED) store_let_go(s, id);
+    unit *u = &s->units[id];
+    u->joined = false;
+    if (!u->wanted) return;
+    u->wanted = false;
+    if (u->place != FAILED) store_let_go(s, id);
+    if (u->place == READING && u->sent_span < u->n_spans) store_abandon(s, id);
 }
 
 void store_forget_wants(store *s) {

@@ -96,6 +96,7 @@ struct store {
     uint32_t next_dense;           /* the dense unit that is read next, if it is not in memory */
     size_t n_unread;               /* pinned units that were never read */
     cache *experts;                /* NULL: the model has none */
+    size_t table_bytes;            /* of that cache, beside the block */
     uint32_t *unit_of;             /* by cache_id */
     uint32_t *visited;             /* scratch of store_visit */
     uint32_t *expected;            /* (n_expected) units that may be read ahead; before next_expected it was tried */
@@ -114,7 +115,9 @@ bool store_start(store *s, uint32_t id, int line); /* a unit with memory joins a
 void store_hurry(store *s, uint32_t id);           /* a unit read ahead is wanted now */
 bool store_leave_line(store *s, uint32_t id);
 uint64_t store_sent_bytes(const store *s, uint32_t id); /* of the unit, so far */
+void store_abandon(store *s, uint32_t id); /* nobody wants what is being read: it sends no more */
 void store_settle(store *s, uint32_t id);
+void store_reap(store *s, uint64_t timeout_ns); /* store_poll, but sends nothing */
 void store_pump(store *s);               /* keeps the queue full */
 plat_file *store_file_of(const store *s, uint32_t part);
 err_code store_read_error(const store *s, uint32_t tensor, uint64_t offset, uint64_t bytes, int64_t result, err *e);

@@ -92,13 +92,8 @@ void store_seek(store *s, uint32_t id) {
     for (size_t i = 0; i < s->n_ring; i++) {
         unit *u = s->ring[i] == STORE_NOBODY ? NULL : &s->units[s->ring[i]];
         if (!u || u->leases || u->wanted) continue;
-        if (u->place == READING) {
-            u->broken = u->abandoned = true;
-            store_leave_line(s, s->ring[i]);
-            store_settle(s, s->ring[i]);
-        } else {
-            store_leave_home(s, s->ring[i]);
-        }
+        if (u->place == READING) store_abandon(s, s->ring[i]);
+        else store_leave_home(s, s->ring[i]);
     }
 }
 
@@ -168,18 +163,22 @@ static err_code open_cache(store *s, const plan *p, size_t bytes_max, err *e) {
     }
     cache_opts o = {.n_units = n, .n_layers = s->n_layers, .layer_of = layer_of, .bytes_of = bytes_of, .align = 4096,
                     .slots_min = MAX(s->n_used, 1)};
-    size_t tables = cache_table_bytes(&o);
-    o.bytes_max = bytes_max - MIN(tables, bytes_max);
+    s->table_bytes = cache_table_bytes(&o);
+    o.bytes_max = bytes_max - MIN(s->table_bytes, bytes_max);
     err_code code = cache_open(&s->experts, &o, e);
     mem_block_free(layer_of);
     return code;
 }
 
-/* Less than a cache needs. */
-static size_t cache_least(const store *s, const plan *p) {
-    size_t least = SIZE_MAX;
-    for (size_t i = p->n_dense; i < s->n_units; i++) least = MIN(least, s->units[i].bytes);
-    return p->n_experts ? least * s->n_used : 0;
+/* What open_cache must be given. */
+static err_code cache_least(store *s, const plan *p, size_t *bytes, err *e) {
+    *bytes = 0;
+    if (!p->n_experts) return ERR_NONE;
+    err_code code = open_cache(s, p, SIZE_MAX, e);
+    if (!code) *bytes = s->table_bytes + cache_least_bytes(s->experts);
+    cache_close(s->experts);
+    s->experts = NULL;
+    return code;
 }
 
 static void count_units(const store *s, plan *p) {
@@ -187,13 +186,14 @@ static void count_units(const store *s, plan *p) {
     p->n_experts = s->n_units - p->n_dense;
 }
 
-/* The first plan that fits, from all dense units pinned to none. */
+/* The first plan that fits, from all dense units pinned to none. So within fewer bytes none takes more than this one: a
+ * plan before it did not fit, and one after it is chosen where this does not fit. */
 static err_code choose(store *s, plan *p, size_t bytes_max, err *e) {
     size_t least = SIZE_MAX, for_experts;
-    err why = {0};
     count_units(s, p);
     for (size_t i = p->n_dense; i > 0 && s->units[i - 1].layer == s->units[p->n_dense - 1].layer; i--) p->n_last++;
-    for_experts = cache_least(s, p);
+    err_code code = cache_least(s, p, &for_experts, e);
+    if (code) return code;
     for (p->n_ringed = 0; p->n_ringed <= p->n_dense; p->n_ringed++) {
         bool last = p->n_ringed == p->n_dense; /* only then fewer slots than let reads run ahead */
         measure(s, p);
@@ -201,15 +201,13 @@ static err_code choose(store *s, plan *p, size_t bytes_max, err *e) {
             size_t fixed = p->pinned_bytes + p->n_ring * p->ring_slot_bytes + BOUNCE_BYTES;
             bool gains = !p->n_ringed || p->n_ringed > p->n_ring; /* over pinning them */
             if (gains) least = MIN(least, fixed);
-            if (gains && fixed <= bytes_max && for_experts <= bytes_max - fixed) {
-                err_code code = p->n_experts ? open_cache(s, p, bytes_max - fixed, &why) : ERR_NONE;
-                if (!code) return ERR_NONE;
-            }
+            if (gains && fixed <= bytes_max && for_experts <= bytes_max - fixed)
+                return p->n_experts ? open_cache(s, p, bytes_max - fixed, e) : ERR_NONE;
             if (!last || p->n_ring <= RING_LEAST) break;
         }
     }
-    return ERR(e, ERR_MEMORY, "%zu MiB for weights are too little: the layers alone want %zu MiB%s%s", bytes_max >> 20,
-               (least + for_experts + ((size_t)1 << 20) - 1) >> 20, why.code ? "; and for experts: " : "", why.text);
+    return ERR(e, ERR_MEMORY, "%zu MiB for weights are too little: %zu MiB would do", bytes_max >> 20,
+               (least + for_experts + ((size_t)1 << 20) - 1) >> 20);
 }
 
 /* ---- making memory real ---------------------------------------------------------------------------------- */
@@ -295,6 +293,7 @@ static void settle_homes(store *s, const plan *p) {
     s->cache_memory = s->memory + pinned + ring_bytes;
     s->bounce = s->cache_memory + (s->experts ? cache_bytes(s->experts) : 0);
     s->bounce_bytes = BOUNCE_BYTES;
+    ASSERT(s->bounce + s->bounce_bytes <= s->memory + s->memory_bytes);
 }
 
 err_code store_stream(store *s, size_t bytes_max, err *e) {
@@ -321,9 +320,9 @@ err_code store_stream(store *s, size_t bytes_max, err *e) {
     }
     s->visited = s->unit_of + MAX(p.n_experts, 1);
     s->expected = s->visited + MAX(p.n_experts, 1);
+    s->memory_bytes = taken;
     settle_homes(s, &p);
     s->mode = STORE_STREAMING;
-    s->memory_bytes = taken;
     s->stream_bytes = s->planned_bytes = bytes_max;
     start_touching(s);
     if (s->direct && file_bytes >= PROBE_FROM_BYTES && !s->disk_known) store_probe(s, s->memory, taken);
@@ -339,9 +338,17 @@ static void give_back(char *at, size_t bytes) {
     plat_discard(at + skip, (bytes - skip) / page * page);
 }
 
+/* All but the experts' slots, and with the fewest of them. */
+static size_t fixed_bytes(const store *s) {
+    return (size_t)(s->cache_memory - s->memory) + s->bounce_bytes + s->table_bytes;
+}
+static size_t least_bytes(const store *s) {
+    return fixed_bytes(s) + (s->experts ? cache_least_bytes(s->experts) : 0);
+}
+
 /* Experts alone give memory back, or take it again. */
 static void limit_cache(store *s, size_t bytes_max) {
-    size_t n = cache_limit(s->experts, bytes_max, s->visited);
+    size_t n = cache_limit(s->experts, bytes_max - MIN(fixed_bytes(s), bytes_max), s->visited);
     for (size_t i = 0; i < n; i++) {
         unit *u = &s->units[s->unit_of[s->visited[i]]];
         u->place = ON_DISK;
@@ -355,7 +362,9 @@ static void limit_cache(store *s, size_t bytes_max) {
 /* Nothing is wanted, read or leased any more; false where leases are out. */
 static bool come_to_rest(store *s) {
     store_forget_wants(s);
-    while (s->in_flight) store_poll(s, UINT64_MAX);
+    for (int which = LINE_WANTED; which <= LINE_AHEAD; which++)
+        while (s->lines[which].first != STORE_NOBODY) store_abandon(s, s->lines[which].first);
+    while (s->in_flight) store_reap(s, UINT64_MAX);
     for (size_t i = 0; i < s->n_units; i++)
         if (s->units[i].holds) return false;
     return true;
@@ -375,7 +384,6 @@ static void keep_usage(store *s, cache *from) {
  * again then. The old plan stays where there is none for so little. */
 static void plan_anew(store *s, size_t bytes_max) {
     plan p = {0};
-    if (!come_to_rest(s)) return;
     cache *before = s->experts;
     s->experts = NULL;
     if (choose(s, &p, bytes_max, NULL)) {
@@ -395,16 +403,14 @@ static void plan_anew(store *s, size_t bytes_max) {
 
 bool store_resize(store *s, size_t bytes_max) {
     if (s->mode != STORE_STREAMING) return true;
-    size_t fixed = (size_t)(s->cache_memory - s->memory) + s->bounce_bytes;
-    size_t least = fixed + (s->experts ? cache_least_bytes(s->experts) : 0);
     stop_touching(s);
+    if (!come_to_rest(s)) return false;
     bytes_max = MIN(bytes_max, s->stream_bytes);
     bool grows = bytes_max > s->planned_bytes + s->planned_bytes / 16 ||
                  (bytes_max == s->stream_bytes && s->planned_bytes < bytes_max);
-    if (bytes_max < least || grows) plan_anew(s, bytes_max);
-    fixed = (size_t)(s->cache_memory - s->memory) + s->bounce_bytes;
-    if (s->experts) limit_cache(s, bytes_max - MIN(fixed, bytes_max));
-    return bytes_max >= fixed + (s->experts ? cache_least_bytes(s->experts) : 0);
+    if (bytes_max < least_bytes(s) || grows) plan_anew(s, bytes_max);
+    if (s->experts) limit_cache(s, bytes_max);
+    return bytes_max >= least_bytes(s);
 }
 
 void store_usage_size(const store *s, store_usage *out) {

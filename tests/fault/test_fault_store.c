@@ -176,6 +176,51 @@ TEST(fault_store_keeps_what_is_wanted) {
     close_both(o);
 }
 
+/* ---- memory that is refused ------------------------------------------------------------------------------------ */
+
+enum { EXPERTS = 16, EXPERT_BYTES = 50000 };
+
+/* The same layers, each with two experts. */
+static void describe_experts(const void *user, size_t i, store_unit *out) {
+    static store_span span;
+    describe(user, i, out);
+    if (i < UNITS) return;
+    i -= UNITS;
+    span = (store_span){.tensor = 3, .offset = UNITS * UNIT_BYTES + i * EXPERT_BYTES, .bytes = EXPERT_BYTES};
+    *out = (store_unit){.spans = &span, .n_spans = 1, .layer = (uint32_t)i / 2, .expert = true};
+}
+
+/* It is told, and is no reason to plan as if there were less: what a better plan takes later lies beyond the block. */
+TEST(fault_store_plans_as_ever_or_not_at_all) {
+    enum { BYTES = 1200000 };
+    char plan[200] = "", first[200] = "";
+    const char *path = store_file(false);
+    bool fails = true;
+    for (int64_t at = -1; fails; at++) { /* the first time nothing does */
+        opened o;
+        err e;
+        store_units units = {.describe = describe_experts, .n_units = UNITS + EXPERTS, .n_layers = UNITS, .n_used = 2};
+        CHECK_EQ(gguf_open(&o.g, path, &e), ERR_NONE);
+        CHECK_EQ(store_open(&o.s, o.g, NULL, &e), ERR_NONE);
+        CHECK_EQ(store_set_units(o.s, &units, &e), ERR_NONE);
+        fault_arm(&(fault_plan){.seed = 1, .fail_at = at});
+        err_code code = store_stream(o.s, BYTES, &e);
+        fails = at < 0 || fault_hits();
+        fault_arm(NULL);
+        if (code) CHECK_MSG(code == ERR_MEMORY && !strstr(e.text, "too little"), "call %d fails: %s", (int)at, e.text);
+        if (code) CHECK_MSG(store_stream(o.s, BYTES, &e) == ERR_NONE, "%s", e.text);
+        store_describe(o.s, plan, sizeof plan);
+        bool direct = strstr(plan, "direct reads"); /* buffered ones need no windows */
+        *strchr(plan, ';') = 0;
+        if (at < 0) memcpy(first, plan, sizeof first);
+        if (direct) CHECK_STR(plan, first);
+        CHECK(!store_resize(o.s, 0));
+        CHECK(store_resize(o.s, BYTES));
+        pass(o.s, 0, UNITS);
+        close_both(o);
+    }
+}
+
 /* ---- all at once ------------------------------------------------------------------------------------------------- */
 
 /* Each unit has a part in both files. */

@@ -17,7 +17,7 @@ static inline const uint8_t *store_file_bytes(size_t tensor) {
     size_t n = (size_t)store_file_rows[tensor] * 128;
     if (!built[tensor]) {
         built[tensor] = malloc(n);
-        for (size_t i = 0; i < n; i++) built[tensor][i] = (uint8_t)((i * 31 >> 3) + i + tensor * 53);
+        for (size_t i = 0; i < n; i++) built[tensor][i] = (uint8_t)((uint32_t)(i + tensor * 53) * 2654435761u >> 24);
     }
     return built[tensor];
 }
