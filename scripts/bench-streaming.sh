@@ -41,7 +41,7 @@ fi 2> /dev/null
 if [ -n "$group" ] && ! mkdir "$group" 2> /dev/null; then group=''; fi
 trap '[ -n "$group" ] && rmdir "$group" "$group"/* 2> /dev/null; rm -f "$dir"/touch.$$' EXIT
 
-uncache() { dd if="$1" iflag=nocache count=0 status=none; }
+uncache() { sync "$1" && dd if="$1" iflag=nocache count=0 status=none; }
 touch_memory() { # bytes, at most a third of what is free
     local mib=$(($1 >> 20)) third=$(($(awk '/^MemAvailable/ { print $2 }' /proc/meminfo) / 3072))
     dd if=/dev/zero of=/dev/shm/leat-touch.$$ bs=1M count=$((mib < third ? mib : third)) status=none
