@@ -4,7 +4,6 @@
  * neighbours in time. Next: bench_show.c, the formats.
  */
 #include "tools/bench.h"
-#include "tools/load.h"
 #include "tools/trace.h"
 
 #define LOAD_BUSY 0.5 /* other runnable tasks that spoil a figure */
@@ -46,6 +45,7 @@ typedef struct bench {
     bounds_probe *probe;
     bounds_model counted;
     bounds_machine machines[TOOLS_INTS_MAX];
+    load_meter meter; /* of the row in work */
     peer peers[BENCH_PEERS_MAX];
     bench_head head;
     int32_t *tokens; /* (n_tokens) random ids */
@@ -61,7 +61,9 @@ enum { OWN, SHALLOW, SHARE, SUSTAINED, GROWTH, RATIO, SAMPLES };
 static int feed(bench *b, leat_session *session, size_t first, size_t n, size_t step, leat_role role) {
     leat_error e;
     for (size_t i = 0; i < n; i += step) {
+        uint64_t start = plat_time_ns();
         leat_code code = leat_feed(session, b->tokens + first + i, MIN(step, n - i), role, &e);
+        load_meter_add(&b->meter, session, MIN(step, n - i), plat_time_ns() - start);
         if (code == LEAT_CANCELLED && plat_interrupted()) return TOOLS_INTERRUPTED;
         if (code) return tools_fail(b->t, "%s", e.text);
     }
@@ -96,9 +98,11 @@ static int feed_guessed(bench *b, leat_session *session, size_t first, size_t n)
     for (size_t i = 0; i < n;) {
         size_t rows = MIN(n - i, (size_t)b->o->n_draft + 1), right = 0;
         while (right + 1 < rows && is_right(&guesses, b->o->accept)) right++;
+        uint64_t start = plat_time_ns();
         leat_code code = leat_feed_each(session, b->tokens + first + i, rows, LEAT_GENERATED, any_logits, NULL, &e);
         i += right + 1;
         if (!code) code = leat_rewind(session, (int32_t)(first + i), &e);
+        load_meter_add(&b->meter, session, right + 1, plat_time_ns() - start);
         if (code == LEAT_CANCELLED && plat_interrupted()) return TOOLS_INTERRUPTED;
         if (code) return tools_fail(b->t, "%s", e.text);
     }
@@ -155,8 +159,8 @@ static uint64_t turn_ns(size_t n, double tok_s) {
     return (uint64_t)MIN((double)n * 1e9 / tok_s / TURN_PART, (double)TURN_NS);
 }
 
-/* leat, and a bare loop of reads, or of products, behind it or, every second time, before it: long enough to meet what leat
- * meets, where a look takes the best moment. */
+/* leat, and a bare loop of reads, or of products, behind it or, every second time, before it: long enough to meet what
+ * leat meets, where a look takes the best moment. */
 static int take_turn(bench *b, const bench_row *r, size_t rep) {
     double *own = &samples(b, OWN)[rep];
     size_t n = (size_t)MAX(r->n_prompt, r->n_gen);
@@ -223,17 +227,23 @@ static void look(const bench *b, bounds_machine *out) {
     else *out = *b->head.machine;
 }
 
-/* What was read for the row, where weights are streamed; of prompts a repetition. */
-static void say_reads(const bench *b, const bench_row *r, const leat_stats *before, double own_s) {
-    leat_stats now = leat_session_stats(b->l.session);
-    uint64_t ns = (uint64_t)(own_s * 1e9), n = (uint64_t)b->o->n_reps;
-    if (r->n_gen && (now.reads || b->o->memory.map)) load_say_stats(b->t, &b->l, before, (size_t)r->n_gen * n, ns);
+/* What was read for the row; of prompts said of a repetition. Where anything was, the disk bounds it, too. */
+static void note_reads(const bench *b, bench_row *r) {
+    leat_stats now = leat_session_stats(b->l.session), before = b->meter.before;
+    uint64_t n = (uint64_t)b->o->n_reps;
+    if (now.read_bytes > before.read_bytes) {
+        double compute_ns = r->n_gen ? load_meter_compute_ns(&b->meter, &now) : r->bound > 0 ? 1e9 / r->bound : 0;
+        r->reads = load_meter_read(&b->meter, &now, compute_ns);
+        r->bound = r->reads.bound;
+        r->share = r->tok_s / r->bound;
+    }
+    if (r->n_gen && (now.reads || b->o->memory.map)) load_say_stats(b->t, &b->l, &b->meter);
     if (r->n_gen) return;
-    now.read_bytes = before->read_bytes + (now.read_bytes - before->read_bytes) / n;
-    now.busy_ns = before->busy_ns + (now.busy_ns - before->busy_ns) / n;
-    now.disk_bytes = before->disk_bytes + (now.disk_bytes - before->disk_bytes) / n;
-    now.major_faults = before->major_faults + (now.major_faults - before->major_faults) / n;
-    load_say_prompt(b->t, before, &now, ns / n);
+    now.read_bytes = before.read_bytes + (now.read_bytes - before.read_bytes) / n;
+    now.busy_ns = before.busy_ns + (now.busy_ns - before.busy_ns) / n;
+    now.disk_bytes = before.disk_bytes + (now.disk_bytes - before.disk_bytes) / n;
+    now.major_faults = before.major_faults + (now.major_faults - before.major_faults) / n;
+    load_say_prompt(b->t, &before, &now, b->meter.ns / n);
 }
 
 /* The session holds the row's depth already; each repetition starts there. A first one warms up, uncounted; but prompts
@@ -242,17 +252,16 @@ static int measure(bench *b, bench_row *r) {
     size_t n = (size_t)MAX(r->n_prompt, r->n_gen), n_reps = (size_t)b->o->n_reps;
     tools_progress bar;
     char label[48];
-    double ignored, own_s = 0;
+    double ignored;
     bounds_machine looks[2];
     fmt(label, sizeof label, "%s%zu, %d thread%s", r->n_prompt ? "pp" : "tg", n, r->n_threads,
         r->n_threads == 1 ? "" : "s");
     tools_progress_start(&bar, b->t, label);
     leat_session_await_memory(b->l.session);
-    leat_stats before = leat_session_stats(b->l.session);
-    bool cold = r->n_prompt && before.weights_bytes;
+    bool cold = r->n_prompt && leat_session_stats(b->l.session).weights_bytes;
     int status = cold ? TOOLS_OK
                       : time_own(b, r, b->l.session, r->n_depth, r->n_prompt ? n : MIN(n, (size_t)4), &ignored);
-    before = leat_session_stats(b->l.session);
+    load_meter_start(&b->meter, b->l.session);
     look(b, &looks[0]);
     b->recorded.generated = r->n_gen > 0;
     for (size_t rep = 0; rep < n_reps && !status; rep++) {
@@ -260,13 +269,12 @@ static int measure(bench *b, bench_row *r) {
         if ((status = take_turns(b, r, rep))) break;
         look(b, &looks[(rep + 1) % 2]);
         judge(b, r, rep, looks);
-        own_s += (double)n / samples(b, OWN)[rep];
     }
     tools_progress_end(&bar);
     b->recorded.generated = false;
     if (status) return status;
-    say_reads(b, r, &before, own_s);
     sum_up(b, r);
+    note_reads(b, r);
     return TOOLS_OK;
 }
 
@@ -445,7 +453,9 @@ const tools_command tools_bench = {
              "1. The growth of tg at a depth is its time over that at depth 0 and the time to read the keys and "
              "values.\n"
              "Where weights are streamed, counting begins when the memory for them has been touched, and a first "
-             "prompt when nothing has been read: -r 1 shows it alone, later ones find experts in memory.\n"
+             "prompt when nothing has been read: -r 1 shows it alone, later ones find experts in memory. The bound is "
+             "then the lesser of the disk's speed, as probed or better, divided by the bytes that a token read, and of "
+             "computing: of pp as above, of tg as the quickest 8 tokens in a row without their waiting for reads.\n"
              "CMD is a line of the shell. {file}, {threads}, {n_prompt}, {n_gen} (one of them 0) and {depth} are "
              "replaced in it. It runs once a repetition and prints tokens a second: a JSON field avg_ts or tok_s, a "
              "column of these names in CSV, a column t/s or tok/s in a table, or a number before tok/s, t/s, tokens/s "

@@ -3,6 +3,7 @@
 #define LEAT_TOOLS_BENCH_H
 
 #include "tools/bounds.h"
+#include "tools/load.h"
 #include "tools/peer.h"
 
 #define BENCH_PEERS_MAX 4
@@ -17,6 +18,7 @@ typedef struct bench_row {
     double tok_s, deviation; /* median, standard deviation              */
     double share;            /* median: each repetition has a bound of its own; 0: no reads could be measured */
     double bound;            /* that of which tok_s is this share       */
+    load_reads reads;        /* of streamed weights: then bound is theirs; zeroed where nothing was read */
     double sustained; /* share of what a bare loop in turns would allow, median; 0: no room for a probe */
     double growth; /* at a depth: time over that at depth 0 and the bound of reading the keys and values; else 0 */
     bench_ratio peers[BENCH_PEERS_MAX];

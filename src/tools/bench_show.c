@@ -69,6 +69,11 @@ static void row_json(tools *t, const bench_head *h, const bench_row *r, bool fir
     tools_out(t, "\"tok_s\": %.6g, \"tok_s_stddev\": %.6g, ", r->tok_s, r->deviation);
     if (r->bound > 0) tools_out(t, "\"bound_tok_s\": %.6g, \"share\": %.6g, ", r->bound, r->share);
     tools_out(t, "\"reps\": %d,\n   ", h->n_reps);
+    if (r->reads.token_bytes > 0)
+        tools_out(t, "\"hit_rate\": %.6g, \"disk_token_bytes\": %.6g, \"disk_bytes_s\": %.6g, \"disk_share\": %.6g, "
+                     "\"stalled\": %.6g, \"major_faults\": %.6g,\n   ",
+                  r->reads.hit_rate, r->reads.token_bytes, r->reads.bytes_s, r->reads.disk_share, r->reads.stalled,
+                  r->reads.major_faults);
     if (r->sustained > 0) tools_out(t, "\"sustained\": %.6g, ", r->sustained);
     if (r->growth > 0) tools_out(t, "\"growth\": %.6g, ", r->growth);
     for (size_t i = 0; i < h->n_peers; i++) {
@@ -103,7 +108,8 @@ static void csv_str(tools *t, const char *s) {
 static void row_csv(tools *t, const bench_head *h, const bench_row *r, bool first) {
     if (first) {
         tools_out(t, "cpu,isa,commit,model,architecture,model_bytes,parameters,token_bytes,read_bytes_s,dot_mac_s,"
-                     "float_mac_s,n_prompt,n_gen,n_depth,threads,tok_s,tok_s_stddev,bound_tok_s,share,growth");
+                     "float_mac_s,n_prompt,n_gen,n_depth,threads,tok_s,tok_s_stddev,bound_tok_s,share,hit_rate,"
+                     "disk_token_bytes,disk_bytes_s,disk_share,stalled,major_faults,growth");
         for (size_t i = 0; i < h->n_peers; i++) tools_out(t, ",peer,peer_tok_s,ratio,ratio_min,ratio_max");
         tools_out(t, ",sustained\n");
     }
@@ -115,8 +121,10 @@ static void row_csv(tools *t, const bench_head *h, const bench_row *r, bool firs
     tools_out(t, "%llu,%llu,%.0f,", (unsigned long long)leat_model_bytes(h->model),
               (unsigned long long)leat_model_n_params(h->model), h->counted->read_bytes);
     tools_out(t, "%.6g,%.6g,%.6g,", h->machine->read_bytes_s, h->machine->dot_mac_s, h->machine->float_mac_s);
-    tools_out(t, "%d,%d,%d,%d,%.6g,%.6g,%.6g,%.6g,%.6g", r->n_prompt, r->n_gen, r->n_depth, r->n_threads, r->tok_s,
-              r->deviation, r->bound, r->share, r->growth);
+    tools_out(t, "%d,%d,%d,%d,%.6g,%.6g,%.6g,%.6g,", r->n_prompt, r->n_gen, r->n_depth, r->n_threads, r->tok_s,
+              r->deviation, r->bound, r->share);
+    tools_out(t, "%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g", r->reads.hit_rate, r->reads.token_bytes, r->reads.bytes_s,
+              r->reads.disk_share, r->reads.stalled, r->reads.major_faults, r->growth);
     for (size_t i = 0; i < h->n_peers; i++) {
         tools_out(t, ",");
         csv_str(t, h->peers[i].name);

@@ -21,8 +21,8 @@ typedef struct bounds_probe bounds_probe;
  * where there is not so much room, no reads are measured. */
 err_code bounds_probe_open(bounds_probe **out, const kern *k, int n_threads, bool no_pin, uint64_t bytes_max, err *e);
 void bounds_probe_close(bounds_probe *p); /* accepts NULL */
-/* Takes about ns, reading only or, for a prompt, mostly multiplying: the means of all passes, which is what others on the
- * machine leave to one who does nothing else. What was not measured stays 0. */
+/* Takes about ns, reading only or, for a prompt, mostly multiplying: the means of all passes, which is what others on
+ * the machine leave to one who does nothing else. What was not measured stays 0. */
 void bounds_mean(bounds_probe *p, bool prompt, uint64_t ns, bounds_machine *out);
 /* Takes about ns; the best of several passes, since others may disturb a pass and nobody can speed one up. */
 void bounds_look(bounds_probe *p, uint64_t ns, bounds_machine *out);

@@ -84,36 +84,77 @@ void load_say_prompt(tools *t, const leat_stats *before, const leat_stats *after
     tools_err(t, "\n");
 }
 
-void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t n_tokens, uint64_t ns) {
+void load_meter_start(load_meter *m, const leat_session *s) {
+    *m = (load_meter){.before = leat_session_stats(s)};
+    m->row_stall_ns = m->before.stall_ns;
+}
+
+void load_meter_end_row(load_meter *m, uint64_t stall_ns) {
+    double each = ((double)m->row_ns - (double)(stall_ns - m->row_stall_ns)) / (double)m->n_row;
+    if (!m->quickest_ns || each < m->quickest_ns) m->quickest_ns = each;
+    m->n_row = m->row_ns = 0;
+    m->row_stall_ns = stall_ns;
+}
+
+void load_meter_add(load_meter *m, const leat_session *s, size_t n_tokens, uint64_t ns) {
+    m->n_tokens += n_tokens;
+    m->ns += ns;
+    m->n_row += n_tokens;
+    m->row_ns += ns;
+    if (m->n_row >= LOAD_ROW && m->before.weights_bytes) load_meter_end_row(m, leat_session_stats(s).stall_ns);
+}
+
+double load_meter_compute_ns(const load_meter *m, const leat_stats *now) {
+    if (m->quickest_ns > 0) return m->quickest_ns;
+    return ((double)m->ns - (double)(now->stall_ns - m->before.stall_ns)) / (double)MAX(m->n_tokens, 1);
+}
+
+load_reads load_meter_read(const load_meter *m, const leat_stats *now, double compute_ns) {
+    const leat_stats *before = &m->before;
+    double tokens = (double)MAX(m->n_tokens, 1), ns = (double)MAX(m->ns, 1), disk = now->disk_bytes_s;
+    double bytes = (double)(now->read_bytes - before->read_bytes), busy_ns = (double)(now->busy_ns - before->busy_ns);
+    uint64_t hits = now->expert_hits - before->expert_hits, misses = now->expert_misses - before->expert_misses;
+    load_reads r = {.tok_s = (double)m->n_tokens * 1e9 / ns,
+                    .hit_rate = (double)hits / (double)MAX(hits + misses, 1),
+                    .token_bytes = bytes / tokens,
+                    .bytes_s = busy_ns > 0 ? bytes * 1e9 / busy_ns : 0,
+                    .stalled = (double)(now->stall_ns - before->stall_ns) / ns,
+                    .major_faults = (double)(now->major_faults - before->major_faults) / tokens};
+    if (disk > 0) r.disk_share = r.bytes_s / disk;
+    disk = MAX(disk, r.bytes_s);
+    double least_ns = MAX(compute_ns, disk > 0 ? r.token_bytes * 1e9 / disk : 0);
+    r.bound = least_ns > 0 ? 1e9 / least_ns : 0;
+    return r;
+}
+
+void load_say_stats(tools *t, const loaded *l, const load_meter *m) {
     leat_stats now = leat_session_stats(l->session);
+    const leat_stats *before = &m->before;
     char memory[32];
-    double tokens = (double)MAX(n_tokens, 1), s = (double)MAX(ns, 1) / 1e9;
-    double bytes = (double)(now.read_bytes - before->read_bytes), disk = now.disk_bytes_s;
-    double busy_s = (double)(now.busy_ns - before->busy_ns) / 1e9, reading = busy_s > 0 ? bytes / busy_s : 0;
-    double stalled = (double)(now.stall_ns - before->stall_ns) / 1e9 / s;
-    uint64_t hits = now.expert_hits - before->expert_hits, misses = now.expert_misses - before->expert_misses;
+    double tokens = (double)MAX(m->n_tokens, 1);
+    load_reads r = load_meter_read(m, &now, load_meter_compute_ns(m, &now));
     uint64_t ahead = now.experts_ahead - before->experts_ahead;
-    tools_err(t, "stats: generation %.2f tok/s", (double)n_tokens / s);
+    tools_err(t, "stats: generation %.2f tok/s", r.tok_s);
     fmt_bytes(memory, sizeof memory, now.held_peak_bytes);
     if (!now.weights_bytes) {
         say_paged(t, before, &now, tokens, " a token");
         tools_err(t, "; memory beside the mapped weights %s at its peak\n", memory);
         return;
     }
-    if (hits + misses) tools_err(t, "; experts in memory %.1f %%", 100.0 * (double)hits / (double)(hits + misses));
+    if (now.expert_hits + now.expert_misses > before->expert_hits + before->expert_misses)
+        tools_err(t, "; experts in memory %.1f %%", 100.0 * r.hit_rate);
     if (ahead)
         tools_err(t, ", %.1f a token read ahead, of them used %.0f %%", (double)ahead / tokens,
                   100.0 * (double)(now.experts_ahead_used - before->experts_ahead_used) / (double)ahead);
-    tools_err(t, "; read %.2f MB a token in %.0f reads", bytes / 1e6 / tokens,
+    tools_err(t, "; read %.2f MB a token in %.0f reads", r.token_bytes / 1e6,
               (double)(now.reads - before->reads) / tokens);
-    if (reading > 0) tools_err(t, ", %.2f GB/s while reading", reading / 1e9);
-    if (disk > 0) tools_err(t, ", %.0f %% of the probe's %.2f", 100.0 * reading / disk, disk / 1e9);
-    /* What bounds a token: computing it, which is the time without stalls, or reading what it wants. */
-    tools_err(t, "; stalled %.0f %% of the time; %.0f %% of the bound", 100.0 * stalled,
-              100.0 * MIN(MAX(1 - stalled, MAX(disk, reading) > 0 ? bytes / MAX(disk, reading) / s : 0), 1.0));
-    tools_err(t, "; %.2f major faults a token; %.1f MB for weights, memory %s at its peak\n",
-              (double)(now.major_faults - before->major_faults) / tokens, (double)now.weights_bytes / 1e6,
-              memory);
+    if (r.bytes_s > 0) tools_err(t, ", %.2f GB/s while reading", r.bytes_s / 1e9);
+    if (now.disk_bytes_s > 0)
+        tools_err(t, ", %.0f %% of the probe's %.2f", 100.0 * r.disk_share, now.disk_bytes_s / 1e9);
+    tools_err(t, "; stalled %.0f %% of the time", 100.0 * r.stalled);
+    if (r.bound > 0) tools_err(t, "; %.0f %% of the bound, %.2f tok/s", 100.0 * r.tok_s / r.bound, r.bound);
+    tools_err(t, "; %.2f major faults a token; %.1f MB for weights, memory %s at its peak\n", r.major_faults,
+              (double)now.weights_bytes / 1e6, memory);
 }
 
 void load_close(loaded *l) {

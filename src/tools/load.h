@@ -97,9 +97,40 @@ typedef struct loaded {
 int load_check_memory(tools *t, const load_memory *m);
 /* "leat run: mapped: ..." on standard error: how the weights are held. `verbose`: also what this CPU may not do. */
 void load_say_memory(tools *t, const loaded *l, bool verbose);
-/* "stats: ..." on standard error: what was read for n_tokens generated in ns, since `before`. Of mapped weights only
- * what the system counts: what a page fault waits for, and so what bounds them, nobody sees. */
-void load_say_stats(tools *t, const loaded *l, const leat_stats *before, size_t n_tokens, uint64_t ns);
+/* Follows what tokens cost, from the start on. */
+typedef struct load_meter {
+    leat_stats before;
+    size_t n_tokens;
+    uint64_t ns;
+    size_t n_row;                  /* tokens of the row in work, */
+    uint64_t row_ns, row_stall_ns; /* their time, and all stalls before them */
+    double quickest_ns; /* a token of the quickest LOAD_ROW in a row, without what they waited for reads; 0: none yet */
+} load_meter;
+#define LOAD_ROW 8 /* so that guesses that were right do not count as tokens computed in no time */
+void load_meter_start(load_meter *m, const leat_session *s);
+void load_meter_add(load_meter *m, const leat_session *s, size_t n_tokens, uint64_t ns);
+/* Ends the row in work, as add does when it is full; stall_ns: all stalls so far. */
+void load_meter_end_row(load_meter *m, uint64_t stall_ns);
+
+/* A token's reads, from the start of a meter to `now`. */
+typedef struct load_reads {
+    double tok_s;
+    double hit_rate;           /* experts in memory of those wanted; 0 also where none were */
+    double token_bytes;        /* 0: nothing was read                                       */
+    double bytes_s;            /* while reading; 0: unknown                                 */
+    double disk_share;         /* of the disk's speed as probed; 0: it was not              */
+    double stalled;            /* share of the time                                         */
+    double major_faults;
+    double bound; /* tokens a second: the lesser of the disk's, probed or seen, whichever is faster, and computing's */
+} load_reads;
+/* compute_ns: of a token, were all weights in memory; 0: unknown, the disk alone bounds. */
+load_reads load_meter_read(const load_meter *m, const leat_stats *now, double compute_ns);
+/* That of the quickest tokens; of fewer than a row, of all. */
+double load_meter_compute_ns(const load_meter *m, const leat_stats *now);
+
+/* "stats: ..." on standard error: what was read for the generated tokens. Of mapped weights only what the system
+ * counts: what a page fault waits for, and so what bounds them, nobody sees. */
+void load_say_stats(tools *t, const loaded *l, const load_meter *m);
 /* The same of a prompt that took ns; nothing where nothing was read. */
 void load_say_prompt(tools *t, const leat_stats *before, const leat_stats *after, uint64_t ns);
 /* Without a word. */

@@ -43,9 +43,10 @@ typedef struct runner {
     char *piece; /* (PIECE_MAX) */
     bool as_ids; /* no tokenizer: ids are printed instead of text */
     char last;   /* byte written to standard output */
-    size_t n_generated, n_decoded;
-    uint64_t prompt_ns, decode_ns;
-    leat_stats opened, before; /* the prompt was fed, the first token generated */
+    size_t n_generated;
+    uint64_t prompt_ns;
+    leat_stats opened; /* the prompt was fed                            */
+    load_meter meter;  /* of all generated tokens but the first         */
 } runner;
 
 /* ---- the prompt ------------------------------------------------------------------------------------- */
@@ -147,7 +148,7 @@ static int generate(runner *r, ending *why) {
         .n_draft = r->o->n_draft, .draft = r->l.draft, .endless = r->o->ignore_eos};
     if (leat_generator_open(&r->generator, r->l.session, r->sampler, &options, &e))
         return tools_fail(r->t, "%s", e.text);
-    r->before = leat_session_stats(r->l.session);
+    load_meter_start(&r->meter, r->l.session);
     for (;;) {
         int32_t id;
         if (r->o->n_predict >= 0 && r->n_generated >= (size_t)r->o->n_predict) return *why = END_LENGTH, TOOLS_OK;
@@ -156,7 +157,8 @@ static int generate(runner *r, ending *why) {
         if (code == LEAT_LIMIT) return *why = END_CONTEXT, TOOLS_OK;
         if (code == LEAT_CANCELLED && plat_interrupted()) return *why = END_INTERRUPT, TOOLS_INTERRUPTED;
         if (code) return tools_fail(r->t, "%s", e.text);
-        if (r->n_generated) r->decode_ns += plat_time_ns() - start, r->n_decoded++; /* the first: the prompt's logits */
+        /* The first is of the prompt's logits. */
+        if (r->n_generated) load_meter_add(&r->meter, r->l.session, 1, plat_time_ns() - start);
         if (leat_ends(r->l.model, id)) return *why = END_OF_TEXT, TOOLS_OK;
         r->n_generated++;
         if (show(r, id)) return *why = END_STOP, TOOLS_OK;
@@ -208,11 +210,11 @@ static void say_end(runner *r, ending why) {
         if (why != END_CONTEXT) tools_err(r->t, "leat run: stopped: %s\n", ending_text[why]);
         say_memory(r);
     }
-    if (r->o->stats) load_say_prompt(r->t, &r->opened, &r->before, r->prompt_ns);
-    if (r->o->stats && r->n_decoded) load_say_stats(r->t, &r->l, &r->before, r->n_decoded, r->decode_ns);
+    if (r->o->stats) load_say_prompt(r->t, &r->opened, &r->meter.before, r->prompt_ns);
+    if (r->o->stats && r->meter.n_tokens) load_say_stats(r->t, &r->l, &r->meter);
     if (r->o->stats) say_guesses(r);
     tools_err(r->t, "prompt %.1f tok/s, generation %.1f tok/s (%zu and %zu tokens)\n",
-              per_second(r->prompt.n, r->prompt_ns), per_second(r->n_decoded, r->decode_ns), r->prompt.n,
+              per_second(r->prompt.n, r->prompt_ns), per_second(r->meter.n_tokens, r->meter.ns), r->prompt.n,
               r->n_generated);
 }
 

@@ -185,9 +185,24 @@ check ram-no-usage 0 '.' 'streaming' "${small[@]}" --ram 17M --no-usage
 ls "$XDG_STATE_HOME/leat/"experts-* > /dev/null 2>&1 && fail ram-no-usage "statistics were kept"
 check ram-usage-kept 0 '.' 'streaming' "${small[@]}" --ram 17M
 check bench-cold-prompt 0 'pp8' 'stats: prompt in [0-9.]+ s; read [1-9][0-9.]* MB' "$leat" bench "$bare" -p 8 -n 0 -r 1 --ram 17M
-# Too little for a probe of the memory: no bound, no share; and no more is held than said.
-check bench-little 0 '"tok_s_stddev": [^,]+, "reps": 1' 'stats: .* memory ([0-9]|1[0-7])\.[0-9] MiB at its peak' \
+# Too little for a probe of the memory, but the disk bounds streamed weights; and no more is held than said.
+check bench-little 0 '"tok_s_stddev": [^,]+, "bound_tok_s"' 'stats: .* memory ([0-9]|1[0-7])\.[0-9] MiB at its peak' \
     "$leat" bench "$bare" -p 0 -n 8 -r 1 -t 2 --ram 17M -o json
+# One bound, in JSON and in the line: no more than the disk brings, and the share is of it.
+tr ',{}' '\n' < "$out" | sed -n 's/^ *"\([a-z_]*\)": \([0-9.e+-]*\)$/\1 \2/p' > "$work/bounded"
+sed -n 's|.*; \([0-9]*\) % of the bound, \([0-9.]*\) tok/s; .*|said_share \1\nsaid_bound \2|p' "$err" >> "$work/bounded"
+check bench-bound 0 '' '' awk '{ is[$1] = $2 } function near(a, b) { return a > b * 0.98 - 0.01 && a < b * 1.02 + 0.01 }
+    END {
+        disk = is["disk_bytes_s"]; probe = is["disk_share"] > 0 ? disk / is["disk_share"] : 0
+        if (probe > disk) disk = probe
+        exit !(near(is["bound_tok_s"], is["said_bound"]) && near(is["share"], is["said_share"] / 100) && near(is["tok_s"], is["share"] * is["bound_tok_s"]) &&
+            is["disk_token_bytes"] > 1e5 && is["bound_tok_s"] <= disk / is["disk_token_bytes"] * 1.001 && is["hit_rate"] > 0 && is["hit_rate"] < 1 &&
+            "stalled" in is && "major_faults" in is)
+    }' "$work/bounded"
+check bench-bound-table 0 'tg8 .* \| +[0-9.]+ \| +[0-9.]+ \| ' 'of the bound' "$leat" bench "$bare" -p 0 -n 8 -r 1 -t 2 --ram 17M
+check bench-bound-csv 0 ',share,hit_rate,disk_token_bytes,disk_bytes_s,disk_share,stalled,major_faults,growth' 'stats' "$leat" bench "$bare" -p 0 -n 8 -r 1 -t 2 --ram 17M -o csv
+sed 's/"[^"]*"/x/g' "$out" > "$work/bounded"
+check bench-bound-csv-columns 0 '' '' awk -F, 'NR == 1 { n = NF; for (i = 1; i <= NF; i++) at[$i] = i } NR == 2 { ok = NF == n && $at["disk_token_bytes"] > 1e5 && $at["bound_tok_s"] > 0 } END { exit !ok }' "$work/bounded"
 for kept in "$XDG_STATE_HOME/leat/"experts-*; do echo broken > "$kept"; done
 check ram-usage-broken 0 '.' 'warning: .*experts-[0-9a-f]+ is damaged: experts are counted anew' "${small[@]}" --ram 17M
 same ram-usage-text "$work/ram-mapped" "$out"
@@ -296,7 +311,7 @@ check bench-heading 0 '^machine  2 threads: reads [0-9.]+ GB/s' '' cat "$work/be
 check bench-json 0 '^  \{"n_prompt": 0, "n_gen": 3, "n_depth": 0, "threads": 1, "tok_s": [0-9.e+]+, "tok_s_stddev"' '*' \
     "${bench[@]}" -p 0 -n 3 -t 1 -o json
 check bench-sustained 0 '^   "sustained": [0-9.e+-]+, "model"' '*' "${bench[@]}" -p 0 -n 3 -t 1 -o json
-check bench-csv 0 '^"[^"]*"(,[^,]*)*,4,0,0,1(,[0-9.e+-]+){5},"one",5(,[0-9.e+-]+){3},[0-9.e+-]*[1-9][0-9.e+-]*$' '*' \
+check bench-csv 0 '^"[^"]*"(,[^,]*)*,4,0,0,1(,[0-9.e+-]+){11},"one",5(,[0-9.e+-]+){3},[0-9.e+-]*[1-9][0-9.e+-]*$' '*' \
     "${bench[@]}" -p 4 -n 0 -t 1 --vs 'one: echo 5 t/s' -o csv
 # The cores that each thread may use, as a peer sees them while all pools are open.
 allowed() { awk '$1 == "Cpus_allowed_list:" { print $2 }' "$@" | sort -u; }
