@@ -26,7 +26,7 @@ typedef struct outcome {
 typedef struct sim {
     const trace *t;
     arena memory;
-    bool prompt;
+    bool prompt, titled; /* titled: the head of the table is printed */
     uint32_t *used;     /* (n_expert): units of the visit in work, each once */
     uint32_t *counts;   /* (n_expert): by how many tokens */
     size_t n_used;
@@ -171,6 +171,23 @@ static bool shows(const sim_values *o, int p) {
     return cstr_eq(o->policy, "all") || cstr_eq(o->policy, policy_names[p]);
 }
 
+static void print_head(tools *t, const sim_values *o, const trace *r, uint64_t pool) {
+    char a[32], b[32];
+    uint64_t cycle = 0;
+    for (size_t l = 0; l < r->n_layer; l++) cycle += r->expert_bytes[l] * r->n_used;
+    tools_out(t, "%zu layers of %zu experts, %zu used: %s in all, %s a token; %zu tokens generated\n\n", r->n_layer,
+              r->n_expert, r->n_used, fmt_bytes(a, sizeof a, pool), fmt_bytes(b, sizeof b, cycle), r->n_generated);
+    tools_out(t, "| memory     | %% of all |");
+    for (int p = 0; p < P_COUNT; p++)
+        if (shows(o, p))
+            tools_out(t, " %s hit %% | MB/token |", policy_names[p]);
+    if (cstr_eq(o->policy, "all")) tools_out(t, " ours/belady |");
+    tools_out(t, "\n| ---: | ---: |");
+    for (int p = 0; p < P_COUNT; p++)
+        if (shows(o, p)) tools_out(t, " ---: | ---: |");
+    tools_out(t, cstr_eq(o->policy, "all") ? " ---: |\n" : "\n");
+}
+
 static int run_row(tools *t, sim *s, const sim_values *o, uint64_t ram, uint64_t pool) {
     err e;
     char size[32];
@@ -184,7 +201,9 @@ static int run_row(tools *t, sim *s, const sim_values *o, uint64_t ram, uint64_t
         if (code) return tools_fail(t, "%s", e.text);
     }
     if (plat_interrupted()) return TOOLS_INTERRUPTED;
-    tools_out(t, "| %10s | %5.1f |", fmt_bytes(size, sizeof size, ram), 100.0 * (double)ram / (double)pool);
+    if (!s->titled) print_head(t, o, s->t, pool);
+    s->titled = true;
+    tools_out(t, "| %10s | %5.1f |", fmt_bytes(size, sizeof size, ram), 100.0 * MIN((double)ram / (double)pool, 1.0));
     for (int p = 0; p < P_COUNT; p++) {
         if (!shows(o, p)) continue;
         double tokens = (double)s->t->n_generated, choices = (double)(all[p].hits + all[p].misses);
@@ -195,21 +214,6 @@ static int run_row(tools *t, sim *s, const sim_values *o, uint64_t ram, uint64_t
     tools_out(t, "\n");
     tools_out_flush(t);
     return TOOLS_OK;
-}
-
-static void print_head(tools *t, const sim_values *o, const trace *r, uint64_t pool, uint64_t cycle) {
-    char a[32], b[32];
-    tools_out(t, "%zu layers of %zu experts, %zu used: %s in all, %s a token; %zu tokens generated\n\n", r->n_layer,
-              r->n_expert, r->n_used, fmt_bytes(a, sizeof a, pool), fmt_bytes(b, sizeof b, cycle), r->n_generated);
-    tools_out(t, "| memory     | %% of all |");
-    for (int p = 0; p < P_COUNT; p++)
-        if (shows(o, p))
-            tools_out(t, " %s hit %% | MB/token |", policy_names[p]);
-    if (cstr_eq(o->policy, "all")) tools_out(t, " ours/belady |");
-    tools_out(t, "\n| ---: | ---: |");
-    for (int p = 0; p < P_COUNT; p++)
-        if (shows(o, p)) tools_out(t, " ---: | ---: |");
-    tools_out(t, cstr_eq(o->policy, "all") ? " ---: |\n" : "\n");
 }
 
 static int run(tools *t, const void *values) {
@@ -224,18 +228,14 @@ static int run(tools *t, const void *values) {
         status = tools_fail(t, "%s", e.text);
         goto done;
     }
-    uint64_t pool = 0, cycle = 0, ram[TOOLS_STRS_MAX];
-    for (size_t l = 0; l < r.n_layer; l++) {
-        pool += r.expert_bytes[l] * r.n_expert;
-        cycle += r.expert_bytes[l] * r.n_used;
-    }
+    uint64_t pool = 0, ram[TOOLS_STRS_MAX];
+    for (size_t l = 0; l < r.n_layer; l++) pool += r.expert_bytes[l] * r.n_expert;
     size_t n = o->ram.n ? o->ram.n : COUNT_OF(shares);
     for (size_t i = 0; i < n && !status; i++) {
         if (!o->ram.n) ram[i] = (uint64_t)((double)pool * shares[i]);
         else if (!parse_bytes(str_of(o->ram.at[i]), &ram[i]) || !ram[i])
             status = tools_usage(t, "--ram: '%.100s' is not a size such as 512M or 1.5G", o->ram.at[i]);
     }
-    if (!status) print_head(t, o, &r, pool, cycle);
     for (size_t i = 0; i < n && !status; i++) status = run_row(t, &s, o, ram[i], pool);
 done:
     arena_close(&s.memory);

@@ -67,7 +67,7 @@ static void print_plan(planner *x, const leat_plan *p) {
                   p->n_experts, fmt_bytes(b, sizeof b, p->routed_bytes));
     tools_out(t, "\nmachine    ");
     if (x->disk_bytes_s > 0) tools_out(t, "disk %.2f GB/s, ", x->disk_bytes_s / 1e9);
-    if (x->depth) tools_out(t, "%d reads at a time, ", x->depth);
+    if (x->disk_bytes_s > 0 && x->depth) tools_out(t, "%d reads at a time, ", x->depth);
     tools_out(t, "memory %.1f GB/s\n", x->mem_bytes_s / 1e9);
     tools_out(t, "memory     %s\n", fmt_bytes(a, sizeof a, p->ram_bytes));
     tools_out(t, "  other    %s: context of %d tokens, activations, tables, leat itself\n",
@@ -79,8 +79,8 @@ static void print_plan(planner *x, const leat_plan *p) {
     tools_out(t, "  pinned   %s: %d of %d dense parts\n", fmt_bytes(a, sizeof a, p->pinned_bytes), p->n_pinned,
               p->n_dense);
     if (p->ring_bytes)
-        tools_out(t, "  ring     %s: the others in turn, %s read for every token\n",
-                  fmt_bytes(a, sizeof a, p->ring_bytes), fmt_bytes(b, sizeof b, p->scan_bytes));
+        tools_out(t, "  ring     %s: the others in turn, %.1f MB read for every token\n",
+                  fmt_bytes(a, sizeof a, p->ring_bytes), (double)p->scan_bytes / 1e6);
     if (p->n_experts)
         tools_out(t, "  cached   %s: %d of %d experts\n", fmt_bytes(a, sizeof a, p->slot_bytes), p->n_slots,
                   p->n_experts);
@@ -183,8 +183,8 @@ static const tools_option options[] = {
     TOOLS_SIZE(T, ram, 0, "ram", "SIZE", "all memory to use (default: what is free)"),
     LOAD_CTX(T, n_ctx),
     LOAD_CACHE(T, cache),
-    TOOLS_FLOAT(T, disk_gbs, 0, "disk-gbps", "X", 0, 100000, "the disk reads X GB/s (default: measured)"),
-    TOOLS_FLOAT(T, mem_gbs, 0, "mem-gbps", "X", 0, 100000, "memory reads X GB/s (default: measured)"),
+    TOOLS_FLOAT(T, disk_gbs, 0, "disk-gbps", "X", 1e-4f, 100000, "the disk reads X GB/s (default: measured)"),
+    TOOLS_FLOAT(T, mem_gbs, 0, "mem-gbps", "X", 1e-4f, 100000, "memory reads X GB/s (default: measured)"),
     TOOLS_INT(T, n_threads, 't', "cores", "N", 1, 256, "cores that compute (default: those available)"),
 };
 #undef T

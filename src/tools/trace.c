@@ -23,9 +23,9 @@ static bool number(str text, const char *key, uint64_t *out) {
     return parse_u64(str_cut(text, at, end - at), out);
 }
 
-static err_code wrong(const reader *r, const char *what, uint64_t seen, uint64_t most, err *e) {
-    return ERR(e, ERR_FORMAT, "%.100s line %zu: %s is %llu, wanted at most %llu", r->path, r->line, what,
-               (unsigned long long)seen, (unsigned long long)most);
+static err_code wrong(const reader *r, const char *what, uint64_t seen, uint64_t least, uint64_t most, err *e) {
+    return ERR(e, ERR_FORMAT, "%.100s line %zu: %s is %llu, wanted %llu to %llu", r->path, r->line, what,
+               (unsigned long long)seen, (unsigned long long)least, (unsigned long long)most);
 }
 
 static err_code amiss(const reader *r, const char *what, uint64_t seen, uint64_t wanted, err *e) {
@@ -40,9 +40,9 @@ static err_code read_shape(reader *r, str text, err *e) {
     if (number(text, "n_layer=", &n_layer) && number(text, "n_expert=", &n_expert) &&
         number(text, "n_expert_used=", &n_used)) {
         if (t->n_layer) return ERR(e, ERR_FORMAT, "%.100s line %zu: a second shape", r->path, r->line);
-        if (!n_layer || n_layer > TRACE_LAYERS_MAX) return wrong(r, "n_layer", n_layer, TRACE_LAYERS_MAX, e);
-        if (!n_expert || n_expert > TRACE_EXPERTS_MAX) return wrong(r, "n_expert", n_expert, TRACE_EXPERTS_MAX, e);
-        if (!n_used || n_used > n_expert) return wrong(r, "n_expert_used", n_used, n_expert, e);
+        if (!n_layer || n_layer > TRACE_LAYERS_MAX) return wrong(r, "n_layer", n_layer, 1, TRACE_LAYERS_MAX, e);
+        if (!n_expert || n_expert > TRACE_EXPERTS_MAX) return wrong(r, "n_expert", n_expert, 1, TRACE_EXPERTS_MAX, e);
+        if (!n_used || n_used > n_expert) return wrong(r, "n_expert_used", n_used, 1, n_expert, e);
         t->n_layer = (size_t)n_layer;
         t->n_expert = (size_t)n_expert;
         t->n_used = (size_t)n_used;
@@ -50,8 +50,8 @@ static err_code read_shape(reader *r, str text, err *e) {
         t->dense_bytes = arena_array(&t->memory, t->n_layer, sizeof(uint64_t));
         if (!t->expert_bytes || !t->dense_bytes) return ERR(e, ERR_MEMORY, "%.150s: no memory for its layers", r->path);
     } else if (t->n_layer && number(text, "layer=", &layer) && number(text, "expert_bytes=", &bytes)) {
-        if (layer >= t->n_layer) return wrong(r, "layer", layer, t->n_layer - 1, e);
-        if (!bytes || bytes > (uint64_t)1 << 40) return wrong(r, "expert_bytes", bytes, (uint64_t)1 << 40, e);
+        if (layer >= t->n_layer) return wrong(r, "layer", layer, 0, t->n_layer - 1, e);
+        if (!bytes || bytes > (uint64_t)1 << 40) return wrong(r, "expert_bytes", bytes, 1, (uint64_t)1 << 40, e);
         t->expert_bytes[layer] = bytes;
         if (number(text, "dense_bytes=", &bytes)) t->dense_bytes[layer] = MIN(bytes, (uint64_t)1 << 40);
     }
@@ -69,7 +69,7 @@ static err_code check_order(reader *r, const uint64_t v[6], bool same_layer, err
     if (r->any && !whole_token(r)) return amiss(r, "the number of choices before", r->n_chosen, r->t->n_used, e);
     if (same_layer) {
         if (step != r->step + 1) return amiss(r, "the step", step, r->step + 1, e);
-        return layer && step > r->last ? wrong(r, "the step", step, r->last, e) : ERR_NONE;
+        return layer && step > r->last ? wrong(r, "the step", step, 0, r->last, e) : ERR_NONE;
     }
     uint64_t next = r->any && r->layer < end ? r->layer + 1 : 0;
     if (r->any && !whole_layer(r)) return amiss(r, "the last step of the layer before", r->step, r->last, e);
@@ -124,9 +124,9 @@ static err_code read_row(reader *r, str text, err *e) {
     }
     if (!t->n_layer)
         return ERR(e, ERR_FORMAT, "%.100s line %zu: a choice before the shape (# n_layer=...)", r->path, r->line);
-    if (v[1] > 1) return wrong(r, "the phase", v[1], 1, e);
-    if (v[3] >= t->n_layer) return wrong(r, "the layer", v[3], t->n_layer - 1, e);
-    if (v[5] >= t->n_expert) return wrong(r, "the expert", v[5], t->n_expert - 1, e);
+    if (v[1] > 1) return wrong(r, "the phase", v[1], 0, 1, e);
+    if (v[3] >= t->n_layer) return wrong(r, "the layer", v[3], 0, t->n_layer - 1, e);
+    if (v[5] >= t->n_expert) return wrong(r, "the expert", v[5], 0, t->n_expert - 1, e);
     err_code code = place(r, v, e);
     if (code) return code;
     if (whole_token(r))

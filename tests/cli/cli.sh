@@ -524,13 +524,16 @@ check cache-sim-belady 0 '^\| +256.0 KiB \|  50.0 \|   41.7 ' '' "$leat" cache-s
 check cache-sim-size 2 '' "--ram: '5X' is not a size" "$leat" cache-sim "$trace" --ram 5X
 check cache-sim-policy 0 '^\| +1.0 KiB \|   0.2 \|    0.0 ' '' "$leat" cache-sim "$trace" --ram 1K --policy lru
 check cache-sim-shares 0 '^\| +384.0 KiB \|  75.0 ' '' "$leat" cache-sim "$trace"
-check cache-sim-tiny 1 '*' 'are too few, wanted 65536 at least' "$leat" cache-sim "$trace" --ram 1K
+check cache-sim-much 0 '^\| +9.5 EiB \| 100.0 \|   50.0 ' '' "$leat" cache-sim "$trace" --ram 9999999T
+check cache-sim-tiny 1 '' 'are too few, wanted 65536 at least' "$leat" cache-sim "$trace" --ram 1K
 bad_trace() { check "$1" 1 '' "$2" sh -c 'printf "%b" "$1" | "$2" cache-sim -' sh "$3" "$leat"; }
 bad_trace trace-empty 'has no choices' ''
 bad_trace trace-order 'line 1: a choice before the shape' '0,1,0,0,0,0\n'
-bad_trace trace-layers 'n_layer is 4096, wanted at most 1024' '# n_layer=4096 n_expert=8 n_expert_used=1\n'
+bad_trace trace-layers 'n_layer is 4096, wanted 1 to 1024' '# n_layer=4096 n_expert=8 n_expert_used=1\n'
+bad_trace trace-used 'n_expert_used is 0, wanted 1 to 8' '# n_layer=1 n_expert=8 n_expert_used=0\n'
+bad_trace trace-bytes 'line 2: expert_bytes is 0, wanted 1 to 1099511627776' '# n_layer=1 n_expert=8 n_expert_used=1\n# layer=0 expert_bytes=0\n'
 shape='# n_layer=1 n_expert=8 n_expert_used=1\n# layer=0 expert_bytes=100\n'
-bad_trace trace-expert 'line 3: the expert is 8, wanted at most 7' "${shape}0,1,0,0,0,8\n"
+bad_trace trace-expert 'line 3: the expert is 8, wanted 0 to 7' "${shape}0,1,0,0,0,8\n"
 bad_trace trace-word "line 3: 'x' in column 3" "${shape}0,1,x,0,0,1\n"
 bad_trace trace-many 'line 4: more than the 1 choices' "${shape}0,1,0,0,0,1\n0,1,0,0,1,2\n"
 # Damage: of the trace above, and of one with two of eight experts chosen by a prompt of three and two generated tokens.
@@ -567,7 +570,7 @@ mv "$out" "$work/plan"
 check plan-cached 0 '^  cached   [0-9.]+ MiB: [0-9]+ of 8 experts$' '' cat "$work/plan"
 check plan-more 0 '\| mapped    \| +[0-9]+ / [0-9]+ +\|   100.0 % \|           0.0 \|' '' cat "$work/plan"
 check plan-fits 0 '^  weights  all of them: mapped$' '' "${plan[@]}" --ram 1G
-check plan-dense 0 '^  ring     .*: the others in turn, [0-9.]+ MiB read for every token$' '' "${plan[@]}" --ram 15M
+check plan-dense 0 '^  ring     .*: the others in turn, [0-9.]+ MB read for every token$' '' "${plan[@]}" --ram 15M
 # What other memory would bring does not depend on what was asked; what has no use is not taken for page tables.
 rows() { "${plan[@]}" --ram "$1" | sed -n '/^Expected/,$ { /\*/! p }'; }
 rows 1G > "$work/plan-1G"
@@ -579,6 +582,11 @@ done
 check plan-huge-ram 0 '^  other    [0-9.]+ MiB: ' '' "${plan[@]}" --ram 64T
 check plan-disk 0 '^machine    (disk [0-9.]+ GB/s, [0-9]+ reads at a time, )?memory 10.0 GB/s$' '*' \
     "$leat" plan "$bare" -c 64 -t 2 --mem-gbps 10 --ram 17M
+# Of a header alone nothing is known of the disk; a speed that is none is not taken for "measure".
+head -c 64K "$bare" > "$work/holes.gguf"
+truncate -s "$(stat -c %s "$bare")" "$work/holes.gguf"
+check plan-holes 0 '^machine    memory 10.0 GB/s$' "the disk's speed is unknown" "$leat" plan "$work/holes.gguf" -c 64 -t 2 --mem-gbps 10 --ram 17M
+check plan-no-speed 2 '' "--disk-gbps: '1e-300' is not a number from 0.0001 to 100000" "$leat" plan "$bare" --disk-gbps 1e-300
 # It binds nobody, at any moment of its run.
 "$leat" plan "$bare" -c 64 --disk-gbps 1 --ram 17M > "$work/plan.out" 2> "$err" &
 while runs $!; do cat /proc/$!/task/*/status; done > "$work/tasks" 2> "$err"
