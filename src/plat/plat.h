@@ -93,18 +93,19 @@ void plat_entropy(void *out, size_t bytes);
 
 typedef struct plat_file plat_file;
 int plat_file_open(plat_file **out, const char *path); /* for reading */
-/* The same for reads past the page cache: PLAT_UNSUPPORTED where the file system refuses them (tried by a read).
+/* The same for reads past the page cache: PLAT_UNSUPPORTED where the file system refuses them (tried by reads).
  * Offsets, lengths and buffers must then be multiples of plat_file_align; the file's last bytes come as a short read.
  * */
 int plat_file_open_direct(plat_file **out, const char *path);
 size_t plat_file_align(const plat_file *f);            /* 1 without direct reads */
-/* A hint: what the system keeps of the file in its cache, and nobody has mapped, will not be wanted. */
+/* A hint: what the system keeps of the file in its cache, and nobody has mapped, will not be wanted, nor what it would
+ * read ahead from now on. */
 void plat_file_uncache(plat_file *f);
 void plat_file_close(plat_file *f);                    /* accepts NULL */
 uint64_t plat_file_bytes(const plat_file *f);
 /* Synchronous read of exactly `bytes` at `offset` unless the file ends: returns bytes read, or a plat_error. */
 int64_t plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
-/* A hint: these bytes will not be read again soon. */
+/* A hint: these bytes, and the pages that they lie in, will not be read again soon. */
 void plat_file_forget(plat_file *f, uint64_t offset, uint64_t bytes);
 /* What tells a file from all others under any of its names; PLAT_INVALID for what is no plain file. */
 int plat_file_id(const char *path, uint64_t id[2]);

@@ -6,12 +6,13 @@
 #include "store/store_int.h"
 
 /* What is read ahead takes only a part of the queue, in smaller pieces: a want never stands behind much of it, and
- * little was read for nothing when the router has chosen otherwise. */
+ * little was read for nothing when the router has chosen otherwise. Through the page cache all pieces are small: what is
+ * under way counts twice. */
 #define AHEAD_DEPTH 4
 /* Under way also in small pieces: while computing nobody sends more. With twice as much, disks that tell of reads only
  * when all are over let experts wait. */
 #define DEPTH_BYTES ((size_t)4 << 20)
-#define AHEAD_PIECE_BYTES ((size_t)512 << 10)
+#define SMALL_PIECE_BYTES ((size_t)512 << 10)
 #define PROMPT_BYTES ((size_t)32 << 20) /* the same in a prompt: each expert has many rows to compute */
 
 /* The window of a span that is read: the span itself, or the aligned blocks around it. */
@@ -23,6 +24,8 @@ static uint64_t window_bytes(const store *s, const span *p) {
 plat_file *store_file_of(const store *s, uint32_t part) {
     return s->direct ? s->direct[part] : gguf_part_file(s->g, part);
 }
+
+bool store_is_buffered(const store *s) { return s->mode == STORE_STREAMING && !s->direct; }
 
 err_code store_read_error(const store *s, uint32_t tensor, uint64_t offset, uint64_t bytes, int64_t result, err *e) {
     const gguf_tensor *t = gguf_tensor_at(s->g, tensor);
@@ -124,7 +127,7 @@ uint64_t store_sent_bytes(const store *s, uint32_t id) {
 
 /* The unit that sends the next piece, or STORE_NOBODY. What is read ahead waits until nothing else is to be sent. */
 static uint32_t next_to_send(store *s) {
-    size_t bytes = s->many_rows ? PROMPT_BYTES : DEPTH_BYTES;
+    size_t bytes = s->many_rows && !store_is_buffered(s) ? PROMPT_BYTES : DEPTH_BYTES;
     if (s->in_flight >= STORE_DEPTH_MAX || (s->in_flight >= s->depth && s->in_flight_bytes >= bytes))
         return STORE_NOBODY;
     if (s->lines[LINE_WANTED].first != STORE_NOBODY || (s->mode == STORE_STREAMING && store_read_on(s)))
@@ -139,19 +142,20 @@ void store_pump(store *s) {
         unit *u = &s->units[id];
         const span *p = &s->spans[u->first_span + u->sent_span];
         uint64_t from = window_first(s, p), all = window_bytes(s, p);
-        uint64_t most = u->ahead && !s->sure ? AHEAD_PIECE_BYTES : STORE_PIECE_BYTES;
+        bool small = (u->ahead && !s->sure) || store_is_buffered(s);
+        uint64_t most = small ? SMALL_PIECE_BYTES : STORE_PIECE_BYTES;
         plat_read read = {.file = store_file_of(s, p->part),
                           .offset = from + u->sent_bytes,
                           .to = u->base + p->at - (p->offset - from) + u->sent_bytes,
                           .bytes = (size_t)MIN(all - u->sent_bytes, most),
                           .tag = (uint64_t)u->sent_span << 32 | id};
+        if (!s->in_flight) s->busy_from_ns = plat_time_ns(); /* what the system has in its cache is there at once */
         int error = read.bytes ? plat_queue_submit(s->queue, &read, 1) : PLAT_OK;
         if (error) {
             fail(s, id, &read, p, error);
             store_settle(s, id);
             continue;
         }
-        if (!s->in_flight) s->busy_from_ns = plat_time_ns();
         u->in_flight += read.bytes > 0;
         s->in_flight += read.bytes > 0;
         s->in_flight_bytes += read.bytes;
@@ -172,6 +176,7 @@ void store_reap(store *s, uint64_t timeout_ns) {
         unit *u = &s->units[id];
         const span *p = &s->spans[u->first_span + (done[i].tag >> 32)];
         uint64_t end = MIN(done[i].offset + done[i].bytes, p->offset + p->bytes);
+        if (store_is_buffered(s)) plat_file_forget(done[i].file, done[i].offset, done[i].bytes);
         u->in_flight--;
         s->in_flight--;
         s->in_flight_bytes -= done[i].bytes;

@@ -39,12 +39,16 @@ err_code store_open_queue(store *s, err *e) {
                gguf_part_path(s->g, 0), STORE_DEPTH_MAX, plat_error_name(error));
 }
 
+/* What the page cache has of the parts counts against the budget of the process. */
+static void uncache_parts(const store *s) {
+    for (size_t i = 0; i < gguf_part_count(s->g); i++) plat_file_uncache(gguf_part_file(s->g, i));
+}
+
 err_code store_begin_reads(store *s, err *e) {
     err_code code = store_open_queue(s, e);
     if (code) return code;
     unmap_parts(s);
-    /* What opening the model left in the page cache counts against the budget of the process. */
-    for (size_t i = 0; i < gguf_part_count(s->g); i++) plat_file_uncache(gguf_part_file(s->g, i));
+    uncache_parts(s); /* of opening the model */
     return code;
 }
 
@@ -87,6 +91,7 @@ fail:
 void store_close(store *s) {
     if (!s) return;
     plat_queue_close(s->queue); /* waits for running reads: they write into the units' memory */
+    if (store_is_buffered(s)) uncache_parts(s);
     for (size_t i = 0; i < s->n_units; i++)
         if (s->units[i].home == HOME_BLOCK) mem_block_free(s->units[i].base);
     store_close_stream(s);
@@ -389,11 +394,17 @@ err_code store_gather(store *s, uint32_t tensor, uint64_t offset, void *to, size
         return ERR_NONE;
     }
     if (s->direct) return gather_direct(s, tensor, info->offset + offset, to, bytes, e);
-    int64_t got = plat_file_read(gguf_part_file(s->g, info->part), info->offset + offset, to, bytes);
+    plat_file *file = gguf_part_file(s->g, info->part);
+    int64_t got = plat_file_read(file, info->offset + offset, to, bytes);
+    if (store_is_buffered(s)) plat_file_forget(file, info->offset + offset, bytes);
     return got == (int64_t)bytes ? ERR_NONE : store_read_error(s, tensor, info->offset + offset, bytes, got, e);
 }
 
 /* ---- what happened ----------------------------------------------------------------------------------- */
 
-store_stats store_stats_of(const store *s) { return s->stats; }
+store_stats store_stats_of(const store *s) {
+    store_stats t = s->stats;
+    if (s->in_flight) t.busy_ns += plat_time_ns() - s->busy_from_ns;
+    return t;
+}
 void store_count_stall(store *s, uint64_t ns) { s->stats.stall_ns += ns; }

@@ -176,6 +176,44 @@ TEST(fault_store_keeps_what_is_wanted) {
     close_both(o);
 }
 
+/* Where files cannot be read past the page cache: it keeps nothing of what came, failed, was given up or fetched row by
+ * row, and has little of it meanwhile. */
+TEST(fault_store_leaves_nothing_in_the_page_cache) {
+    static const fault_plan sound = {.fail_at = -1, .no_direct = true};
+    static const fault_plan failing = {.fail_at = -1, .queued_only = true, .read_error = 0.3, .read_short = 0.3,
+                                       .read_delay = 0.5};
+    char row[100], how[256];
+    uint32_t first = 0;
+    store_lease lease;
+    err e;
+    for (size_t i = 0; i < COUNT_OF(budgets); i++) {
+        fault_arm(&sound);
+        opened o = open_within(budgets[i]);
+        store_describe(o.s, how, sizeof how);
+        CHECK_MSG(strstr(how, "; buffered reads by"), "%s", how);
+        CHECK_EQ(fault_cached(), 0);
+        for (int k = 0; k < 3; k++) pass(o.s, 0, UNITS);
+        CHECK_EQ(store_gather(o.s, 3, 12345, row, sizeof row, &e), ERR_NONE);
+        CHECK_EQ(store_gather(o.s, 1, 123, row, sizeof row, &e), ERR_NONE);
+        come_to_rest(o.s);
+        CHECK_EQ(fault_cached(), 0);
+        CHECK_MSG(fault_cached_most() > 0 && fault_cached_most() <= UNITS, "%zu reads", fault_cached_most());
+        fault_arm(&failing);
+        for (uint32_t k = 0; k < 20 * UNITS; k++)
+            if (wait_for(o.s, k % UNITS, &lease, &e) == STORE_READY) store_release(o.s, &lease);
+        store_want(o.s, &first, 1);
+        store_want(o.s, &(uint32_t){UNITS - 2}, 1); /* another pass begins */
+        store_forget_wants(o.s);
+        come_to_rest(o.s);
+        CHECK_EQ(fault_cached(), 0);
+        store_want(o.s, &first, 1);
+        store_close(o.s);
+        CHECK_EQ(fault_cached(), 0);
+        fault_arm(NULL);
+        gguf_close(o.g);
+    }
+}
+
 /* ---- memory that is refused ------------------------------------------------------------------------------------ */
 
 enum { EXPERTS = 16, EXPERT_BYTES = 50000 };

@@ -14,10 +14,13 @@ static fault_plan plan;
 static rng dice;
 static uint64_t calls, hits;
 
-/* Files that the system's cache has parts of. Of the thread that uses queues in a test, as the tickets below. */
-enum { CACHED_MAX = 16 };
-static const plat_file *cached[CACHED_MAX];
-static size_t n_cached;
+/* What the system's cache has. Of the thread that uses queues in a test, as the tickets below. */
+enum { CACHED_MAX = 256 };
+static struct cached {
+    const plat_file *file;
+    uint64_t from, end;
+} cached[CACHED_MAX];
+static size_t n_cached, n_cached_most;
 
 void fault_arm(const fault_plan *p) {
     pthread_mutex_lock(&lock);
@@ -25,11 +28,12 @@ void fault_arm(const fault_plan *p) {
     if (p) plan = *p;
     rng_seed(&dice, p ? p->seed : 0);
     calls = hits = 0;
-    n_cached = 0;
+    n_cached = n_cached_most = 0;
     pthread_mutex_unlock(&lock);
 }
 
 size_t fault_cached(void) { return n_cached; }
+size_t fault_cached_most(void) { return n_cached_most; }
 
 static uint64_t counter(const uint64_t *of) {
     pthread_mutex_lock(&lock);
@@ -114,6 +118,15 @@ uint64_t __wrap_plat_mem_total(void) {
     return said ? said : __real_plat_mem_total();
 }
 
+uint64_t __real_plat_mem_available(void);
+uint64_t __wrap_plat_mem_available(void);
+uint64_t __wrap_plat_mem_available(void) {
+    pthread_mutex_lock(&lock);
+    uint64_t said = armed ? plan.memory_available : 0;
+    pthread_mutex_unlock(&lock);
+    return said ? said : __real_plat_mem_available();
+}
+
 double __real_plat_mem_pressure(void);
 double __wrap_plat_mem_pressure(void);
 double __wrap_plat_mem_pressure(void) {
@@ -156,9 +169,24 @@ int __wrap_plat_thread_start(plat_thread **out, void (*fn)(void *), void *arg, i
 
 /* ---- files --------------------------------------------------------------------------------------- */
 
+static void uncache(const plat_file *f, uint64_t from, uint64_t end) {
+    size_t left = 0;
+    for (size_t i = 0; i < n_cached; i++)
+        if (cached[i].file != f || cached[i].from < from || cached[i].end > end) cached[left++] = cached[i];
+    n_cached = left;
+}
+
+static void will_cache(const plat_file *f, uint64_t from, uint64_t bytes) {
+    uncache(f, from, from + bytes);
+    if (armed && plat_file_align(f) == 1 && n_cached < CACHED_MAX)
+        cached[n_cached++] = (struct cached){f, from, from + bytes};
+    n_cached_most = MAX(n_cached_most, n_cached);
+}
+
 int64_t __real_plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
 int64_t __wrap_plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
 int64_t __wrap_plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes) {
+    will_cache(f, offset, bytes);
     int64_t fate = queued_only() ? (int64_t)bytes : read_fate(bytes);
     return fate < 0 ? fate : __real_plat_file_read(f, offset, to, (size_t)fate);
 }
@@ -167,6 +195,7 @@ int __real_plat_file_open_direct(plat_file **out, const char *path);
 int __wrap_plat_file_open_direct(plat_file **out, const char *path);
 int __wrap_plat_file_open_direct(plat_file **out, const char *path) {
     *out = NULL;
+    if (armed && plan.no_direct) return PLAT_UNSUPPORTED;
     return strikes(&plan.read_error) ? PLAT_UNSUPPORTED : __real_plat_file_open_direct(out, path);
 }
 
@@ -176,16 +205,18 @@ int __wrap_plat_file_map(plat_file *f, const void **at) {
     return strikes(&plan.memory_error) ? PLAT_NO_MEMORY : __real_plat_file_map(f, at);
 }
 
-static void uncache(const plat_file *f) {
-    for (size_t i = 0; i < n_cached; i++)
-        if (cached[i] == f) cached[i] = cached[--n_cached];
-}
-
 void __real_plat_file_uncache(plat_file *f);
 void __wrap_plat_file_uncache(plat_file *f);
 void __wrap_plat_file_uncache(plat_file *f) {
-    uncache(f);
+    uncache(f, 0, UINT64_MAX);
     __real_plat_file_uncache(f);
+}
+
+void __real_plat_file_forget(plat_file *f, uint64_t offset, uint64_t bytes);
+void __wrap_plat_file_forget(plat_file *f, uint64_t offset, uint64_t bytes);
+void __wrap_plat_file_forget(plat_file *f, uint64_t offset, uint64_t bytes) {
+    uncache(f, offset, offset + bytes);
+    __real_plat_file_forget(f, offset, bytes);
 }
 
 int __real_plat_out_create(plat_out **out, const char *path);
@@ -305,8 +336,7 @@ int __wrap_plat_queue_submit(plat_queue *q, const plat_read *reads, size_t n) {
     int error = __real_plat_queue_submit(q, reads, n);
     for (size_t i = 0; i < n && !error; i++) {
         int64_t fate = read_fate(reads[i].bytes);
-        uncache(reads[i].file);
-        if (armed && n_cached < CACHED_MAX) cached[n_cached++] = reads[i].file;
+        will_cache(reads[i].file, reads[i].offset, reads[i].bytes);
         int reaps_left = also(&plan.read_delay) ? 1 + (int)below(5) : 0;
         if (fate == (int64_t)reads[i].bytes && !reaps_left) continue;
         ticket *t = malloc(sizeof *t);

@@ -18,8 +18,10 @@ typedef struct fault_plan {
     double stream_short;  /* chance that it moves fewer bytes, or none just now       */
     int64_t fail_at;      /* >= 0: exactly the call with this number (from 0) fails; -1 off */
     bool no_map;          /* hide PLAT_CAN_MAP                                        */
+    bool no_direct;       /* files are not read past the page cache                   */
     bool caller_waits;    /* show PLAT_CALLER_WAITS                                   */
     uint64_t memory_total; /* what plat_mem_total says; 0: the truth                   */
+    uint64_t memory_available; /* what plat_mem_available says; 0: the truth            */
     const plat_core *cores; /* what there are, where n_cores is not 0                  */
     int n_cores;
     int *pins; /* with them: the core of each thread that is started; none is bound */
@@ -29,7 +31,9 @@ typedef struct fault_plan {
 void fault_arm(const fault_plan *plan); /* NULL: everything passes again */
 uint64_t fault_calls(void);             /* faultable calls since the last arm */
 uint64_t fault_hits(void);              /* of which failed                    */
-size_t fault_cached(void); /* files with queued reads and not uncached after them, since the last arm */
+/* Reads through the page cache, submitted since the last arm, of whose bytes nobody has said since that they may go. */
+size_t fault_cached(void);
+size_t fault_cached_most(void); /* as many there were at a time; 256 are counted at most */
 /* Time stands still from the first call on, and leaps by ns with each; FAULT_CLOCK_RUNS: it runs again. */
 #define FAULT_CLOCK_RUNS UINT64_MAX
 void fault_clock(uint64_t ns);
