@@ -42,8 +42,9 @@ typedef struct leat_model leat_model;
 typedef struct leat_model_options {
     bool no_map; /* read the weights into memory instead of mapping the file */
     bool map;    /* map the file even if it is larger than the memory: the system pages */
-    /* All memory that leat may hold, weights, context and all sessions. Where the weights do not fit they are streamed:
-     * read again and again, within it. 0: what is free now, within the limits of the process. */
+    /* All memory that leat may hold, weights, context and all sessions; no more than is free when the first session is
+     * opened, of which leat_model_warning tells. Where the weights do not fit they are streamed: read again and again,
+     * within it. 0: what is free then, within the limits of the process, less a sixteenth. */
     uint64_t ram_bytes;
     /* Where weights are streamed: keep which experts are used, per model, and how fast the disk reads, per file system,
      * in the user's state folder, for the next time. */

@@ -43,6 +43,7 @@ static uint64_t draft_unread(const leat_model *m) {
 static err_code too_small(const leat_session *s, uint64_t ram, uint64_t others, err *e) {
     const leat_model *m = s->model;
     uint64_t draft = draft_bytes(m);
+    const char *asked = ram < m->ram_bytes ? " that are free here" : "";
     char taken[128] = "";
     if (m->draft) {
         str path = str_of(gguf_part_path(m->draft->file, 0));
@@ -55,20 +56,25 @@ static err_code too_small(const leat_session *s, uint64_t ram, uint64_t others, 
     uint64_t least = least_for_weights(m->weights), all = others + least;
     all += (all - MIN(all, ram)) / 256; /* what `others` grows by */
     return ERR(e, ERR_MEMORY,
-               "%llu MiB of memory%s are too little: %llu MiB for context (%zu tokens), activations and tables, then "
+               "%llu MiB of memory%s%s are too little: %llu MiB for context (%zu tokens), activations and tables, then "
                "%llu MiB for weights at least; %llu MiB would do",
-               MIB(ram), taken, MIB(others - draft), s->n_ctx, MIB(least) + 1, MIB(all) + 1);
+               MIB(ram), asked, taken, MIB(others - draft), s->n_ctx, MIB(least) + 1, MIB(all) + 1);
+}
+
+/* What could be held: what is free, and what is held already. A context still unwritten counts as free. */
+static uint64_t within_reach(uint64_t available) {
+    uint64_t held = mem_bytes_total(), resident = plat_mem_resident();
+    return available + MIN(held, resident);
+}
+
+uint64_t engine_ram(const leat_model *m) {
+    return m->ram_bytes ? MIN(m->ram_bytes, within_reach(plat_mem_available())) : 0;
 }
 
 /* Of `ram` bytes, or of what is free, what is not for weights. */
 static uint64_t all_but_weights(const leat_model *m, uint64_t *ram) {
-    /* Free memory shrinks as others work: a part of it stays theirs. A context still unwritten counts as free. */
-    uint64_t held = mem_bytes_total();
-    if (!*ram) {
-        uint64_t available = plat_mem_available(), resident = plat_mem_resident();
-        *ram = available + MIN(held, resident) - available / 16;
-    }
-    held += draft_unread(m);
+    uint64_t held = mem_bytes_total() + draft_unread(m), available = *ram ? 0 : plat_mem_available();
+    if (!*ram) *ram = within_reach(available) - available / 16; /* it shrinks as others work: a part stays theirs */
     return held + overhead(m, held, *ram);
 }
 
@@ -89,7 +95,7 @@ static bool share_anew(leat_model *m) {
     uint64_t others = held - MIN(held, weights);
     others += overhead(m, others, m->ram_bytes);
     if (store_mode_of(m->weights) != STORE_STREAMING)
-        return !m->ram_bytes || others + store_units_bytes(m->weights) <= MIN(m->ram_bytes, plat_mem_total());
+        return !m->ram_bytes || others + store_units_bytes(m->weights) <= engine_ram(m);
     m->other_bytes = others;
     return resize(m);
 }
@@ -119,7 +125,10 @@ static err_code place_weights(const leat_session *s, err *e) {
                              : ERR(e, ERR_MEMORY,
                                    "%llu MiB of memory are too little for one more session of %zu tokens",
                                    (unsigned long long)(m->ram_bytes >> 20), s->n_ctx);
-    uint64_t ram = m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : 0;
+    uint64_t ram = engine_ram(m);
+    if (ram < m->ram_bytes)
+        fmt(m->warning, sizeof m->warning, "%llu MiB of memory were asked for, only %llu MiB are free here",
+            MIB(m->ram_bytes), MIB(ram));
     uint64_t others = all_but_weights(m, &ram), weights = store_units_bytes(m->weights);
     if (weights <= ram && others <= ram - weights) {
         m->placed = true;

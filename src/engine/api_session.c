@@ -58,7 +58,7 @@ static size_t tokens_beside(const leat_session *s, const leat_session_options *o
     if (o->kept_tokens >= 0) return (size_t)o->kept_tokens;
     uint64_t cache = (uint64_t)div_up(s->n_ctx, KV_PAGE) * kv_page_bytes(shape);
     uint64_t weights = engine_all_weights(m);
-    uint64_t memory = m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : plat_mem_available();
+    uint64_t memory = m->ram_bytes ? engine_ram(m) : plat_mem_available();
     return weights <= memory && cache <= (memory - weights) / 4 ? s->n_ctx : 0;
 }
 
@@ -80,7 +80,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
     s->draft = m->draft;
     s->logits = (float *)(void *)((char *)s + align_up(sizeof *s, 64));
     s->n_ctx = o->n_ctx ? (size_t)o->n_ctx : MIN(n_train, CTX_DEFAULT_MAX);
-    size_t chunk = engine_chunk_within(m, m->ram_bytes ? MIN(m->ram_bytes, plat_mem_total()) : 0, m->map);
+    size_t chunk = engine_chunk_within(m, engine_ram(m), m->map);
     s->rows_max = MIN(o->n_chunk ? (size_t)o->n_chunk : chunk, s->n_ctx);
     s->yield = o->yield;
     s->routed = o->routed;

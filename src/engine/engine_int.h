@@ -62,6 +62,8 @@ struct leat_session {
 err_code engine_place_weights(leat_session *s, err *e);
 void engine_session_closed(leat_model *m);
 uint64_t engine_all_weights(const leat_model *m); /* bytes, with those of its draft */
+/* All memory that may be held, 0: what is free. Never more than is free, with what is held, whatever was asked for. */
+uint64_t engine_ram(const leat_model *m);
 /* Prompt tokens a pass, of a model whose weights are mapped whatever they take, or not. ram: all memory, 0: what is
  * free. */
 size_t engine_chunk_within(const leat_model *m, uint64_t ram, bool map);

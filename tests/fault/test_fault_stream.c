@@ -251,6 +251,42 @@ TEST(fault_stream_waits_are_cancelled) {
     check_waits(&o);
 }
 
+/* A budget is no more than is free when the weights are placed, whatever was asked for, and is not more later; a plan is
+ * made for any. */
+TEST(fault_stream_asked_for_more_than_is_free) {
+    leat_model_options o = streamed_experts(), mapped = {.map = true};
+    leat_model *m;
+    leat_session *s;
+    leat_error e;
+    leat_plan p;
+    unsigned asked, there = 0;
+    fault_plan busy = {.fail_at = -1, .memory_available = o.ram_bytes};
+    o.ram_bytes = (uint64_t)1 << 40;
+    fault_arm(&busy);
+    CHECK(open_both(&m, &s, &o));
+    fault_arm(NULL);
+    CHECK_MSG(!strncmp(how, "streaming", 9), "%s", how);
+    const char *said = leat_model_warning(m);
+    CHECK_MSG(sscanf(said, "%u MiB of memory were asked for, only %u MiB are free here", &asked, &there) == 2, "%s", said);
+    CHECK_EQ(asked, 1 << 20);
+    CHECK(there >= busy.memory_available >> 20);
+    leat_model_resize(m, o.ram_bytes);
+    CHECK_MSG(leat_session_stats(s).held_bytes <= ((uint64_t)there + 1) << 20, "%s", said);
+    close_both(m, s);
+    fault_arm(&busy);
+    CHECK(open_both(&m, &s, &mapped));
+    CHECK_MSG(leat_plan_memory(s, o.ram_bytes, &p, &e) == LEAT_OK, "%s", e.text);
+    CHECK(p.fits && p.ram_bytes == o.ram_bytes && !*leat_model_warning(m));
+    close_both(m, s);
+    busy.memory_available = (uint64_t)1 << 20;
+    fault_arm(&busy);
+    CHECK_EQ(leat_model_open(&m, model_path, &o, &e), LEAT_OK);
+    CHECK_EQ(leat_session_open(&s, m, &(leat_session_options){.n_ctx = 32, .n_threads = 1}, &e), LEAT_MEMORY);
+    CHECK_MSG(strstr(e.text, "MiB of memory that are free here are too little"), "%s", e.text);
+    leat_model_close(m);
+    fault_arm(NULL);
+}
+
 /* ---- memory that comes and goes ------------------------------------------------------------------------------- */
 
 static int pinned(const leat_session *s) {
