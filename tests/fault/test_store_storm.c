@@ -8,7 +8,7 @@
 #include "store/store_int.h"
 #include "unit/store_file.h"
 
-enum { SEEDS = 40, OPERATIONS = 250, LEASES_MAX = 12, WAITS_MAX = 20000 };
+enum { SEEDS = 100, OPERATIONS = 250, LEASES_MAX = 12, WAITS_MAX = 20000 };
 enum { LAYERS_MAX = 6, DENSE_MAX = 4, EACH_MAX = 6, UNITS_MAX = LAYERS_MAX * (DENSE_MAX + EACH_MAX), PARTS_MAX = 3 };
 
 static uint64_t seed, operation;
@@ -268,8 +268,9 @@ static void expect(void) {
 
 static void poll(void) { store_poll(s, below(2) ? 0 : 100000); }
 
+/* Between steps. */
 static void resize(void) {
-    if (n_leases) return;
+    while (n_leases) release(0);
     size_t bytes = below(4) ? below(given + given / 8) : given;
     bool enough = store_resize(s, bytes);
     if (s->mode == STORE_STREAMING) RIGHT(!enough || taken() <= bytes);
