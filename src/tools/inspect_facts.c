@@ -178,10 +178,11 @@ __attribute__((format(printf, 2, 3))) static void problem(inspect_facts *f, cons
     va_end(args);
 }
 
-/* Opens a session, which touches no more memory than opening needs, to see what it would take. */
+/* Opens a session as it would be in this memory, to see what it would take: of mapped weights, for which no memory is
+ * taken and nothing read. */
 static void try_session(inspect_facts *f, leat_model *m) {
     leat_session *session;
-    leat_session_options options = {.n_ctx = (int32_t)f->n_ctx, .no_pin = true};
+    leat_session_options options = {.n_ctx = (int32_t)f->n_ctx, .n_chunk = leat_plan_chunk(m, 0), .no_pin = true};
     if (leat_session_open(&session, m, &options, NULL)) return;
     size_t bytes = leat_session_bytes(session);
     leat_session_close(session);
@@ -207,7 +208,7 @@ static void collect_problems(inspect_facts *f, const gguf *g) {
     if (known && readable && !empty) {
         leat_model *m;
         leat_error e;
-        if (leat_model_open(&m, gguf_part_path(g, 0), NULL, &e)) {
+        if (leat_model_open(&m, gguf_part_path(g, 0), &(leat_model_options){.map = true}, &e)) {
             problem(f, "%s", e.text);
             return;
         }

@@ -104,6 +104,25 @@ TEST(fault_tools_imatrix) {
     every_call_fails_once(run);
 }
 TEST(fault_tools_tokenize) { try("tokenize -m %s -f %s", model(TINY_TOK_SPM), text_file("Once upon a time")); }
+/* Of a model that does not fit: no thread is started that would make memory for its weights real. */
+TEST(fault_tools_inspect_takes_no_memory_for_weights) {
+    enum { NOBODY = -2 };
+    static const plat_core one = {0, 1024};
+    int started[8] = {NOBODY};
+    char line[1024];
+    tiny_spec spec = tiny_default("qwen3moe");
+    spec.n_expert = 16, spec.n_ff_expert = 256, spec.type = QUANT_Q4_K;
+    tiny_write(&spec, test_path(1, "fault-inspect.gguf"));
+    snprintf(line, sizeof line, "inspect -m %s", test_path(1, "fault-inspect.gguf"));
+    command(line);
+    for (uint64_t mib = 2; mib <= 24; mib++) { /* from too little to enough */
+        fault_arm(&(fault_plan){
+            .fail_at = -1, .memory_available = mib << 20, .cores = &one, .n_cores = 1, .pins = started});
+        CHECK(run());
+        fault_arm(NULL);
+        CHECK_MSG(started[0] == NOBODY, "a thread within %llu MiB", (unsigned long long)mib);
+    }
+}
 TEST(fault_tools_inspect) { try("inspect -m %s --json --tensors --kv", model(TINY_TOK_SPM), NULL); }
 
 /* Whatever fails, what was at OUT stays or is replaced by the whole file, and nothing lies beside it. */
