@@ -6,8 +6,8 @@
 #include "store/store_int.h"
 
 /* What is read ahead takes only a part of the queue, in smaller pieces: a want never stands behind much of it, and
- * little was read for nothing when the router has chosen otherwise. Through the page cache all pieces are small: what is
- * under way counts twice. */
+ * little was read for nothing when the router has chosen otherwise. Through the page cache all pieces are small: what
+ * is under way counts twice. */
 #define AHEAD_DEPTH 4
 /* Under way also in small pieces: while computing nobody sends more. With twice as much, disks that tell of reads only
  * when all are over let experts wait. */

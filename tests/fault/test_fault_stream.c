@@ -251,8 +251,8 @@ TEST(fault_stream_waits_are_cancelled) {
     check_waits(&o);
 }
 
-/* A budget is no more than is free when the weights are placed, whatever was asked for, and is not more later; a plan is
- * made for any. */
+/* A budget is no more than is free when the weights are placed, whatever was asked for, and is not more later; a plan
+ * is made for any. */
 TEST(fault_stream_asked_for_more_than_is_free) {
     leat_model_options o = streamed_experts(), mapped = {.map = true};
     leat_model *m;
@@ -267,7 +267,8 @@ TEST(fault_stream_asked_for_more_than_is_free) {
     fault_arm(NULL);
     CHECK_MSG(!strncmp(how, "streaming", 9), "%s", how);
     const char *said = leat_model_warning(m);
-    CHECK_MSG(sscanf(said, "%u MiB of memory were asked for, only %u MiB are free here", &asked, &there) == 2, "%s", said);
+    CHECK_MSG(sscanf(said, "%u MiB of memory were asked for, only %u MiB are free here", &asked, &there) == 2, "%s",
+              said);
     CHECK_EQ(asked, 1 << 20);
     CHECK(there >= busy.memory_available >> 20);
     leat_model_resize(m, o.ram_bytes);
