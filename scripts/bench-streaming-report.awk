@@ -217,7 +217,7 @@ function runs_there_are(    i, low, high, n) {
             if (!low || n < low) low = n
             if (n > high) high = n
         }
-    return (low == high ? low + 0 : low " to " high) " runs a row"
+    return (low == high ? low + 0 : low " to " high) (high == 1 ? " run a row" : " runs a row")
 }
 # What was written by hand.
 function take_notes(    line, n) {
