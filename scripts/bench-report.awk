@@ -57,7 +57,7 @@ function share_verdict(name,    wanted) {
 function cell(name, who_) { return ((name, who_) in peer) ? sprintf("%.1f", peer[name, who_]) : "" }
 function table(title, like,    i, name, wanted) {
     print "\n## " title "\n"
-    print "| | leat, tok/s | bound | share |" " of the bare loop in turns |" \
+    print "| | leat, tok/s | bound | share | of the bare loop in turns |" \
         " wanted | met | llama.cpp | ik_llama.cpp | over the better | wanted | met |"
     print "| --- | ---: | ---: | ---: | ---: | ---: | :-: | ---: | ---: | ---: | ---: | :-: |"
     for (i = 1; i <= n_rows; i++) {
@@ -66,7 +66,7 @@ function table(title, like,    i, name, wanted) {
         wanted = wanted_share[name]
         printf "| %s | %.1f | %s | %s |%s %s | %s | %s | %s | %s | %s | %s |\n", label[name], v[name, "tok_s"],
             (bound[name] ? sprintf("%.1f", bound[name]) : ""), (bound[name] ? shown(v[name, "share"], wanted) : ""),
-            (v[name, "sustained"] > 0 ? " " shown(v[name, "sustained"], wanted) " |" : " |"),
+            (v[name, "sustained"] > 0 ? " " shown(v[name, "sustained"], wanted) : "") " |",
             (wanted == "-" ? "" : wanted), share_verdict(name), cell(name, "llama.cpp"), cell(name, "ik_llama.cpp"),
             (best[name] ? shown(best[name], wanted_ratio[name]) "x (" span[name] ")" : ""),
             (wanted_ratio[name] == "-" ? "" : wanted_ratio[name] "x"),
