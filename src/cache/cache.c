@@ -35,8 +35,14 @@ typedef struct slot {
 typedef struct size_class {
     size_t slot_bytes, n_units;
     size_t first_slot, n_slots, offset; /* in the arena */
+    size_t n_least;                     /* slots, at least */
     size_t n_usable, n_free;            /* slots within the limit; those of them that are empty */
 } size_class;
+
+typedef struct classes {
+    size_class at[CACHE_CLASSES_MAX];
+    size_t n, all_bytes, least_bytes; /* slots for all units; the fewest of each size */
+} classes;
 
 /* Of one layer with n units: how often unit b was used in the visit after one that used unit a. */
 typedef struct pairs {
@@ -55,9 +61,8 @@ struct cache {
     float *tokens;        /* (n_layers): seen by the long memory */
     pairs *pairs;         /* (n_layers) */
     float *shares;        /* scratch: (the most units of a layer) */
-    size_t n_units, n_layers, n_slots, slots_min, bytes;
-    size_class classes[CACHE_CLASSES_MAX];
-    size_t n_classes;
+    size_t n_units, n_layers, n_slots, bytes;
+    classes classes;
     uint32_t layer; /* being computed */
 };
 
@@ -66,58 +71,51 @@ struct cache {
 /* A size belongs to a class whose slots are at most an eighth too large for it. */
 static bool fits(const size_class *k, size_t bytes) { return bytes <= k->slot_bytes && bytes >= k->slot_bytes / 8 * 7; }
 
-static size_t class_of(const cache *c, size_t bytes) {
-    for (size_t i = 0; i < c->n_classes; i++)
-        if (fits(&c->classes[i], bytes)) return i;
-    return SIZE_MAX;
+static size_class *class_of(classes *all, size_t bytes) {
+    for (size_t i = 0; i < all->n; i++)
+        if (fits(&all->at[i], bytes)) return &all->at[i];
+    return NULL;
 }
 
 /* Largest sizes first, so that the others may join them. */
-static err_code make_classes(cache *c, const cache_opts *o, err *e) {
+static err_code make_classes(classes *all, const cache_opts *o, err *e) {
     size_t below = SIZE_MAX;
+    *all = (classes){0};
     for (;;) {
         size_t largest = 0;
         for (size_t i = 0; i < o->n_units; i++) {
             size_t bytes = align_up(o->bytes_of[i], o->align);
-            if (bytes < below && bytes > largest && class_of(c, bytes) == SIZE_MAX) largest = bytes;
+            if (bytes < below && bytes > largest && !class_of(all, bytes)) largest = bytes;
         }
         if (!largest) break;
-        if (c->n_classes == CACHE_CLASSES_MAX)
+        if (all->n == CACHE_CLASSES_MAX)
             return ERR(e, ERR_LIMIT, "weights of more than %d sizes, the next being %zu bytes", CACHE_CLASSES_MAX,
                        largest);
-        c->classes[c->n_classes++].slot_bytes = below = largest;
+        all->at[all->n++].slot_bytes = below = largest;
     }
     for (size_t i = 0; i < o->n_units; i++) {
-        size_t at = class_of(c, align_up(o->bytes_of[i], o->align));
-        ASSERT(at != SIZE_MAX); /* sizes are not zero */
-        c->units[i].class = (uint8_t)at;
-        c->classes[at].n_units++;
+        size_class *k = class_of(all, align_up(o->bytes_of[i], o->align));
+        ASSERT(o->bytes_of[i] > 0 && k);
+        all->all_bytes += k->slot_bytes;
+        if (k->n_units++ >= MAX(o->slots_min, 1)) continue;
+        k->n_least++;
+        all->least_bytes += k->slot_bytes;
     }
     return ERR_NONE;
 }
 
 /* Each class gets its share of the bytes, and at least slots_min (or a slot for each of its units). */
-static err_code share_out(cache *c, const cache_opts *o, err *e) {
-    size_t all = 0, least = 0;
-    for (size_t i = 0; i < c->n_classes; i++) {
-        size_class *k = &c->classes[i];
-        all += k->n_units * k->slot_bytes;
-        k->n_slots = MIN(o->slots_min, k->n_units);
-        least += k->n_slots * k->slot_bytes;
-    }
-    if (least > o->bytes_max)
-        return ERR(e, ERR_MEMORY, "%zu bytes for weights that come and go are too few, wanted %zu at least",
-                   o->bytes_max, least);
-    size_t spare = MIN(o->bytes_max, all) - least;
-    for (size_t i = 0; i < c->n_classes; i++) {
-        size_class *k = &c->classes[i];
-        size_t rest = (k->n_units - k->n_slots) * k->slot_bytes;
+static err_code share_out(cache *c, size_t bytes_max, err *e) {
+    size_t all = c->classes.all_bytes, least = c->classes.least_bytes;
+    if (least > bytes_max)
+        return ERR(e, ERR_MEMORY, "%zu bytes for weights that come and go are too few, wanted %zu at least", bytes_max,
+                   least);
+    size_t spare = MIN(bytes_max, all) - least;
+    for (size_t i = 0; i < c->classes.n; i++) {
+        size_class *k = &c->classes.at[i];
+        size_t rest = (k->n_units - k->n_least) * k->slot_bytes;
         double part = all > least ? (double)rest / (double)(all - least) : 0;
-        size_t more = (size_t)((double)spare * part) / k->slot_bytes;
-        k->n_slots = MIN(k->n_slots + more, k->n_units);
-    }
-    for (size_t i = 0; i < c->n_classes; i++) {
-        size_class *k = &c->classes[i];
+        k->n_slots = MIN(k->n_least + (size_t)((double)spare * part) / k->slot_bytes, k->n_units);
         k->first_slot = c->n_slots;
         k->offset = c->bytes;
         k->n_free = k->n_usable = k->n_slots;
@@ -156,9 +154,12 @@ static size_t table_bytes(const cache_opts *o, size_t *most) {
     return bytes + *most * sizeof(float);
 }
 
-size_t cache_table_bytes(const cache_opts *o) {
+err_code cache_needs(const cache_opts *o, cache_need *out, err *e) {
+    classes all;
     size_t most;
-    return table_bytes(o, &most);
+    err_code code = make_classes(&all, o, e);
+    *out = (cache_need){table_bytes(o, &most), all.least_bytes};
+    return code;
 }
 
 /* When the unit is expected after its layer's next visit. */
@@ -178,7 +179,7 @@ static bool open_tables(cache *c, const cache_opts *o, size_t most) {
     c->shares = arena_array(&c->memory, most, sizeof *c->shares);
     if (!c->units || !c->slots || !c->by_layer || !c->first_unit || !c->tokens || !c->pairs || !c->shares) return false;
     for (size_t i = 0; i < o->n_units; i++) {
-        ASSERT(o->layer_of[i] < o->n_layers && o->bytes_of[i] > 0);
+        ASSERT(o->layer_of[i] < o->n_layers);
         c->units[i] = (unit){.layer = o->layer_of[i], .slot = CACHE_NONE};
         judge(c, &c->units[i]);
         c->slots[i].unit = CACHE_NONE;
@@ -214,11 +215,12 @@ err_code cache_open(cache **out, const cache_opts *o, err *e) {
         arena_close(&memory);
         return ERR(e, ERR_MEMORY, "no memory to keep track of %zu units of weights", o->n_units);
     }
-    c->slots_min = MAX(o->slots_min, 1);
-    if ((code = make_classes(c, o, e)) || (code = share_out(c, o, e))) {
+    if ((code = make_classes(&c->classes, o, e)) || (code = share_out(c, o->bytes_max, e))) {
         cache_close(c);
         return code;
     }
+    for (size_t i = 0; i < c->n_units; i++)
+        c->units[i].class = (uint8_t)(class_of(&c->classes, align_up(o->bytes_of[i], o->align)) - c->classes.at);
     *out = c;
     return ERR_NONE;
 }
@@ -232,15 +234,8 @@ void cache_close(cache *c) {
 size_t cache_bytes(const cache *c) { return c->bytes; }
 size_t cache_slots(const cache *c) { return c->n_slots; }
 
-size_t cache_least_bytes(const cache *c) {
-    size_t bytes = 0;
-    for (size_t i = 0; i < c->n_classes; i++)
-        bytes += MIN(c->slots_min, c->classes[i].n_slots) * c->classes[i].slot_bytes;
-    return bytes;
-}
-
 static const size_class *class_at(const cache *c, uint32_t s) {
-    const size_class *k = c->classes;
+    const size_class *k = c->classes.at;
     ASSERT(s < c->n_slots);
     while (s >= k->first_slot + k->n_slots) k++;
     return k;
@@ -259,12 +254,11 @@ bool cache_slot_left(const cache *c, uint32_t s) {
 }
 
 size_t cache_limit(cache *c, size_t bytes_max, uint32_t *gone) {
-    size_t n = 0, least = cache_least_bytes(c);
+    size_t n = 0, least = c->classes.least_bytes;
     double spare = (double)(MIN(MAX(bytes_max, least), c->bytes) - least), rest = (double)MAX(c->bytes - least, 1);
-    for (size_t i = 0; i < c->n_classes; i++) {
-        size_class *k = &c->classes[i];
-        k->n_usable = MIN(c->slots_min, k->n_slots);
-        k->n_usable += (size_t)((double)(k->n_slots - k->n_usable) * spare / rest);
+    for (size_t i = 0; i < c->classes.n; i++) {
+        size_class *k = &c->classes.at[i];
+        k->n_usable = k->n_least + (size_t)((double)(k->n_slots - k->n_least) * spare / rest);
         k->n_free = 0;
         for (size_t at = 0; at < k->n_slots; at++) {
             slot *s = &c->slots[k->first_slot + at];
@@ -409,7 +403,7 @@ static uint32_t pick(const cache *c, const size_class *k, float *when) {
 uint32_t cache_place(cache *c, uint32_t id, bool spare, uint32_t *evicted) {
     ASSERT(id < c->n_units && c->units[id].slot == CACHE_NONE);
     unit *u = &c->units[id];
-    size_class *k = &c->classes[u->class];
+    size_class *k = &c->classes.at[u->class];
     float when;
     uint32_t s = pick(c, k, &when);
     *evicted = CACHE_NONE;
@@ -438,7 +432,7 @@ void cache_drop(cache *c, uint32_t id) {
     uint32_t s = c->units[id].slot;
     if (s == CACHE_NONE) return;
     ASSERT(c->slots[s].holds == 0);
-    size_class *k = &c->classes[c->units[id].class];
+    size_class *k = &c->classes.at[c->units[id].class];
     k->n_free += s - k->first_slot < k->n_usable;
     c->slots[s].unit = CACHE_NONE;
     c->units[id].slot = CACHE_NONE;

@@ -29,15 +29,18 @@ typedef struct cache_opts {
     size_t slots_min;         /* of each size: ERR_MEMORY when bytes_max does not suffice for as many  */
 } cache_opts;
 
-/* Bytes of the cache's own tables, beside the slots. */
-size_t cache_table_bytes(const cache_opts *o);
+/* What any cache of these units takes, whatever bytes_max is. ERR_LIMIT: they have more than CACHE_CLASSES_MAX sizes. */
+typedef struct cache_need {
+    size_t table_bytes; /* of its own, beside the slots */
+    size_t slot_bytes;  /* of the fewest slots          */
+} cache_need;
+err_code cache_needs(const cache_opts *o, cache_need *out, err *e);
 /* Slots come in classes by size (Q4_K_M has experts of two sizes); bytes_max is shared out by the classes' bytes. */
 err_code cache_open(cache **out, const cache_opts *o, err *e);
 void cache_close(cache *c); /* accepts NULL */
 
 size_t cache_bytes(const cache *c); /* the arena's: slots lie at [0, cache_bytes) */
 size_t cache_slots(const cache *c);
-size_t cache_least_bytes(const cache *c); /* the least that cache_limit can bring it to */
 /* From now on slots of at most bytes_max together are used, the first ones of each size, at least slots_min: memory
  * has become scarce, or is there again. Units beyond lose theirs but for held ones, which a later call takes care of.
  * Fills gone (cache_slots) and returns how many. */

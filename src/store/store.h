@@ -78,7 +78,8 @@ uint64_t store_held_bytes(const store *s);  /* memory taken for them; STREAMING:
 void store_expect_all(const store *s);
 
 /* From now on STREAMING within bytes_max, slack and tables of the store included. Nothing may be leased or wanted.
- * ERR_MEMORY where that is too little; the text says how much would do, and the mode stays. */
+ * ERR_MEMORY where that is too little, of which the text says how much would do, and where the system refuses it; the
+ * mode stays then. */
 err_code store_stream(store *s, size_t bytes_max, err *e);
 
 /* Gives memory back, or uses it again, so that all weights take bytes_max at most: never more than store_stream was
@@ -98,6 +99,7 @@ typedef struct store_plan {
     uint64_t scan_bytes;       /* of dense units that every pass reads                           */
     uint64_t pool_bytes;       /* of all experts                                                 */
     uint64_t routed_bytes;     /* of those that one token uses                                   */
+    uint64_t least_bytes;      /* where it failed as bytes_max is too little: what would do; else 0 */
 } store_plan;
 err_code store_plan_within(store *s, size_t bytes_max, store_plan *out, err *e);
 /* The disk was measured before: store_stream need not. */

@@ -96,7 +96,7 @@ struct store {
     uint32_t next_dense;           /* the dense unit that is read next, if it is not in memory */
     size_t n_unread;               /* pinned units that were never read */
     cache *experts;                /* NULL: the model has none */
-    size_t table_bytes;            /* of that cache, beside the block */
+    cache_need need;               /* of that cache; its tables lie beside the block */
     uint32_t *unit_of;             /* by cache_id */
     uint32_t *visited;             /* scratch of store_visit */
     uint32_t *expected;            /* (n_expected) units that may be read ahead; before next_expected it was tried */

@@ -132,6 +132,9 @@ typedef struct plan {
     size_t n_ring, n_ringed;           /* slots, and the units that share them */
     size_t pinned_bytes, ring_slot_bytes;
     size_t n_last;                     /* units of the last layer: the output matrix, which not every step uses */
+    size_t fixed_bytes;                /* all but the experts' */
+    size_t least_bytes;                /* what would do; 0: it fits */
+    cache_need need;
 } plan;
 
 /* Of the dense units in order, so many pass through the ring, evenly spread. Those of the last layer only when all
@@ -151,63 +154,64 @@ static void measure(const store *s, plan *p) {
     }
 }
 
-static err_code open_cache(store *s, const plan *p, size_t bytes_max, err *e) {
-    size_t n = 0, pairs = align_up(p->n_experts, 2);
-    uint32_t *layer_of = mem_block(MEM_ENGINE, pairs * (sizeof(uint32_t) + sizeof(size_t)));
-    if (!layer_of) return ERR(e, ERR_MEMORY, "no memory to plan for %zu experts", p->n_experts);
-    size_t *bytes_of = (size_t *)(void *)(layer_of + pairs);
-    for (size_t i = 0; i < s->n_units; i++) {
-        if (!s->units[i].expert) continue;
-        layer_of[n] = s->units[i].layer;
-        bytes_of[n++] = s->units[i].bytes;
-    }
-    cache_opts o = {.n_units = n, .n_layers = s->n_layers, .layer_of = layer_of, .bytes_of = bytes_of, .align = 4096,
-                    .slots_min = MAX(s->n_used, 1)};
-    s->table_bytes = cache_table_bytes(&o);
-    o.bytes_max = bytes_max - MIN(s->table_bytes, bytes_max);
-    err_code code = cache_open(&s->experts, &o, e);
-    mem_block_free(layer_of);
-    return code;
-}
-
-/* What open_cache must be given. */
-static err_code cache_least(store *s, const plan *p, size_t *bytes, err *e) {
-    *bytes = 0;
-    if (!p->n_experts) return ERR_NONE;
-    err_code code = open_cache(s, p, SIZE_MAX, e);
-    if (!code) *bytes = s->table_bytes + cache_least_bytes(s->experts);
-    cache_close(s->experts);
-    s->experts = NULL;
-    return code;
-}
-
 static void count_units(const store *s, plan *p) {
     while (p->n_dense < s->n_units && !s->units[p->n_dense].expert) p->n_dense++;
     p->n_experts = s->n_units - p->n_dense;
 }
 
-/* The first plan that fits, from all dense units pinned to none. So within fewer bytes none takes more than this one: a
- * plan before it did not fit, and one after it is chosen where this does not fit. */
-static err_code choose(store *s, plan *p, size_t bytes_max, err *e) {
-    size_t least = SIZE_MAX, for_experts;
-    count_units(s, p);
+/* What a cache is told of the experts. Its arrays are one block, which the caller frees; NULL: refused. */
+static void *describe_experts(const store *s, const plan *p, cache_opts *o) {
+    size_t n = p->n_experts, pairs = align_up(n, 2);
+    uint32_t *layer_of = mem_block(MEM_ENGINE, pairs * (sizeof(uint32_t) + sizeof(size_t)));
+    if (!layer_of) return NULL;
+    size_t *bytes_of = (size_t *)(void *)(layer_of + pairs);
+    for (size_t i = 0; i < n; i++) {
+        const unit *u = &s->units[p->n_dense + i];
+        layer_of[i] = u->layer;
+        bytes_of[i] = u->bytes;
+    }
+    *o = (cache_opts){.n_units = n, .n_layers = s->n_layers, .layer_of = layer_of, .bytes_of = bytes_of, .align = 4096,
+                      .slots_min = s->n_used};
+    return layer_of;
+}
+
+/* The first plan that fits beside the experts' least, from all dense units pinned to none. So within fewer bytes none
+ * takes more than this one: a plan before it did not fit, and one after it is chosen where this does not fit. 0, or
+ * where none does the bytes that would do. */
+static size_t find_plan(const store *s, plan *p, size_t bytes_max) {
+    size_t least = SIZE_MAX, for_experts = p->need.table_bytes + p->need.slot_bytes;
     for (size_t i = p->n_dense; i > 0 && s->units[i - 1].layer == s->units[p->n_dense - 1].layer; i--) p->n_last++;
-    err_code code = cache_least(s, p, &for_experts, e);
-    if (code) return code;
     for (p->n_ringed = 0; p->n_ringed <= p->n_dense; p->n_ringed++) {
         bool last = p->n_ringed == p->n_dense; /* only then fewer slots than let reads run ahead */
         measure(s, p);
         for (p->n_ring = p->n_ringed ? RING_SLOTS : 0;; p->n_ring--) {
-            size_t fixed = p->pinned_bytes + p->n_ring * p->ring_slot_bytes + BOUNCE_BYTES;
             bool gains = !p->n_ringed || p->n_ringed > p->n_ring; /* over pinning them */
-            if (gains) least = MIN(least, fixed);
-            if (gains && fixed <= bytes_max && for_experts <= bytes_max - fixed)
-                return p->n_experts ? open_cache(s, p, bytes_max - fixed, e) : ERR_NONE;
+            p->fixed_bytes = p->pinned_bytes + p->n_ring * p->ring_slot_bytes + BOUNCE_BYTES;
+            if (gains) least = MIN(least, p->fixed_bytes + for_experts);
+            if (least <= bytes_max) return 0;
             if (!last || p->n_ring <= RING_LEAST) break;
         }
     }
-    return ERR(e, ERR_MEMORY, "%zu MiB for weights are too little: %zu MiB would do", bytes_max >> 20,
-               (least + for_experts + ((size_t)1 << 20) - 1) >> 20);
+    return least;
+}
+
+/* A plan, and a cache for it. */
+static err_code choose(store *s, plan *p, size_t bytes_max, err *e) {
+    cache_opts o;
+    void *arrays = NULL;
+    count_units(s, p);
+    if (p->n_experts && !(arrays = describe_experts(s, p, &o)))
+        return ERR(e, ERR_MEMORY, "no memory to plan for %zu experts", p->n_experts);
+    err_code code = arrays ? cache_needs(&o, &p->need, e) : ERR_NONE;
+    if (!code && (p->least_bytes = find_plan(s, p, bytes_max)))
+        code = ERR(e, ERR_MEMORY, "%zu MiB for weights are too little: %zu MiB would do", bytes_max >> 20,
+                   (p->least_bytes + ((size_t)1 << 20) - 1) >> 20);
+    if (!code && arrays) {
+        o.bytes_max = bytes_max - p->fixed_bytes - p->need.table_bytes;
+        code = cache_open(&s->experts, &o, e);
+    }
+    mem_block_free(arrays);
+    return code;
 }
 
 /* ---- making memory real ---------------------------------------------------------------------------------- */
@@ -289,6 +293,7 @@ static void settle_homes(store *s, const plan *p) {
     s->n_pinned = s->n_unread = p->n_dense - p->n_ringed;
     s->next_dense = 0;
     s->ring_slot_bytes = p->ring_slot_bytes;
+    s->need = p->need;
     if (!s->ring_memory) s->ring_memory = s->memory + pinned;
     s->cache_memory = s->memory + pinned + ring_bytes;
     s->bounce = s->cache_memory + (s->experts ? cache_bytes(s->experts) : 0);
@@ -305,12 +310,11 @@ err_code store_stream(store *s, size_t bytes_max, err *e) {
     store_lay_out(s);
     err_code code = choose(s, &p, bytes_max, e);
     if (!code) {
-        taken = p.pinned_bytes + p.n_ring * p.ring_slot_bytes + BOUNCE_BYTES +
-                (s->experts ? cache_bytes(s->experts) : 0);
+        taken = p.fixed_bytes + (s->experts ? cache_bytes(s->experts) : 0);
         s->unit_of = mem_block(MEM_ENGINE, 3 * MAX(p.n_experts, 1) * sizeof *s->unit_of);
         s->memory = mem_block(MEM_WEIGHTS, taken);
         if (!s->unit_of || !s->memory)
-            code = ERR(e, ERR_MEMORY, "no memory for %zu MiB of weights", taken >> 20);
+            code = ERR(e, ERR_MEMORY, "the system refuses %zu bytes for weights", taken);
         else code = store_begin_reads(s, e);
     }
     if (code) {
@@ -340,11 +344,9 @@ static void give_back(char *at, size_t bytes) {
 
 /* All but the experts' slots, and with the fewest of them. */
 static size_t fixed_bytes(const store *s) {
-    return (size_t)(s->cache_memory - s->memory) + s->bounce_bytes + s->table_bytes;
+    return (size_t)(s->cache_memory - s->memory) + s->bounce_bytes + s->need.table_bytes;
 }
-static size_t least_bytes(const store *s) {
-    return fixed_bytes(s) + (s->experts ? cache_least_bytes(s->experts) : 0);
-}
+static size_t least_bytes(const store *s) { return fixed_bytes(s) + s->need.slot_bytes; }
 
 /* Experts alone give memory back, or take it again. */
 static void limit_cache(store *s, size_t bytes_max) {
@@ -464,6 +466,7 @@ err_code store_plan_within(store *s, size_t bytes_max, store_plan *out, err *e) 
         out->ring_bytes = p.n_ring * p.ring_slot_bytes;
         out->slot_bytes = out->fits ? out->pool_bytes : s->experts ? cache_bytes(s->experts) : 0;
     }
+    out->least_bytes = MIN(p.least_bytes, store_units_bytes(s));
     cache_close(s->experts);
     s->experts = NULL;
     s->align = 1;

@@ -167,7 +167,7 @@ static size_t taken(void) {
     if (!s->experts) return bytes;
     for (uint32_t slot = 0; slot < cache_slots(s->experts); slot++)
         bytes += cache_slot_left(s->experts, slot) ? 0 : cache_slot_bytes(s->experts, slot);
-    return bytes + s->table_bytes;
+    return bytes + s->need.table_bytes;
 }
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */

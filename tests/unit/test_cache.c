@@ -55,6 +55,43 @@ TEST(cache_wants_a_slot_of_each_size) {
     CHECK(c == NULL);
 }
 
+/* What is said beforehand is what it can be opened with, and brought to; of too many sizes both say so. */
+TEST(cache_needs_what_it_can_be_opened_with) {
+    enum { UNITS = 200, ROUNDS = 300 };
+    uint32_t layer_of[UNITS], gone[UNITS];
+    size_t bytes_of[UNITS], too_many = 0;
+    cache_need need;
+    cache *c;
+    err e;
+    rng r;
+    rng_seed(&r, 1);
+    for (int round = 0; round < ROUNDS; round++) {
+        cache_opts o = {.n_units = 1 + rng_u64(&r) % UNITS, .n_layers = 1 + rng_u64(&r) % 5, .layer_of = layer_of,
+                        .bytes_of = bytes_of, .align = 64, .slots_min = rng_u64(&r) % 9};
+        for (size_t i = 0, spread = 1 + rng_u64(&r) % 24; i < o.n_units; i++) {
+            layer_of[i] = (uint32_t)(rng_u64(&r) % o.n_layers);
+            bytes_of[i] = 1 + rng_u64(&r) % ((size_t)1 << (8 + rng_u64(&r) % spread));
+        }
+        err_code code = cache_needs(&o, &need, &e);
+        o.bytes_max = code ? SIZE_MAX : need.slot_bytes - 1;
+        CHECK_EQ(cache_open(&c, &o, &e), code ? ERR_LIMIT : ERR_MEMORY);
+        too_many += code != ERR_NONE;
+        if (code) continue;
+        o.bytes_max++;
+        CHECK_MSG(cache_open(&c, &o, &e) == ERR_NONE, "round %d: %s", round, e.text);
+        CHECK_EQ(cache_bytes(c), need.slot_bytes);
+        cache_close(c);
+        o.bytes_max = SIZE_MAX;
+        size_t used = 0;
+        CHECK_EQ(cache_open(&c, &o, &e), ERR_NONE);
+        cache_limit(c, 0, gone);
+        for (uint32_t s = 0; s < cache_slots(c); s++) used += cache_slot_left(c, s) ? 0 : cache_slot_bytes(c, s);
+        CHECK_EQ(used, need.slot_bytes);
+        cache_close(c);
+    }
+    CHECK_MSG(too_many && too_many < ROUNDS, "%zu of too many sizes", too_many);
+}
+
 TEST(cache_gives_slots_back_and_takes_them_again) {
     cache *c = open_cache(4, 8, 1000, SIZE_MAX, false);
     uint32_t gone[32], evicted;
@@ -79,6 +116,7 @@ TEST(cache_limit_holds_for_two_sizes) {
     enum { SMALL = 64, LARGE = 8, LEAST = 8, KIB = 1024 };
     uint32_t layer_of[SMALL + LARGE] = {0}, gone[SMALL + LARGE];
     size_t bytes_of[SMALL + LARGE];
+    cache_need need;
     cache *c;
     err e;
     for (size_t i = 0; i < SMALL + LARGE; i++) bytes_of[i] = i < SMALL ? KIB : 4 * KIB;
@@ -86,8 +124,9 @@ TEST(cache_limit_holds_for_two_sizes) {
                     .bytes_max = SIZE_MAX, .slots_min = LEAST};
     CHECK_EQ(cache_open(&c, &o, &e), ERR_NONE);
     CHECK_EQ(cache_bytes(c), (SMALL + 4 * LARGE) * KIB);
-    CHECK_EQ(cache_least_bytes(c), (LEAST + 4 * LEAST) * KIB);
-    for (size_t limit = cache_bytes(c); limit >= cache_least_bytes(c); limit -= KIB) {
+    CHECK_EQ(cache_needs(&o, &need, &e), ERR_NONE);
+    CHECK_EQ(need.slot_bytes, (LEAST + 4 * LEAST) * KIB);
+    for (size_t limit = cache_bytes(c); limit >= need.slot_bytes; limit -= KIB) {
         size_t used = 0;
         cache_limit(c, limit, gone);
         for (uint32_t s = 0; s < cache_slots(c); s++) used += cache_slot_left(c, s) ? 0 : cache_slot_bytes(c, s);
