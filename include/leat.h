@@ -62,7 +62,7 @@ leat_code leat_model_open(leat_model **out, const char *path, const leat_model_o
 void leat_model_resize(leat_model *model, uint64_t ram_bytes);
 /* Sessions must be closed first. Accepts NULL. */
 void leat_model_close(leat_model *model);
-/* A line for the user, once the first session is open; "" when there is nothing to warn of. */
+/* A line for the user, once the first session is open: all that there is to warn of, or "". */
 const char *leat_model_warning(const leat_model *model);
 
 int32_t leat_model_n_vocab(const leat_model *model);

@@ -29,7 +29,7 @@ typedef struct cache_opts {
     size_t slots_min;         /* of each size: ERR_MEMORY when bytes_max does not suffice for as many  */
 } cache_opts;
 
-/* What any cache of these units takes, whatever bytes_max is. ERR_LIMIT: they have more than CACHE_CLASSES_MAX sizes. */
+/* What any cache of these units takes, whatever bytes_max. ERR_LIMIT: they have more than CACHE_CLASSES_MAX sizes. */
 typedef struct cache_need {
     size_t table_bytes; /* of its own, beside the slots */
     size_t slot_bytes;  /* of the fewest slots          */

@@ -45,7 +45,7 @@ static const char *flaw(const learnt_file *f, int64_t got) {
 }
 
 static void warn(leat_model *m, const learnt_file *f, const char *wrong) {
-    fmt(m->warning, sizeof m->warning, "%s is %s: %s", f->path, wrong, f->consequence);
+    engine_warn(m, "%s is %s: %s", f->path, wrong, f->consequence);
 }
 
 /* False where there is none, and with a warning where there is something wrong with it. */
@@ -214,6 +214,17 @@ void engine_judge_disk(const leat_model *m) {
     if ((!slower && seen <= t.disk_bytes_s * DISK_OFF) || !open_disk(m, &f)) return;
     plat_file_remove(f.path);
     mem_block_free(f.at);
+}
+
+/* ---- warnings --------------------------------------------------------------------------------------------------- */
+
+void engine_warn(leat_model *m, const char *format, ...) {
+    size_t n = cstr_len(m->warning);
+    if (n) n += fmt(m->warning + n, sizeof m->warning - n, "; ");
+    va_list args;
+    va_start(args, format);
+    fmt_v(m->warning + n, sizeof m->warning - n, format, args);
+    va_end(args);
 }
 
 const char *leat_model_warning(const leat_model *m) { return m->warning; }

@@ -7,23 +7,9 @@
  * kernel's part of the reads under way; page tables, 8 bytes for each 4096 where there are no larger pages, of what is
  * used of `ram` beside so many bytes that are not weights. */
 static uint64_t overhead(const leat_model *m, uint64_t others, uint64_t ram) {
-    uint64_t header = 0;
-    for (size_t i = 0; i < gguf_part_count(m->file); i++)
-        if (gguf_tensor_count(m->file)) header = MAX(header, gguf_tensor_at(m->file, 0)->offset);
+    uint64_t header = gguf_tensor_count(m->file) ? gguf_tensor_at(m->file, 0)->offset : 0;
     uint64_t used = MIN(ram, others + store_units_bytes(m->weights));
     return ((uint64_t)6 << 20) + MIN(header, (uint64_t)64 << 20) + used / 512;
-}
-
-/* The least memory for weights that a plan can be made with, to 1/1024 of them. */
-static uint64_t least_for_weights(store *s) {
-    uint64_t low = 0, high = store_units_bytes(s) * 2 + ((uint64_t)1 << 20);
-    store_plan p;
-    for (int i = 0; i < 12; i++) {
-        uint64_t middle = low + (high - low) / 2;
-        if (store_plan_within(s, (size_t)MIN(middle, (uint64_t)SIZE_MAX), &p, NULL)) low = middle;
-        else high = middle;
-    }
-    return high;
 }
 
 static uint64_t draft_bytes(const leat_model *m) { return m->draft ? store_units_bytes(m->draft->weights) : 0; }
@@ -40,25 +26,35 @@ static uint64_t draft_unread(const leat_model *m) {
 #define MIB(bytes) ((unsigned long long)((bytes) >> 20))
 #define PATH_SHOWN 40 /* its end */
 
-static err_code too_small(const leat_session *s, uint64_t ram, uint64_t others, err *e) {
+static err_code too_small(const leat_session *s, uint64_t ram, uint64_t others, uint64_t least, err *e) {
     const leat_model *m = s->model;
-    uint64_t draft = draft_bytes(m);
+    uint64_t draft = draft_bytes(m), all = others + least;
     const char *asked = ram < m->ram_bytes ? " that are free here" : "";
-    char taken[128] = "";
+    char seen[32], rest[32], besides[32], wanted[32], taken[128] = "";
+    fmt_bytes(seen, sizeof seen, ram);
     if (m->draft) {
         str path = str_of(gguf_part_path(m->draft->file, 0));
         const char *shown = path.ptr + path.len - MIN(path.len, (size_t)PATH_SHOWN);
         while ((*shown & 0xC0) == 0x80) shown++; /* whole characters */
-        fmt(taken, sizeof taken, ", of which the draft model %s takes %llu and leaves %llu,", shown, MIB(draft),
-            MIB(ram - MIN(ram, draft)));
+        fmt(taken, sizeof taken, ", of which the draft model %s takes %s and leaves %s,", shown,
+            fmt_bytes(wanted, sizeof wanted, draft), fmt_bytes(rest, sizeof rest, ram - MIN(ram, draft)));
     }
-    model_split_units(m->model, NULL); /* else whole tensors are the least */
-    uint64_t least = least_for_weights(m->weights), all = others + least;
     all += (all - MIN(all, ram)) / 256; /* what `others` grows by */
     return ERR(e, ERR_MEMORY,
-               "%llu MiB of memory%s%s are too little: %llu MiB for context (%zu tokens), activations and tables, then "
-               "%llu MiB for weights at least; %llu MiB would do",
-               MIB(ram), asked, taken, MIB(others - draft), s->n_ctx, MIB(least) + 1, MIB(all) + 1);
+               "%s of memory%s%s are too little: %s for context (%zu tokens), activations and tables, then %s for "
+               "weights at least; %llu MiB would do",
+               seen, asked, taken, fmt_bytes(besides, sizeof besides, others - draft), s->n_ctx,
+               fmt_bytes(wanted, sizeof wanted, least), MIB(all) + 1);
+}
+
+/* Of `ram` bytes `others` are not for weights: what streaming does with the rest. */
+static err_code plan_weights(const leat_session *s, uint64_t ram, uint64_t others, store_plan *p, err *e) {
+    const leat_model *m = s->model;
+    uint64_t bytes = MIN(ram - MIN(ram, others), (uint64_t)SIZE_MAX);
+    *p = (store_plan){0};
+    err_code code = model_split_units(m->model, e); /* else whole tensors are the least */
+    if (!code) code = store_plan_within(m->weights, (size_t)bytes, p, e);
+    return p->least_bytes ? too_small(s, ram, others, p->least_bytes, e) : code;
 }
 
 /* What could be held: what is free, and what is held already. A context still unwritten counts as free. */
@@ -119,41 +115,38 @@ int32_t leat_plan_chunk(const leat_model *m, uint64_t ram) { return (int32_t)eng
 
 static err_code place_weights(const leat_session *s, err *e) {
     leat_model *m = s->model;
+    char asked[32], there[32];
     if (m->map || m->guesses) return ERR_NONE;
     if (m->placed)
         return share_anew(m) ? ERR_NONE
-                             : ERR(e, ERR_MEMORY,
-                                   "%llu MiB of memory are too little for one more session of %zu tokens",
-                                   (unsigned long long)(m->ram_bytes >> 20), s->n_ctx);
+                             : ERR(e, ERR_MEMORY, "%s of memory are too little for one more session of %zu tokens",
+                                   fmt_bytes(asked, sizeof asked, m->ram_bytes), s->n_ctx);
     uint64_t ram = engine_ram(m);
+    *m->warning = 0;
     if (ram < m->ram_bytes)
-        fmt(m->warning, sizeof m->warning, "%llu MiB of memory were asked for, only %llu MiB are free here",
-            MIB(m->ram_bytes), MIB(ram));
+        engine_warn(m, "%s of memory were asked for, only %s are free here",
+                    fmt_bytes(asked, sizeof asked, m->ram_bytes), fmt_bytes(there, sizeof there, ram));
     uint64_t others = all_but_weights(m, &ram), weights = store_units_bytes(m->weights);
     if (weights <= ram && others <= ram - weights) {
         m->placed = true;
         store_expect_all(m->weights);
         return ERR_NONE;
     }
-    if (others >= ram) return too_small(s, ram, others, e);
-    err why = {0};
-    err_code code = model_split_units(m->model, &why);
+    store_plan p;
+    err_code code = plan_weights(s, ram, others, &p, e);
+    if (code) return code;
     uint64_t held = mem_bytes_total();
-    if (!code) engine_load_disk(m);
-    if (!code) code = store_stream(m->weights, (size_t)(ram - others), &why);
-    if (code == ERR_MEMORY) code = too_small(s, ram, others, e);
-    else if (code && e) *e = why;
-    m->placed = !code;
-    if (!code) {
-        engine_load_usage(m);
-        store_disk disk = store_disk_of(m->weights);
-        if (!disk.known) engine_save_disk(m, disk.bytes_s, disk.depth);
-    }
+    engine_load_disk(m);
+    if ((code = store_stream(m->weights, (size_t)(ram - others), e))) return code;
+    m->placed = true;
+    engine_load_usage(m);
+    store_disk disk = store_disk_of(m->weights);
+    if (!disk.known) engine_save_disk(m, disk.bytes_s, disk.depth);
     m->table_bytes = mem_bytes_total() - held - store_held_bytes(m->weights);
     m->other_bytes = others;
     m->ram_bytes = m->ceiling_bytes = ram;
     m->weights_bytes = ram - others;
-    return code;
+    return ERR_NONE;
 }
 
 err_code engine_place_weights(leat_session *s, err *e) {
@@ -195,10 +188,9 @@ leat_code leat_plan_memory(const leat_session *s, uint64_t ram, leat_plan *out, 
     if (store_mode_of(m->weights) != STORE_MAPPED)
         return (leat_code)ERR(e, ERR_ARGUMENT, "a plan is made of mapped weights only");
     uint64_t others = all_but_weights(m, &ram);
-    if (others >= ram) return (leat_code)too_small(s, ram, others, e);
-    if (model_split_units(m->model, e)) return LEAT_MEMORY;
-    if (store_plan_within(m->weights, (size_t)MIN(ram - others, (uint64_t)SIZE_MAX), &p, e))
-        return (leat_code)too_small(s, ram, others, e);
+    *m->warning = 0;
+    err_code code = plan_weights(s, ram, others, &p, e);
+    if (code) return (leat_code)code;
     *out = (leat_plan){.fits = p.fits,
                        .ram_bytes = ram,
                        .other_bytes = others,

@@ -20,7 +20,7 @@ struct leat_model {
     bool keep_learnt;   /* see leat_model_options */
     bool guesses;       /* it is the draft of another one, which counts its memory */
     leat_model *draft;
-    char warning[640];  /* "": none */
+    char warning[1280]; /* "": none */
     /* Streaming: */
     uint64_t table_bytes; /* of a store that streams, beside the weights */
     uint64_t other_bytes, ceiling_bytes; /* what is not for weights; all that may be held now, at most ram_bytes */
@@ -78,6 +78,8 @@ float engine_known_hits(leat_model *m, size_t n_experts, size_t n_slots);
 void engine_load_disk(leat_model *m);
 void engine_save_disk(const leat_model *m, double bytes_s, size_t depth);
 void engine_judge_disk(const leat_model *m);
+/* One more for leat_model_warning, beside those that are there. */
+void engine_warn(leat_model *m, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Before a step: gives memory back, or takes it again, as the machine has become short of it, or not any more. */
 void engine_watch_memory(leat_model *m);
 

@@ -33,6 +33,11 @@ static bool interrupted(void *user) {
     return plat_interrupted();
 }
 
+void load_say_warning(tools *t, const loaded *l) {
+    const char *warning = leat_model_warning(l->model);
+    if (*warning) tools_err(t, "leat %s: warning: %s\n", tools_name(t), warning);
+}
+
 int load_session(tools *t, loaded *out, const load_options *o) {
     leat_error e;
     leat_session_options options = {
@@ -44,8 +49,7 @@ int load_session(tools *t, loaded *out, const load_options *o) {
     options.n_kept = o->n_kept;
     options.kept_tokens = o->kept_tokens;
     if (leat_session_open(&out->session, out->model, &options, &e)) return tools_fail(t, "%s", e.text);
-    if (!o->quiet && *leat_model_warning(out->model))
-        tools_err(t, "leat %s: warning: %s\n", tools_name(t), leat_model_warning(out->model));
+    if (!o->quiet) load_say_warning(t, out);
     int32_t trained = leat_model_n_ctx_train(out->model), n_ctx = leat_session_n_ctx(out->session);
     if (!o->quiet && trained > 0 && n_ctx > trained)
         tools_err(t, "leat %s: warning: a context of %d is above the %d that the model was trained for\n",

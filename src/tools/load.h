@@ -95,6 +95,8 @@ typedef struct loaded {
 
 /* TOOLS_OK, or the usage error of options that contradict each other. */
 int load_check_memory(tools *t, const load_memory *m);
+/* "leat run: warning: ..." on standard error, where there is anything to warn of. */
+void load_say_warning(tools *t, const loaded *l);
 /* "leat run: mapped: ..." on standard error: how the weights are held. `verbose`: also what this CPU may not do. */
 void load_say_memory(tools *t, const loaded *l, bool verbose);
 /* Follows what tokens cost, from the start on. */

@@ -166,8 +166,7 @@ static int run(tools *t, const void *values) {
     int status = load_model(t, &x.l, &x.options);
     if (!status) status = open_session(&x, o->ram);
     if (!status && leat_plan_memory(x.l.session, o->ram, &p, &e)) status = tools_fail(t, "%s", e.text);
-    if (!status && *leat_model_warning(x.l.model))
-        tools_err(t, "leat plan: warning: %s\n", leat_model_warning(x.l.model));
+    if (!status) load_say_warning(t, &x.l);
     if (!status) status = measure(&x);
     if (!status) {
         print_plan(&x, &p);

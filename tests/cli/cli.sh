@@ -211,10 +211,10 @@ check ram-says-mapped 0 '.' '^leat run: mapped: the system pages 10.6 MiB of wei
 check ram-says-resident 0 '.' '^leat run: resident: 10.6 MiB of weights' "${small[@]}" --no-mmap
 check ram-says-bench 0 'tg2' '^leat bench: mapped: ' "$leat" bench "$bare" -p 0 -n 2 -r 1 -t 1
 check ram-quiet 0 '.' '' "${small[@]}" -q
-check ram-little 1 '' '^leat run: 1 MiB of memory are too little: [0-9]+ MiB for context \(64 tokens\), .* then [0-9]+ MiB for weights at least' "${small[@]}" --ram 1M
+check ram-little 1 '' '^leat run: 1.0 MiB of memory are too little: [0-9.]+ MiB for context \(64 tokens\), .* then [0-9.]+ [KM]iB for weights at least' "${small[@]}" --ram 1M
 # A draft is counted whole before the weights get the rest, and what is said to do does.
 cp "$bare" "$work/draft.gguf"
-check draft-little 1 '' '^leat run: 20 MiB of memory, of which the draft model .*/draft.gguf takes 10 and leaves 9, are too little: ' \
+check draft-little 1 '' '^leat run: 20.0 MiB of memory, of which the draft model .*/draft.gguf takes 10.6 MiB and leaves 9.4 MiB, are too little: ' \
     "${small[@]}" --ram 20M --draft "$work/draft.gguf"
 would=$(sed -n 's/.*at least; \([0-9]*\) MiB would do$/\1/p' "$err")
 check draft-enough 0 '.' 'streaming' "${small[@]}" --ram "${would}M" --draft "$work/draft.gguf"
@@ -595,7 +595,7 @@ allowed "$work/tasks" > "$out"
 same plan-no-pin-cores "$work/cores" "$out"
 for kept in "$XDG_STATE_HOME/leat/"experts-*; do echo broken > "$kept"; done
 check plan-usage-broken 0 '^Expected' 'warning: .*experts-[0-9a-f]+ is damaged: experts are counted anew' "${plan[@]}" --ram 17M
-check plan-little 1 '' '^leat plan: 1 MiB of memory are too little' "${plan[@]}" --ram 1M
+check plan-little 1 '' '^leat plan: 1.0 MiB of memory are too little' "${plan[@]}" --ram 1M
 
 # A bench that follows it, on a model with more experts used; and one on a model of another shape.
 check bench-routing 0 'tg8' 'stats: .*experts in memory [0-9.]+ %; read' "${bench[@]}" -p 0 -n 8 -t 1 --ram 17M --routing "$trace"
