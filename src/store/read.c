@@ -6,8 +6,7 @@
 #include "store/store_int.h"
 
 /* What is read ahead takes only a part of the queue, in smaller pieces: a want never stands behind much of it, and
- * little was read for nothing when the router has chosen otherwise. Through the page cache all pieces are small: what
- * is under way counts twice. */
+ * little was read for nothing when the router has chosen otherwise. */
 #define AHEAD_DEPTH 4
 /* Under way also in small pieces: while computing nobody sends more. With twice as much, disks that tell of reads only
  * when all are over let experts wait. */
@@ -26,6 +25,15 @@ plat_file *store_file_of(const store *s, uint32_t part) {
 }
 
 bool store_is_buffered(const store *s) { return s->mode == STORE_STREAMING && !s->direct; }
+
+/* So much where that is of use; never through the page cache, in which what is under way counts once more. */
+static size_t bytes_at_once(const store *s, bool useful, size_t much, size_t little) {
+    return useful && !store_is_buffered(s) ? much : little;
+}
+
+void store_drop_read(const store *s, plat_file *file, uint64_t offset, size_t bytes) {
+    if (store_is_buffered(s)) plat_file_forget(file, offset, bytes);
+}
 
 err_code store_read_error(const store *s, uint32_t tensor, uint64_t offset, uint64_t bytes, int64_t result, err *e) {
     const gguf_tensor *t = gguf_tensor_at(s->g, tensor);
@@ -127,7 +135,7 @@ uint64_t store_sent_bytes(const store *s, uint32_t id) {
 
 /* The unit that sends the next piece, or STORE_NOBODY. What is read ahead waits until nothing else is to be sent. */
 static uint32_t next_to_send(store *s) {
-    size_t bytes = s->many_rows && !store_is_buffered(s) ? PROMPT_BYTES : DEPTH_BYTES;
+    size_t bytes = bytes_at_once(s, s->many_rows, PROMPT_BYTES, DEPTH_BYTES);
     if (s->in_flight >= STORE_DEPTH_MAX || (s->in_flight >= s->depth && s->in_flight_bytes >= bytes))
         return STORE_NOBODY;
     if (s->lines[LINE_WANTED].first != STORE_NOBODY || (s->mode == STORE_STREAMING && store_read_on(s)))
@@ -142,8 +150,7 @@ void store_pump(store *s) {
         unit *u = &s->units[id];
         const span *p = &s->spans[u->first_span + u->sent_span];
         uint64_t from = window_first(s, p), all = window_bytes(s, p);
-        bool small = (u->ahead && !s->sure) || store_is_buffered(s);
-        uint64_t most = small ? SMALL_PIECE_BYTES : STORE_PIECE_BYTES;
+        uint64_t most = bytes_at_once(s, !u->ahead || s->sure, STORE_PIECE_BYTES, SMALL_PIECE_BYTES);
         plat_read read = {.file = store_file_of(s, p->part),
                           .offset = from + u->sent_bytes,
                           .to = u->base + p->at - (p->offset - from) + u->sent_bytes,
@@ -176,7 +183,7 @@ void store_reap(store *s, uint64_t timeout_ns) {
         unit *u = &s->units[id];
         const span *p = &s->spans[u->first_span + (done[i].tag >> 32)];
         uint64_t end = MIN(done[i].offset + done[i].bytes, p->offset + p->bytes);
-        if (store_is_buffered(s)) plat_file_forget(done[i].file, done[i].offset, done[i].bytes);
+        store_drop_read(s, done[i].file, done[i].offset, done[i].bytes);
         u->in_flight--;
         s->in_flight--;
         s->in_flight_bytes -= done[i].bytes;

@@ -396,7 +396,7 @@ err_code store_gather(store *s, uint32_t tensor, uint64_t offset, void *to, size
     if (s->direct) return gather_direct(s, tensor, info->offset + offset, to, bytes, e);
     plat_file *file = gguf_part_file(s->g, info->part);
     int64_t got = plat_file_read(file, info->offset + offset, to, bytes);
-    if (store_is_buffered(s)) plat_file_forget(file, info->offset + offset, bytes);
+    store_drop_read(s, file, info->offset + offset, bytes);
     return got == (int64_t)bytes ? ERR_NONE : store_read_error(s, tensor, info->offset + offset, bytes, got, e);
 }
 

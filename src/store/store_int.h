@@ -121,6 +121,7 @@ void store_reap(store *s, uint64_t timeout_ns); /* store_poll, but sends nothing
 void store_pump(store *s);               /* keeps the queue full */
 plat_file *store_file_of(const store *s, uint32_t part);
 bool store_is_buffered(const store *s); /* STREAMING through the page cache */
+void store_drop_read(const store *s, plat_file *file, uint64_t offset, size_t bytes); /* nothing of it stays there */
 err_code store_read_error(const store *s, uint32_t tensor, uint64_t offset, uint64_t bytes, int64_t result, err *e);
 
 /* ahead.c */
