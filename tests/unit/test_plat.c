@@ -499,6 +499,7 @@ static void check_queue(bool uring) {
     CHECK_EQ(plat_out_close(o, false), PLAT_OK);
     plat_file *f;
     CHECK_EQ(plat_file_open(&f, path), PLAT_OK);
+    CHECK_EQ(fcntl(posix_file_fd(f), F_GETFL) & O_NONBLOCK, 0); /* else older kernels refuse to read it */
     plat_queue *q;
     posix_uring_allow(uring);
     CHECK_EQ(plat_queue_open(&q, 0), PLAT_INVALID);

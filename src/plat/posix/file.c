@@ -63,13 +63,15 @@ struct plat_file {
 
 static int open_file(plat_file **out, const char *path, int flags) {
     *out = NULL;
-    /* Without O_NONBLOCK a pipe of that name would keep us waiting for a writer. */
+    /* Without O_NONBLOCK a pipe of that name would keep us waiting for a writer. Before Linux 6.5 io_uring refuses reads
+     * of such files for good where the device may sleep (dm-crypt, zram), so it goes again. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
     if (fd < 0) return posix_error(errno);
     struct stat st;
     off_t bytes = -1;
     if (fstat(fd, &st) == 0)
         bytes = S_ISREG(st.st_mode) ? st.st_size : S_ISBLK(st.st_mode) ? lseek(fd, 0, SEEK_END) : -1;
+    fcntl(fd, F_SETFL, flags);
     plat_file *f = bytes >= 0 ? malloc(sizeof *f) : NULL;
     if (!f) {
         close(fd);

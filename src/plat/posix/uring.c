@@ -1,5 +1,5 @@
 /* uring.c: asynchronous reads by io_uring: no threads of ours, one system call a batch. A read that comes short in the
- * middle of a file goes on where it stopped; what the kernel refuses for a moment is submitted again. What it refuses
+ * middle of a file goes on where it stopped; one that the kernel refuses for a moment is a plain one. What it refuses
  * for good shows when the ring is opened, by a read; should it come later, reads that are not submitted yet are plain
  * ones from then on.
  */
@@ -126,12 +126,19 @@ int posix_uring_submit(posix_uring *u, const plat_read *reads, size_t n) {
     return PLAT_OK;
 }
 
+/* What the ring does not take. */
+static void read_plainly(pending *p) {
+    int64_t got = posix_read(p->read.file, p->read.offset + p->done, (char *)p->read.to + p->done,
+                             p->read.bytes - p->done);
+    p->read.result = got < 0 ? got : got + (int64_t)p->done;
+}
+
 /* True when the read is over; else its rest is under way. */
 static bool settle(posix_uring *u, uint32_t slot, int result) {
     pending *p = &u->slots[slot];
     if (result == -EINTR || result == -EAGAIN) {
-        prepare(u, slot);
-        return false;
+        read_plainly(p); /* put into the ring again it might be refused for ever */
+        return true;
     }
     if (result < 0) {
         p->read.result = posix_error(-result);
@@ -166,15 +173,12 @@ static size_t take_done(posix_uring *u, plat_read *done, size_t max) {
     return n;
 }
 
-/* What the ring does not take. */
 static size_t read_unsent(posix_uring *u, plat_read *done, size_t max) {
     size_t n = 0;
     for (uint32_t slot = 0; slot < u->depth && n < max; slot++) {
         pending *p = &u->slots[slot];
         if (p->nth == FREE || p->nth < u->n_sent) continue;
-        int64_t got = posix_read(p->read.file, p->read.offset + p->done, (char *)p->read.to + p->done,
-                                 p->read.bytes - p->done);
-        p->read.result = got < 0 ? got : got + (int64_t)p->done;
+        read_plainly(p);
         end_read(u, slot, &done[n++]);
     }
     return n;
