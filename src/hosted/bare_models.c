@@ -193,7 +193,7 @@ static int measure(tools *t, const char *name, int32_t n_predict) {
     size_t n = 0;
     for (; !status && n < (size_t)n_predict && !plat_interrupted(); n++) {
         uint64_t from = cpu_time_ns();
-        if (leat_feed(l.session, &token, 1, LEAT_GENERATED, &e)) status = tools_fail(t, "%s", e.text);
+        if (leat_feed(l.session, &token, 1, LEAT_GENERATED, &e)) status = tools_fail_text(t, e.text);
         ns[n] = cpu_time_ns() - from;
     }
     if (!status && n) show_times(t, ns, n);

@@ -80,7 +80,7 @@ static int prompt(tools *t, const void *values) {
     char text[LINE_BYTES];
     const bare_home *h = home;
     (void)values;
-    if (chat_line_open(&l, t, NULL, plat_terminal_colours(), &e)) return tools_fail(t, "%s", e.text);
+    if (chat_line_open(&l, t, NULL, plat_terminal_colours(), &e)) return tools_fail_text(t, e.text);
     for (;;) {
         line_result result = chat_line_read(l, "> ");
         if (result == LINE_FAILED) break;

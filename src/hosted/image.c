@@ -188,7 +188,7 @@ static int run(tools *t, const void *values) {
     if (!code) code = image_write(&p, o->out, t, &e);
     for (size_t i = 0; i < o->models.n; i++) gguf_close(models[i]);
     if (code == ERR_CANCELLED) return TOOLS_INTERRUPTED;
-    return code ? tools_fail(t, "%s", e.text) : TOOLS_OK;
+    return code ? tools_fail_text(t, e.text) : TOOLS_OK;
 }
 
 #define T image_values

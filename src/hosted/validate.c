@@ -100,7 +100,7 @@ static double nmse_of(const distance *d) {
 
 /* ---- tokens ------------------------------------------------------------------------------------------ */
 
-static int fail(tools *t, const err *e) { return tools_fail(t, "%s", e->text); }
+static int fail(tools *t, const err *e) { return tools_fail_text(t, e->text); }
 
 /* ids: from a file, or leat's of the text, or arbitrary ones for a file without a tokenizer. */
 static int take_ids(comparison *c, str *text) {
@@ -125,7 +125,7 @@ static int take_ids(comparison *c, str *text) {
     if (!made_up) {
         leat_error error;
         if (leat_tokenize(c->l.model, text->ptr, text->len, true, true, c->ids, cap, &c->n_ids, &error))
-            return tools_fail(c->t, "%s", error.text);
+            return tools_fail_text(c->t, error.text);
         if (c->n_ids == 0) return tools_fail(c->t, "the text gives no tokens");
         return TOOLS_OK;
     }
@@ -206,7 +206,7 @@ static int run_peer(comparison *c, str text) {
     }
     if (c->peer->done) return TOOLS_OK;
     if (WIFSIGNALED(status)) return tools_fail(c->t, "libllama crashed on this file: %s", strsignal(WTERMSIG(status)));
-    tools_fail(c->t, "%s", c->peer->error.text);
+    tools_fail_text(c->t, c->peer->error.text);
     if (!c->peer->version[0] && c->peer->error.code == ERR_IO)
         tools_err(c->t, "`npm install @node-llama-cpp/linux-x64` brings a libllama; --lib DIR names another folder.\n");
     return TOOLS_FAILED;
@@ -218,7 +218,7 @@ static int compare(comparison *c, const char *label, leat_role role, bool *close
     distance d = {.c = c};
     leat_error e;
     if (leat_rewind(c->l.session, 0, &e) || leat_feed_each(c->l.session, c->ids, c->n, role, add_row, &d, &e))
-        return tools_fail(c->t, "%s", e.text);
+        return tools_fail_text(c->t, e.text);
     if (plat_interrupted()) return TOOLS_INTERRUPTED;
     double nmse = nmse_of(&d);
     bool within = nmse <= (double)c->o->nmse_max; /* false for NaN */

@@ -179,7 +179,7 @@ static int open_peer(tools *t, const char *lib, quantize_chunk **out) {
     char path[4096];
     fmt(path, sizeof path, "%s%s/libggml-base.so", lib[0] == '/' ? "" : "./", lib);
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) return tools_fail(t, "%s", dlerror());
+    if (!library) return tools_fail_text(t, dlerror());
     void *at = dlsym(library, "ggml_quantize_chunk");
     if (!at) return tools_fail(t, "%s: no ggml_quantize_chunk", path);
     memcpy(out, &at, sizeof at);
@@ -192,13 +192,13 @@ static int run_with(tools *t, const values *v, rows **list) {
     rng r;
     err e;
     rng_seed(&r, 1);
-    if (kern_choose(&k, v->isa, &e)) return tools_fail(t, "%s", e.text);
+    if (kern_choose(&k, v->isa, &e)) return tools_fail_text(t, e.text);
     if (!v->no_peer) {
         int status = open_peer(t, v->lib ? v->lib : VALIDATE_LIB_DEFAULT, &peer);
         if (status) return status;
     }
     if (!draw_rows(list, (size_t)v->n_rows, &r)) return tools_fail(t, "no memory");
-    if (v->model && load_rows(list, v->model, &r, &e)) return tools_fail(t, "%s", e.text);
+    if (v->model && load_rows(list, v->model, &r, &e)) return tools_fail_text(t, e.text);
     if (peer)
         tools_out(t, "| type | rows | importance | error | llama.cpp | ratio | ratio, larger weights mattering more "
                      "| MB/s | llama.cpp | |\n|---|---|---|---|---|---|---|---|---|---|\n");

@@ -65,7 +65,7 @@ static int feed(bench *b, leat_session *session, size_t first, size_t n, size_t 
         leat_code code = leat_feed(session, b->tokens + first + i, MIN(step, n - i), role, &e);
         load_meter_add(&b->meter, session, MIN(step, n - i), plat_time_ns() - start);
         if (code == LEAT_CANCELLED && plat_interrupted()) return TOOLS_INTERRUPTED;
-        if (code) return tools_fail(b->t, "%s", e.text);
+        if (code) return tools_fail_text(b->t, e.text);
     }
     return TOOLS_OK;
 }
@@ -104,14 +104,14 @@ static int feed_guessed(bench *b, leat_session *session, size_t first, size_t n)
         if (!code) code = leat_rewind(session, (int32_t)(first + i), &e);
         load_meter_add(&b->meter, session, right + 1, plat_time_ns() - start);
         if (code == LEAT_CANCELLED && plat_interrupted()) return TOOLS_INTERRUPTED;
-        if (code) return tools_fail(b->t, "%s", e.text);
+        if (code) return tools_fail_text(b->t, e.text);
     }
     return TOOLS_OK;
 }
 
 static int rewind_to(bench *b, leat_session *session, int32_t n) {
     leat_error e;
-    return leat_rewind(session, n, &e) ? tools_fail(b->t, "%s", e.text) : TOOLS_OK;
+    return leat_rewind(session, n, &e) ? tools_fail_text(b->t, e.text) : TOOLS_OK;
 }
 
 /* n of the row's tokens, from a session that holds `depth` already. */
@@ -131,7 +131,7 @@ static int time_peer(bench *b, const bench_row *r, size_t which, double *tok_s) 
                       .n_threads = r->n_threads};
     err_code code = peer_run(&b->peers[which], &test, (uint64_t)b->o->limit_s * 1000000000, tok_s, &e);
     if (code && plat_interrupted()) return TOOLS_INTERRUPTED;
-    return code ? tools_fail(b->t, "%s", e.text) : TOOLS_OK;
+    return code ? tools_fail_text(b->t, e.text) : TOOLS_OK;
 }
 
 static double *samples(bench *b, size_t kind) { return b->samples + kind * (size_t)b->o->n_reps; }
@@ -328,7 +328,7 @@ static int measure_threads(bench *b, const bounds_machine *machine) {
     /* After the sessions: what the probe holds is not to be missing when they choose how to hold the weights. */
     bool room = !b->o->memory.ram; /* all of that is for them */
     if (!status && room && bounds_probe_open(&b->probe, b->k, machine->n_threads, b->o->no_pin, 0, &e))
-        status = tools_fail(b->t, "%s", e.text);
+        status = tools_fail_text(b->t, e.text);
     for (size_t i = 0; i < b->o->n_depth.n && !status; i++) status = measure_depth(b, b->o->n_depth.at[i]);
     bounds_probe_close(b->probe);
     leat_session_close(b->shallow);
@@ -340,10 +340,10 @@ static int measure_threads(bench *b, const bounds_machine *machine) {
 
 static int measure_machine(bench *b, const tools_ints *n_threads) {
     err e;
-    if (kern_choose(&b->k, b->o->isa, &e)) return tools_fail(b->t, "%s", e.text);
+    if (kern_choose(&b->k, b->o->isa, &e)) return tools_fail_text(b->t, e.text);
     for (size_t i = 0; i < n_threads->n; i++) {
         if (bounds_measure(&b->machines[i], b->k, n_threads->at[i], b->o->no_pin, b->o->memory.ram, &e))
-            return tools_fail(b->t, "%s", e.text);
+            return tools_fail_text(b->t, e.text);
         if (plat_interrupted()) return TOOLS_INTERRUPTED;
     }
     return TOOLS_OK;
@@ -383,15 +383,15 @@ static int open_all(bench *b) {
     int status = load_model(b->t, &b->l, &options);
     if (status) return status;
     if (o->routing && (trace_open(&b->trace, o->routing, &e) || trace_routing(&b->trace, &b->routing, &e)))
-        return tools_fail(b->t, "%s", e.text);
+        return tools_fail_text(b->t, e.text);
     quant_id type_k = load_cache_type(o->cache.k), type_v = load_cache_type(o->cache.v);
     uint64_t n_used = o->routing ? (uint64_t)b->routing.n_used : 0;
-    if (bounds_count(&b->counted, o->model, type_k, type_v, n_used, &e)) return tools_fail(b->t, "%s", e.text);
+    if (bounds_count(&b->counted, o->model, type_k, type_v, n_used, &e)) return tools_fail_text(b->t, e.text);
     b->head = (bench_head){.model = b->l.model, .counted = &b->counted, .machines = b->machines, .format = o->format,
                            .peers = b->peers, .n_peers = o->vs.n, .n_reps = o->n_reps,
                            .depths = largest(&o->n_depth) && largest(&o->n_gen)};
     trace_shape shape = {b->counted.n_layer, b->counted.n_expert, b->counted.n_used, b->counted.expert_bytes};
-    if (o->record && trace_write_open(&b->recorded, o->record, &shape, &e)) return tools_fail(b->t, "%s", e.text);
+    if (o->record && trace_write_open(&b->recorded, o->record, &shape, &e)) return tools_fail_text(b->t, e.text);
     plat_cpu_name(b->head.cpu, sizeof b->head.cpu);
     return draw_tokens(b);
 }
@@ -413,7 +413,7 @@ static int run(tools *t, const void *values) {
     mem_block_free(b.tokens);
     trace_close(&b.trace);
     err e;
-    if (trace_write_close(&b.recorded, &e) && !status) status = tools_fail(t, "%s", e.text);
+    if (trace_write_close(&b.recorded, &e) && !status) status = tools_fail_text(t, e.text);
     load_close(&b.l);
     return status;
 }

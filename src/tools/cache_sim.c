@@ -198,7 +198,7 @@ static int run_row(tools *t, sim *s, const sim_values *o, uint64_t ram, uint64_t
         if (p == P_OURS) code = run_ours(s, ram, &all[p], &e);
         else run_ranked(s, (policy)p, ram, &all[p]);
         if (code == ERR_MEMORY && !o->ram.n) return TOOLS_OK; /* a share of little that nobody asked for */
-        if (code) return tools_fail(t, "%s", e.text);
+        if (code) return tools_fail_text(t, e.text);
     }
     if (plat_interrupted()) return TOOLS_INTERRUPTED;
     if (!s->titled) print_head(t, o, s->t, pool);
@@ -223,9 +223,9 @@ static int run(tools *t, const void *values) {
     sim s = {0};
     err e;
     int status = TOOLS_OK;
-    if (trace_open(&r, o->path, &e)) return tools_fail(t, "%s", e.text);
+    if (trace_open(&r, o->path, &e)) return tools_fail_text(t, e.text);
     if (open_sim(&s, &r, o->prompt, &e)) {
-        status = tools_fail(t, "%s", e.text);
+        status = tools_fail_text(t, e.text);
         goto done;
     }
     uint64_t pool = 0, ram[TOOLS_STRS_MAX];

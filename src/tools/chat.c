@@ -20,7 +20,7 @@ static int open_chat(chat *c, const leat_model *model, leat_chat **out) {
     tools_text file = {0};
     const char *from = c->o.builtin;
     if (c->o.template) {
-        if (tools_text_open(&file, c->o.template, (err *)&e)) return tools_fail(c->t, "%s", e.text);
+        if (tools_text_open(&file, c->o.template, (err *)&e)) return tools_fail_text(c->t, e.text);
         from = arena_copy(&file.memory, (str){file.data, file.bytes});
         if (!from) {
             tools_text_close(&file);
@@ -29,7 +29,7 @@ static int open_chat(chat *c, const leat_model *model, leat_chat **out) {
     }
     leat_code code = leat_chat_open(out, model, from, &e);
     tools_text_close(&file);
-    if (code) return tools_fail(c->t, "%s", e.text);
+    if (code) return tools_fail_text(c->t, e.text);
     if (leat_chat_warning(*out)[0]) tools_err(c->t, "leat chat: warning: %s\n", leat_chat_warning(*out));
     return TOOLS_OK;
 }
@@ -72,7 +72,7 @@ static int open_all(chat *c) {
         chat_talk_text_open(&c->thought, &e) ||
         emit_open(&c->out, NULL, 0, PIECE_MAX, &e) ||
         (c->interactive && chat_line_open(&c->line, c->t, c->o.no_history ? NULL : "chat_history", c->colours, &e)))
-        return tools_fail(c->t, "%s", e.text);
+        return tools_fail_text(c->t, e.text);
     if (c->o.sampler.seed == LOAD_SEED_RANDOM) plat_entropy(&c->o.sampler.seed, sizeof c->o.sampler.seed);
     if (c->o.system) chat_talk_text_set(&c->system, str_of(c->o.system));
     int status = chat_open_model(c, c->o.model);
@@ -100,7 +100,7 @@ static int talk_once(chat *c) {
     str message = c->o.prompt ? str_of(c->o.prompt) : (str){0};
     err e;
     if (!c->o.prompt) {
-        if (tools_text_open(&text, "-", &e)) return tools_fail(c->t, "%s", e.text);
+        if (tools_text_open(&text, "-", &e)) return tools_fail_text(c->t, e.text);
         message = str_trim((str){text.data, text.bytes});
     }
     int status = TOOLS_OK;

@@ -66,7 +66,7 @@ static bool do_read(chat *c, str rest) {
     str question;
     if (!path_of(rest, ' ', path, &question))
         return chat_talk_say(c, "/read FILE [TEXT]: sends what the file holds, then the text"), false;
-    if (tools_text_open(&file, path, &e)) return tools_fail(c->t, "%s", e.text), false;
+    if (tools_text_open(&file, path, &e)) return tools_fail_text(c->t, e.text), false;
     chat_talk_text_set(&c->answer, str_trim((str){file.data, file.bytes}));
     tools_text_close(&file);
     size_t bytes = c->answer.n;
@@ -93,7 +93,7 @@ static bool do_save(chat *c, str rest) {
     if (!path_of(rest, 0, path, NULL)) return chat_talk_say(c, "/save FILE"), false;
     chat_talk_messages_json(c);
     if (c->json.cut || leat_session_save(c->l.session, path, c->json.at, c->json.n, &e))
-        tools_fail(c->t, "%s", c->json.cut ? "no memory for the conversation" : e.text);
+        tools_fail_text(c->t, c->json.cut ? "no memory for the conversation" : e.text);
     else chat_talk_say(c, "%zu messages saved, with the %d tokens that were computed", c->n_messages,
                   leat_session_length(c->l.session));
     return false;
@@ -111,7 +111,7 @@ int chat_commands_load(chat *c, const char *path) {
         fmt(e.text, sizeof e.text, "%.150s holds no conversation", path);
     }
     mem_block_free(note);
-    if (code) return tools_fail(c->t, "%s", e.text);
+    if (code) return tools_fail_text(c->t, e.text);
     code = leat_session_load(c->l.session, path, &e);
     if (code) tools_err(c->t, "leat chat: %s: the conversation will be computed again\n", e.text);
     if (c->interactive && code) chat_talk_say(c, "%zu messages", c->n_messages);

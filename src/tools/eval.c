@@ -49,7 +49,7 @@ static int feed_all(tools *t, const eval_values *o, leat_session *session, const
         leat_code code = leat_feed_each(session, ids->at + i, MIN(n_batch, ids->n - i), role, write_row, v, &e);
         if (v->out_error) return tools_fail(t, "%s: %s", o->logits, plat_error_name(v->out_error));
         if (plat_interrupted()) return TOOLS_INTERRUPTED;
-        if (code) return tools_fail(t, "%s", e.text);
+        if (code) return tools_fail_text(t, e.text);
     }
     return TOOLS_OK;
 }
@@ -66,7 +66,7 @@ static int run(tools *t, const void *values) {
     int status = load_model(t, &l, &options);
     if (status) goto done;
     if (tools_ids_open(&ids, o->ids, leat_model_n_vocab(l.model), &e)) {
-        status = tools_fail(t, "%s", e.text);
+        status = tools_fail_text(t, e.text);
         goto done;
     }
     if (ids.n > INT32_MAX) {

@@ -63,7 +63,7 @@ static int compare(tools *t, const char *path, str seen) {
     tools_text wanted = {0};
     err e;
     int status = TOOLS_OK;
-    if (tools_text_open(&wanted, path, &e)) status = tools_fail(t, "%s", e.text);
+    if (tools_text_open(&wanted, path, &e)) status = tools_fail_text(t, e.text);
     else if (!str_eq(str_trim((str){wanted.data, wanted.bytes}), str_trim(seen)))
         status = tools_fail(t, "%s: other tokens or logits were written down:\n%.*s", path,
                             (int)MIN(wanted.bytes, TOOLS_PIECE_MAX / 2), wanted.data);
@@ -86,7 +86,7 @@ static int run(tools *t, const void *values) {
     f->n_vocab = (size_t)leat_model_n_vocab(l.model);
     sha256_start(&f->sum);
     if (draw_all(o, &l, f, &e)) {
-        status = plat_interrupted() ? TOOLS_INTERRUPTED : tools_fail(t, "%s", e.text);
+        status = plat_interrupted() ? TOOLS_INTERRUPTED : tools_fail_text(t, e.text);
         goto done;
     }
     size_t n = write_lines(f, lines, sizeof lines);

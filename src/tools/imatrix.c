@@ -111,7 +111,7 @@ static int plan(collector *c) {
     }
     if (arena_open(&c->memory, MEM_TOOLS, n_max * (sizeof *c->shapes + sizeof *c->live) + n_in * sizeof *c->row + 4096,
                    &e))
-        return tools_fail(c->t, "%s", e.text);
+        return tools_fail_text(c->t, e.text);
     c->shapes = arena_array(&c->memory, n_max, sizeof *c->shapes);
     c->live = arena_array(&c->memory, n_max, sizeof *c->live);
     c->row = arena_array(&c->memory, n_in, sizeof *c->row);
@@ -210,7 +210,7 @@ static int feed_text(collector *c) {
     for (; c->n_done < c->text.n && !status; status = write_on_the_way(c)) {
         if (feed_chunk(c, chunks_at(&c->text, from + c->n_done), &e)) {
             tools_progress_end(&bar);
-            if (!plat_interrupted()) return tools_fail(c->t, "%s", e.text);
+            if (!plat_interrupted()) return tools_fail_text(c->t, e.text);
             tools_err(c->t, "leat imatrix: interrupted after %zu chunks\n", c->n_done);
             return TOOLS_INTERRUPTED;
         }
@@ -245,7 +245,7 @@ static void report(collector *c) {
 static int open_files(collector *c) {
     err e;
     for (size_t f = 0; f < c->o->in_files.n; f++) {
-        if (imatrix_open(&c->files[f], c->o->in_files.at[f], &e)) return tools_fail(c->t, "%s", e.text);
+        if (imatrix_open(&c->files[f], c->o->in_files.at[f], &e)) return tools_fail_text(c->t, e.text);
         uint64_t n = imatrix_chunk_count(c->files[f]), size = imatrix_chunk_size(c->files[f]);
         c->file_chunks += size ? n * size / (uint64_t)c->o->n_ctx : n;
     }

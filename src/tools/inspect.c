@@ -353,7 +353,7 @@ static int run(tools *t, const void *values) {
     const inspect_values *o = values;
     gguf *g;
     err e;
-    if (gguf_open_opts(&g, o->file, &(gguf_opts){.keep_unknown = true}, &e)) return tools_fail(t, "%s", e.text);
+    if (gguf_open_opts(&g, o->file, &(gguf_opts){.keep_unknown = true}, &e)) return tools_fail_text(t, e.text);
     inspect_facts facts, *f = &facts;
     inspect_facts_collect(f, g, (uint64_t)o->n_ctx);
     if (o->json) {

@@ -22,7 +22,7 @@ int load_model(tools *t, loaded *out, const load_options *o) {
     leat_error e;
     int status = load_check_memory(t, &o->memory);
     if (status) return status;
-    return load_open(out, o, &e) ? tools_fail(t, "%s", e.text) : TOOLS_OK;
+    return load_open(out, o, &e) ? tools_fail_text(t, e.text) : TOOLS_OK;
 }
 
 quant_id load_cache_type(const char *name) { return name ? quant_find_name(str_of(name))->id : QUANT_F16; }
@@ -45,10 +45,10 @@ int load_session(tools *t, loaded *out, const load_options *o) {
         .cache_type_k = o->cache.k, .cache_type_v = o->cache.v, .importance = o->importance, .routing = o->routing,
         .yield = o->yield ? o->yield : interrupted, .routed = o->routed, .user = o->user};
     if (out->draft_model && leat_session_open(&out->draft, out->draft_model, &options, &e))
-        return tools_fail(t, "%s", e.text);
+        return tools_fail_text(t, e.text);
     options.n_kept = o->n_kept;
     options.kept_tokens = o->kept_tokens;
-    if (leat_session_open(&out->session, out->model, &options, &e)) return tools_fail(t, "%s", e.text);
+    if (leat_session_open(&out->session, out->model, &options, &e)) return tools_fail_text(t, e.text);
     if (!o->quiet) load_say_warning(t, out);
     int32_t trained = leat_model_n_ctx_train(out->model), n_ctx = leat_session_n_ctx(out->session);
     if (!o->quiet && trained > 0 && n_ctx > trained)

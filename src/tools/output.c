@@ -77,6 +77,8 @@ int tools_fail(tools *t, const char *format, ...) {
     return TOOLS_FAILED;
 }
 
+int tools_fail_text(tools *t, const char *text) { return tools_fail(t, "%s", text); }
+
 int tools_usage(tools *t, const char *format, ...) {
     va_list args;
     va_start(args, format);

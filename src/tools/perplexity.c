@@ -97,7 +97,7 @@ static int score_chunks(tools *t, const chunks *text, scorer *s) {
     }
     tools_progress_end(&bar);
     if (code == LEAT_CANCELLED && plat_interrupted()) return TOOLS_INTERRUPTED;
-    return code ? tools_fail(t, "%s", e.text) : TOOLS_OK;
+    return code ? tools_fail_text(t, e.text) : TOOLS_OK;
 }
 
 /* Divergence means something only where token i is the same token for both. */
@@ -128,7 +128,7 @@ static int open_base(tools *t, const perplexity_values *o, scorer *s, const chun
     s->n_waiting_max = MIN(MAX(WAITING_BYTES / row_bytes, 1), n_scored);
     s->waiting = mem_block(MEM_TOOLS, s->n_waiting_max * row_bytes);
     if (!s->waiting) return tools_fail(t, "no memory for %zu rows of %d logits", s->n_waiting_max, s->n_vocab);
-    if (compare_open(&s->to_base, s->n_vocab, text->n * n_scored, &e)) return tools_fail(t, "%s", e.text);
+    if (compare_open(&s->to_base, s->n_vocab, text->n * n_scored, &e)) return tools_fail_text(t, e.text);
     return TOOLS_OK;
 }
 

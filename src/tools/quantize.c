@@ -99,7 +99,7 @@ static int report(tools *t, const quantize_values *o, err_code code, const err *
         tools_err(t, "leat quantize: interrupted: nothing was written to %s\n", o->out);
         return TOOLS_INTERRUPTED;
     }
-    return code == ERR_ARGUMENT ? tools_usage(t, "%s", e->text) : tools_fail(t, "%s", e->text);
+    return code == ERR_ARGUMENT ? tools_usage(t, "%s", e->text) : tools_fail_text(t, e->text);
 }
 
 static err_code write_out(tools *t, const quantize_plan *p, const quantize_values *o, err *e) {

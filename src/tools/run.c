@@ -62,7 +62,7 @@ static int encode(runner *r, str text) {
         r->prompt.at = arena_array(&r->prompt.memory, cap, sizeof(int32_t));
         if (!r->prompt.at) return tools_fail(r->t, "no memory for a prompt of %zu bytes", text.len);
         if (leat_tokenize(r->l.model, text.ptr, text.len, true, true, r->prompt.at, cap, &count, &e))
-            return tools_fail(r->t, "%s", e.text);
+            return tools_fail_text(r->t, e.text);
         r->prompt.n = count;
         if (count <= cap) break;
     }
@@ -83,7 +83,7 @@ static int read_prompt(runner *r) {
     err e;
     if (o->ids) {
         if (tools_ids_open(&r->prompt, o->ids, leat_model_n_vocab(r->l.model), &e))
-            return tools_fail(r->t, "%s", e.text);
+            return tools_fail_text(r->t, e.text);
         return TOOLS_OK;
     }
     if (!leat_has_tokenizer(r->l.model))
@@ -92,7 +92,7 @@ static int read_prompt(runner *r) {
     if (!o->file && plat_is_terminal(0) && !o->quiet)
         tools_err(r->t, "leat run: type the text to complete, then Ctrl-D\n");
     tools_text text;
-    if (tools_text_open(&text, o->file ? o->file : "-", &e)) return tools_fail(r->t, "%s", e.text);
+    if (tools_text_open(&text, o->file ? o->file : "-", &e)) return tools_fail_text(r->t, e.text);
     int status = encode(r, without_last_newline((str){text.data, text.bytes}));
     tools_text_close(&text);
     return status;
@@ -112,7 +112,7 @@ static int feed_prompt(runner *r) {
         size_t n = MIN((size_t)PROMPT_STEP, r->prompt.n - i);
         leat_code code = leat_feed(r->l.session, r->prompt.at + i, n, LEAT_PROMPT, &e);
         if (code == LEAT_CANCELLED && plat_interrupted()) status = TOOLS_INTERRUPTED;
-        else if (code) status = tools_fail(r->t, "%s", e.text);
+        else if (code) status = tools_fail_text(r->t, e.text);
         i += n;
         if (!r->o->quiet && r->prompt.n > PROMPT_STEP) tools_progress_show(&bar, i, r->prompt.n, "tokens");
     }
@@ -147,7 +147,7 @@ static int generate(runner *r, ending *why) {
     leat_generator_options options = {
         .n_draft = r->o->n_draft, .draft = r->l.draft, .endless = r->o->ignore_eos};
     if (leat_generator_open(&r->generator, r->l.session, r->sampler, &options, &e))
-        return tools_fail(r->t, "%s", e.text);
+        return tools_fail_text(r->t, e.text);
     load_meter_start(&r->meter, r->l.session);
     for (;;) {
         int32_t id;
@@ -156,7 +156,7 @@ static int generate(runner *r, ending *why) {
         leat_code code = leat_generate(r->generator, &id, &e);
         if (code == LEAT_LIMIT) return *why = END_CONTEXT, TOOLS_OK;
         if (code == LEAT_CANCELLED && plat_interrupted()) return *why = END_INTERRUPT, TOOLS_INTERRUPTED;
-        if (code) return tools_fail(r->t, "%s", e.text);
+        if (code) return tools_fail_text(r->t, e.text);
         /* The first is of the prompt's logits. */
         if (r->n_generated) load_meter_add(&r->meter, r->l.session, 1, plat_time_ns() - start);
         if (leat_ends(r->l.model, id)) return *why = END_OF_TEXT, TOOLS_OK;
@@ -237,12 +237,12 @@ static int open_all(runner *r) {
     leat_sampler_options sampler = o->sampler;
     if (sampler.seed == LOAD_SEED_RANDOM) plat_entropy(&sampler.seed, sizeof sampler.seed);
     if (o->verbose) tools_err(r->t, "leat run: seed %llu\n", (unsigned long long)sampler.seed);
-    if (leat_sampler_open(&r->sampler, r->l.model, &sampler, &e)) return tools_fail(r->t, "%s", e.text);
+    if (leat_sampler_open(&r->sampler, r->l.model, &sampler, &e)) return tools_fail_text(r->t, e.text);
     r->as_ids = !leat_has_tokenizer(r->l.model);
     r->out.write = write_text;
     r->out.user = r;
     for (size_t i = 0; i < o->stops.n; i++) r->stops[i] = str_of(o->stops.at[i]);
-    if (emit_open(&r->out, r->stops, o->stops.n, PIECE_MAX, &failed)) return tools_fail(r->t, "%s", failed.text);
+    if (emit_open(&r->out, r->stops, o->stops.n, PIECE_MAX, &failed)) return tools_fail_text(r->t, failed.text);
     r->piece = mem_block(MEM_TOOLS, PIECE_MAX);
     if (!r->piece) return tools_fail(r->t, "no memory for the output");
     return TOOLS_OK;

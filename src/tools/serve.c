@@ -61,7 +61,7 @@ static int take_keys(serving *v) {
         v->keys[v->n_keys++] = o->keys.at[i];
     }
     if (!o->key_file) return TOOLS_OK;
-    if (tools_text_open(&v->key_text, o->key_file, &e)) return tools_fail(v->t, "%s", e.text);
+    if (tools_text_open(&v->key_text, o->key_file, &e)) return tools_fail_text(v->t, e.text);
     size_t before = v->n_keys;
     for (size_t at = 0; at < v->key_text.bytes;) {
         str rest = {v->key_text.data + at, v->key_text.bytes - at};
@@ -99,10 +99,10 @@ static int load(serving *v) {
     } else {
         open_model(v);
     }
-    if (v->code) return tools_fail(v->t, "%s", v->error.text);
+    if (v->code) return tools_fail_text(v->t, v->error.text);
     int status = load_session(v->t, &v->l, &v->options);
     if (!status && srv_start(v->server, v->l.model, v->l.session, v->l.draft, &e))
-        status = tools_fail(v->t, "%s", e.text);
+        status = tools_fail_text(v->t, e.text);
     return status;
 }
 
@@ -140,7 +140,7 @@ static int serve(serving *v) {
                         .verbose = o->verbose,
                         .log = o->verbose ? log_line : NULL,
                         .user = v};
-    if (srv_open(&v->server, &options, &e)) return tools_fail(v->t, "%s", e.text);
+    if (srv_open(&v->server, &options, &e)) return tools_fail_text(v->t, e.text);
     if (!o->quiet)
         tools_err(v->t, six ? "leat serve: listening at http://[%s]:%u\n" : "leat serve: listening at http://%s:%u\n",
                   o->host, srv_port(v->server));

@@ -93,7 +93,7 @@ static int run(tools *t, const void *values) {
     if (!code) code = render(o, in, now_s, &text, &e);
     if (in->used.warning[0]) tools_err(t, "leat template: %s\n", in->used.warning);
     if (!code) tools_out_bytes(t, text.ptr, text.len);
-    int status = code ? tools_fail(t, "%s", e.text) : TOOLS_OK;
+    int status = code ? tools_fail_text(t, e.text) : TOOLS_OK;
     engine_template_close(&in->used);
     gguf_close(file);
     tools_text_close(&in->source);

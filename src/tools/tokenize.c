@@ -30,7 +30,7 @@ static int write_ids(tools *t, const tokenize_values *o, const tok *vocab, str t
     for (size_t i = 0; i < n && !code && !tools_out_closed(t); i++) tools_out(t, i ? " %d" : "%d", ids[i]);
     if (!code) tools_out(t, "\n");
     mem_block_free(ids);
-    return code ? tools_fail(t, "%s", e.text) : TOOLS_OK;
+    return code ? tools_fail_text(t, e.text) : TOOLS_OK;
 }
 
 /* Ids, parted by white space or commas, into *ids, which has room for them. False, and e says why, if one is none. */
@@ -68,7 +68,7 @@ static int write_text(tools *t, const tokenize_values *o, const tok *vocab, str 
     if (!code && len) tools_out_bytes(t, out, len);
     mem_block_free(out);
     mem_block_free(ids);
-    return code ? tools_fail(t, "%s", e.text) : TOOLS_OK;
+    return code ? tools_fail_text(t, e.text) : TOOLS_OK;
 }
 
 static int run(tools *t, const void *values) {
@@ -84,7 +84,7 @@ static int run(tools *t, const void *values) {
     if (!code) code = tok_open(&vocab, file, &e);
     if (!code && !o->text) code = tools_text_open(&input, o->file ? o->file : "-", &e);
     if (code) {
-        status = tools_fail(t, "%s", e.text);
+        status = tools_fail_text(t, e.text);
         goto done;
     }
     if (!o->text) text = (str){input.data, input.bytes};

@@ -130,6 +130,7 @@ bool tools_out_closed(const tools *t);
 void tools_err(tools *t, const char *format, ...) PRINTF_LIKE(2, 3);
 /* "leat run: ..." on standard error; they return TOOLS_FAILED and TOOLS_USAGE, for `return tools_fail(...)`. */
 int tools_fail(tools *t, const char *format, ...) PRINTF_LIKE(2, 3);
+int tools_fail_text(tools *t, const char *text); /* as it is: an error's */
 int tools_usage(tools *t, const char *format, ...) PRINTF_LIKE(2, 3);
 const char *tools_name(const tools *t); /* of the running command */
 
