@@ -12,14 +12,15 @@ static const char *key_of(const model *m, const char *name, char *buf, size_t ca
     return buf;
 }
 
+#define NEEDED ((uint32_t)1 << 31) /* beside a least value: the key must be there */
+
 /* A whole number, or an array of equal ones (some converters write one value a layer). Absent: *out unchanged. */
-static err_code read_size(const model *m, const char *name, bool needed, uint64_t min, uint64_t max, size_t *out,
-                          err *e) {
+static err_code read_size(const model *m, const char *name, uint32_t least, uint64_t max, size_t *out, err *e) {
     char key[128];
     const gguf_kv *kv = gguf_find(m->file, key_of(m, name, key, sizeof key));
-    uint64_t value = 0, next;
+    uint64_t value = 0, next, min = least & ~NEEDED;
     if (!kv) {
-        if (needed) return ERR(e, ERR_FORMAT, "key %s is missing; %s needs it", key, m->family->name);
+        if (least & NEEDED) return ERR(e, ERR_FORMAT, "key %s is missing; %s needs it", key, m->family->name);
         return ERR_NONE;
     }
     if (kv->count == 0 || !gguf_item_u64(kv, 0, &value))
@@ -44,17 +45,17 @@ static void read_float(const model *m, const char *name, float *out) {
 static err_code read_heads(model *m, err *e) {
     model_shape *s = &m->shape;
     err_code code;
-    if ((code = read_size(m, "attention.head_count", true, 1, 4096, &s->n_head, e))) return code;
+    if ((code = read_size(m, "attention.head_count", NEEDED | 1, 4096, &s->n_head, e))) return code;
     s->n_head_kv = s->n_head;
-    if ((code = read_size(m, "attention.head_count_kv", false, 1, 4096, &s->n_head_kv, e))) return code;
+    if ((code = read_size(m, "attention.head_count_kv", 1, 4096, &s->n_head_kv, e))) return code;
     if (s->n_head % s->n_head_kv)
         return ERR(e, ERR_FORMAT, "attention.head_count %zu is no multiple of head_count_kv %zu", s->n_head,
                    s->n_head_kv);
     s->dim_k = s->dim_v = s->n_embd / s->n_head;
-    if ((code = read_size(m, "attention.key_length", false, 2, 4096, &s->dim_k, e))) return code;
-    if ((code = read_size(m, "attention.value_length", false, 1, 4096, &s->dim_v, e))) return code;
+    if ((code = read_size(m, "attention.key_length", 2, 4096, &s->dim_k, e))) return code;
+    if ((code = read_size(m, "attention.value_length", 1, 4096, &s->dim_v, e))) return code;
     s->n_rot = s->dim_k;
-    if ((code = read_size(m, "rope.dimension_count", false, 2, 4096, &s->n_rot, e))) return code;
+    if ((code = read_size(m, "rope.dimension_count", 2, 4096, &s->n_rot, e))) return code;
     if (s->n_rot > s->dim_k || s->n_rot % 2 || s->dim_k == 0 || s->dim_v == 0)
         return ERR(e, ERR_FORMAT, "rope.dimension_count is %zu, wanted an even number up to the head size %zu",
                    s->n_rot, s->dim_k);
@@ -81,7 +82,7 @@ static err_code read_rope(model *m, err *e) {
     s->rope_attn_factor = 1;
     read_float(m, "rope.scaling.attn_factor", &s->rope_attn_factor);
     s->rope_ctx_orig = s->n_ctx_train;
-    err_code code = read_size(m, "rope.scaling.original_context_length", false, 0, UINT32_MAX, &s->rope_ctx_orig, e);
+    err_code code = read_size(m, "rope.scaling.original_context_length", 0, UINT32_MAX, &s->rope_ctx_orig, e);
     if (code) return code;
     if (s->rope_ctx_orig == 0) s->rope_ctx_orig = s->n_ctx_train;
     s->yarn_beta_fast = 32;
@@ -105,26 +106,26 @@ static err_code read_experts(model *m, err *e) {
     uint32_t blocks = m->family->blocks;
     err_code code;
     if (!(blocks & FAMILY_EXPERTS)) return ERR_NONE;
-    if ((code = read_size(m, "expert_count", false, 0, DEV_EXPERTS_MAX, &s->n_expert, e))) return code;
+    if ((code = read_size(m, "expert_count", 0, DEV_EXPERTS_MAX, &s->n_expert, e))) return code;
     if (s->n_expert == 0) {
         if (blocks & FAMILY_EXPERTS_ONLY)
             return ERR(e, ERR_FORMAT, "key %s.expert_count is 0 or missing, wanted at least 1", m->family->name);
         return ERR_NONE;
     }
-    if ((code = read_size(m, "expert_used_count", true, 1, s->n_expert, &s->n_expert_used, e))) return code;
+    if ((code = read_size(m, "expert_used_count", NEEDED | 1, s->n_expert, &s->n_expert_used, e))) return code;
     size_t groups = 0;
-    if ((code = read_size(m, "expert_group_count", false, 0, DEV_EXPERTS_MAX, &groups, e))) return code;
+    if ((code = read_size(m, "expert_group_count", 0, DEV_EXPERTS_MAX, &groups, e))) return code;
     if (groups > 1)
         return ERR(e, ERR_UNSUPPORTED, "key %s.expert_group_count is %zu: routing in groups is not supported",
                    m->family->name, groups);
     s->n_ff_expert = s->n_ff;
     if (blocks & FAMILY_EXPERT_FF) {
         s->n_ff_expert = 0;
-        if ((code = read_size(m, "expert_feed_forward_length", false, 0, DIM_MAX, &s->n_ff_expert, e))) return code;
+        if ((code = read_size(m, "expert_feed_forward_length", 0, DIM_MAX, &s->n_ff_expert, e))) return code;
         if (s->n_ff_expert == 0) s->n_ff_expert = s->n_ff / s->n_expert_used;
     }
     if (blocks & FAMILY_SHARED_EXPERT) {
-        if ((code = read_size(m, "expert_shared_feed_forward_length", false, 0, DIM_MAX, &s->n_ff_shared, e)))
+        if ((code = read_size(m, "expert_shared_feed_forward_length", 0, DIM_MAX, &s->n_ff_shared, e)))
             return code;
         if (s->n_ff_shared == 0) s->n_ff_shared = s->n_ff;
     }
@@ -145,12 +146,12 @@ err_code model_read_shape(model *m, err *e) {
         return ERR(e, ERR_UNSUPPORTED, "architecture \"%.*s\" is not supported; leat runs %s", (int)MIN(name.len, 40),
                    name.ptr, names);
     }
+    uint32_t dense = m->family->blocks & FAMILY_EXPERT_FF ? 0 : NEEDED;
     err_code code;
-    if ((code = read_size(m, "block_count", true, 1, LAYERS_MAX, &s->n_layer, e))) return code;
-    if ((code = read_size(m, "embedding_length", true, 1, DIM_MAX, &s->n_embd, e))) return code;
-    if ((code = read_size(m, "context_length", true, 1, UINT32_MAX, &s->n_ctx_train, e))) return code;
-    if ((code = read_size(m, "feed_forward_length", !(m->family->blocks & FAMILY_EXPERT_FF), 0, DIM_MAX, &s->n_ff, e)))
-        return code;
+    if ((code = read_size(m, "block_count", NEEDED | 1, LAYERS_MAX, &s->n_layer, e))) return code;
+    if ((code = read_size(m, "embedding_length", NEEDED | 1, DIM_MAX, &s->n_embd, e))) return code;
+    if ((code = read_size(m, "context_length", NEEDED | 1, UINT32_MAX, &s->n_ctx_train, e))) return code;
+    if ((code = read_size(m, "feed_forward_length", dense, DIM_MAX, &s->n_ff, e))) return code;
     if ((code = read_heads(m, e)) || (code = read_rope(m, e)) || (code = read_experts(m, e))) return code;
     if (s->n_ff == 0 && s->n_expert == 0)
         return ERR(e, ERR_FORMAT, "key %s.feed_forward_length is 0, wanted 1 at least", m->family->name);
@@ -160,6 +161,6 @@ err_code model_read_shape(model *m, err *e) {
         return ERR(e, ERR_FORMAT, "key %s.attention.layer_norm_rms_epsilon is missing or not in [0, 1)",
                    m->family->name);
     if (m->family->blocks & FAMILY_WINDOW)
-        return read_size(m, "attention.sliding_window", false, 0, UINT32_MAX, &s->window, e);
+        return read_size(m, "attention.sliding_window", 0, UINT32_MAX, &s->window, e);
     return ERR_NONE;
 }
