@@ -124,8 +124,8 @@ typedef struct leat_session_options {
     bool importance;   /* sum up what goes into each weight matrix: see leat_importance_at */
     const leat_routing *routing; /* forced on a model with experts, of as many layers; NULL: its own */
     /* Earlier prompts that leat_reuse can go back to, at most LEAT_KEPT_MAX; 0: none. They live in what the context
-     * leaves free and in memory for kept_tokens more (-1: as many as the context if there is plenty of memory beside
-     * the weights, else none); the least lately used make room. */
+     * leaves free and in memory for kept_tokens more (-1: as much as the context takes if there is plenty beside the
+     * weights, else none); the least lately used make room. */
     int32_t n_kept, kept_tokens;
     /* Called on the calling thread at least once a layer; return true to cancel. May be NULL. */
     bool (*yield)(void *user);
@@ -199,12 +199,15 @@ leat_code leat_feed_each(leat_session *session, const int32_t *tokens, size_t n,
                          void *user, leat_error *error);
 /* (n_vocab) logits of the last token fed, or NULL when nothing was fed since the last rewind. */
 const float *leat_logits(const leat_session *session);
-/* Forgets all but the first n tokens. */
+/* Forgets all but the first n tokens. A model with a sliding window holds little more than the window; where it lacks
+ * what the next token sees, these are computed again with the same bits: that takes its time, and after an error fewer
+ * are left. */
 leat_code leat_rewind(leat_session *session, int32_t n, leat_error *error);
 
 /* Rewinds to what the session and tokens[0..n) have in common, but to n - 1 tokens at most, so that feeding the rest,
  * tokens[*kept..n), gives logits. Common tokens count in either role: what was generated stays as it was computed then.
- * prompt_only: no further than the first generated one, so that all bits are those of a new session. n > 0.
+ * prompt_only: no further than the first generated one, so that all bits are those of a new session; and to nothing,
+ * *kept = 0, where leat_rewind would compute. n > 0.
  * With n_kept, a prompt of the session that is not all in common is kept, and one that was kept and has more in common
  * takes its place. */
 leat_code leat_reuse(leat_session *session, const int32_t *tokens, size_t n, bool prompt_only, size_t *kept,

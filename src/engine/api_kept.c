@@ -4,6 +4,9 @@
  * Prompt tokens only: a generated one has other bits than the same token in a prompt, and what comes of a prompt must
  * not depend on who asked before. Bounded by their number and by pages: whoever was used least lately leaves first, and
  * all of them leave before the session's own sequence is refused a page.
+ *
+ * With a sliding window a sequence has lost its early pages and can go back a little only, if not to nothing: what is
+ * kept is the window at the end of a prompt, and one prompt does not stand for its own beginning.
  */
 #include "engine/engine_int.h"
 
@@ -36,21 +39,27 @@ static engine_kept *least_lately(const leat_session *s) {
 }
 
 bool engine_kept_drop(leat_session *s) {
+    for (engine_kept *k = s->kept; k < s->kept + s->n_kept; k++)
+        if (k->sequence && kv_seq_trim(k->sequence)) return true;
     engine_kept *k = least_lately(s);
     if (k) leave(k);
     return k != NULL;
 }
 
-/* Keeps the session's first n tokens, unless they are the beginning of what is kept already. */
-static void keep(leat_session *s, size_t n) {
+/* Keeps the session's prompt of more than `least` tokens, unless it is the beginning of what is kept already. */
+static void keep(leat_session *s, size_t least) {
+    size_t all = kv_seq_length(s->sequence), n = 0;
     engine_kept *place = NULL;
+    while (n < all && s->roles[n] == LEAT_PROMPT) n++;
+    if (n <= least || !kv_seq_holds(s->sequence, n)) return;
     for (engine_kept *k = s->kept; k < s->kept + s->n_kept; k++) {
         size_t length = k->sequence ? kv_seq_length(k->sequence) : 0, same = common(k->tokens, length, s->tokens, n);
-        if (same == n) {
+        if (same == n && kv_seq_holds(k->sequence, n)) {
             k->used = ++s->n_uses;
             return;
         }
-        if (k->sequence && same == length) leave(k); /* the beginning of this one */
+        bool begins = k->sequence && same == length; /* the beginning of this one */
+        if (begins && kv_seq_holds(s->sequence, length)) leave(k);
         if (!k->sequence) place = k;
     }
     if (!place) leave(place = least_lately(s));
@@ -60,14 +69,18 @@ static void keep(leat_session *s, size_t n) {
     place->used = ++s->n_uses;
 }
 
+void engine_kept_prompt(leat_session *s) {
+    size_t n = kv_seq_length(s->sequence);
+    if (n && s->n_kept && s->roles[n - 1] == LEAT_PROMPT && kv_seq_shape(s->sequence)->window) keep(s, 0);
+}
+
 size_t engine_kept_swap(leat_session *s, const int32_t *tokens, size_t n, size_t same) {
-    size_t length = kv_seq_length(s->sequence), n_prompt = 0, best = same;
+    size_t best = same;
     engine_kept *from = NULL;
     kv_seq *sequence = NULL;
-    while (n_prompt < length && s->roles[n_prompt] == LEAT_PROMPT) n_prompt++;
     for (engine_kept *k = s->kept; k < s->kept + s->n_kept; k++) {
         size_t alike = k->sequence ? common(k->tokens, kv_seq_length(k->sequence), tokens, n) : 0;
-        if (alike > best) best = alike, from = k;
+        if (alike > best && kv_seq_holds(k->sequence, alike)) best = alike, from = k;
     }
     if (from && best == kv_seq_length(from->sequence)) { /* all of it: from now on the session's own */
         sequence = from->sequence;
@@ -77,7 +90,7 @@ size_t engine_kept_swap(leat_session *s, const int32_t *tokens, size_t n, size_t
         if (kv_seq_fork(from->sequence, &sequence, NULL)) return same; /* cannot be: there is one more */
         kv_seq_truncate(sequence, best);
     }
-    if (n_prompt > same) keep(s, n_prompt);
+    keep(s, same);
     if (!sequence) return same;
     kv_seq_close(s->sequence);
     s->sequence = sequence;

@@ -51,15 +51,16 @@ static void tell_routed(void *user, size_t layer, const uint32_t *experts, size_
     s->routed(s->user, &what);
 }
 
-/* Room for kept prompts beside the context, in tokens. Weights come first: nobody shall stream them for this. */
-static size_t tokens_beside(const leat_session *s, const leat_session_options *o, const kv_shape *shape) {
+/* Room for the context, and for kept prompts beside it. Weights come first: nobody shall stream them for these. */
+static size_t tokens_held(const leat_session *s, const leat_session_options *o, const kv_shape *shape) {
     const leat_model *m = s->model;
-    if (!o->n_kept) return 0;
-    if (o->kept_tokens >= 0) return (size_t)o->kept_tokens;
-    uint64_t cache = (uint64_t)div_up(s->n_ctx, KV_PAGE) * kv_page_bytes(shape);
+    size_t held = kv_held(shape->window, s->rows_max, s->n_ctx);
+    if (!o->n_kept) return held;
+    if (o->kept_tokens >= 0) return held + (size_t)o->kept_tokens;
+    uint64_t cache = (uint64_t)div_up(held, KV_PAGE) * kv_page_bytes(shape);
     uint64_t weights = engine_all_weights(m);
     uint64_t memory = m->ram_bytes ? engine_ram(m) : plat_mem_available();
-    return weights <= memory && cache <= (memory - weights) / 4 ? s->n_ctx : 0;
+    return weights <= memory && cache <= (memory - weights) / 4 ? 2 * held : held;
 }
 
 leat_code leat_session_open(leat_session **out, leat_model *m, const leat_session_options *options, leat_error *error) {
@@ -103,7 +104,7 @@ leat_code leat_session_open(leat_session **out, leat_model *m, const leat_sessio
         graph.routing_used = (size_t)o->routing->n_used;
     }
     if ((code = model_graph_open(&s->graph, m->model, &graph, e)) ||
-        (code = kv_open(&s->cache, &shape, s->n_ctx + tokens_beside(s, o, &shape), (size_t)o->n_kept + 2, e)) ||
+        (code = kv_open(&s->cache, &shape, s->n_ctx, tokens_held(s, o, &shape), (size_t)o->n_kept + 2, e)) ||
         (code = kv_seq_open(s->cache, &s->sequence, e)) || (code = engine_kept_open(s, (size_t)o->n_kept, e)) ||
         (code = engine_place_weights(s, e)))
         goto fail;
@@ -140,27 +141,6 @@ bool leat_importance_at(const leat_session *s, size_t index, leat_importance *ou
     const dev_squares *q = input.squares;
     *out = (leat_importance){input.tensor, q->n_in, q->n_experts, q->sums, q->counts};
     return true;
-}
-
-leat_code leat_rewind(leat_session *s, int32_t n, leat_error *error) {
-    if (n < 0 || (size_t)n > kv_seq_length(s->sequence))
-        return (leat_code)ERR(err_of(error), ERR_ARGUMENT, "cannot rewind to %d tokens: the session holds %zu", n,
-                              kv_seq_length(s->sequence));
-    kv_seq_truncate(s->sequence, (size_t)n);
-    s->has_logits = false;
-    return LEAT_OK;
-}
-
-leat_code leat_reuse(leat_session *s, const int32_t *tokens, size_t n, bool prompt_only, size_t *kept,
-                     leat_error *error) {
-    size_t length = kv_seq_length(s->sequence), same = 0;
-    if (n == 0) return (leat_code)ERR(err_of(error), ERR_ARGUMENT, "no tokens to compare with the session's");
-    while (same < n - 1 && same < length && tokens[same] == s->tokens[same] &&
-           !(prompt_only && s->roles[same] != LEAT_PROMPT))
-        same++;
-    if (s->n_kept) same = engine_kept_swap(s, tokens, n - 1, same);
-    *kept = same;
-    return leat_rewind(s, (int32_t)same, error);
 }
 
 /* ---- feeding -------------------------------------------------------------------------------------------------- */
@@ -207,6 +187,7 @@ static err_code feed(leat_session *s, const int32_t *tokens, size_t n, leat_role
     engine_watch_memory(s->model);
     kern_role k = role == LEAT_PROMPT ? KERN_PROMPT : KERN_DECODE;
     s->has_logits = false;
+    if (role == LEAT_GENERATED) engine_kept_prompt(s);
     for (size_t done = 0; done < n && !w->stopped;) {
         size_t rows = MIN(s->rows_max, n - done);
         bool last = done + rows == n;
@@ -224,7 +205,7 @@ static err_code feed(leat_session *s, const int32_t *tokens, size_t n, leat_role
         if ((code = model_graph_run(s->graph, &batch, e))) return code;
         if (w->each || last) code = deliver(s, k, w->each ? 0 : rows - 1, rows, done, w, e);
         if (code) return code;
-        memcpy(s->tokens + run.pos, tokens + done, rows * sizeof *tokens);
+        memmove(s->tokens + run.pos, tokens + done, rows * sizeof *tokens); /* its own when fed again */
         memset(s->roles + run.pos, (int)role, rows);
         kv_seq_commit(s->sequence, rows);
         done += rows;
@@ -242,4 +223,39 @@ leat_code leat_feed_each(leat_session *s, const int32_t *tokens, size_t n, leat_
                          void *user, leat_error *error) {
     logits_want w = {.each = each, .user = user};
     return (leat_code)feed(s, tokens, n, role, &w, err_of(error));
+}
+
+/* ---- going back ------------------------------------------------------------------------------------------------ */
+
+/* Until n tokens are held as before: each in its role. A window's pages were given up where any are missing. */
+static leat_code feed_again(leat_session *s, size_t n, leat_error *error) {
+    leat_code code = LEAT_OK;
+    for (size_t at = kv_seq_length(s->sequence), end; at < n && !code; at = end) {
+        for (end = at + 1; end < n && s->roles[end] == s->roles[at];) end++;
+        code = leat_feed(s, s->tokens + at, end - at, (leat_role)s->roles[at], error);
+    }
+    return code;
+}
+
+leat_code leat_rewind(leat_session *s, int32_t n, leat_error *error) {
+    if (n < 0 || (size_t)n > kv_seq_length(s->sequence))
+        return (leat_code)ERR(err_of(error), ERR_ARGUMENT, "cannot rewind to %d tokens: the session holds %zu", n,
+                              kv_seq_length(s->sequence));
+    kv_seq_truncate(s->sequence, (size_t)n);
+    leat_code code = feed_again(s, (size_t)n, error);
+    s->has_logits = false;
+    return code;
+}
+
+leat_code leat_reuse(leat_session *s, const int32_t *tokens, size_t n, bool prompt_only, size_t *kept,
+                     leat_error *error) {
+    size_t length = kv_seq_length(s->sequence), same = 0;
+    if (n == 0) return (leat_code)ERR(err_of(error), ERR_ARGUMENT, "no tokens to compare with the session's");
+    while (same < n - 1 && same < length && tokens[same] == s->tokens[same] &&
+           !(prompt_only && s->roles[same] != LEAT_PROMPT))
+        same++;
+    if (prompt_only && !kv_seq_holds(s->sequence, same)) same = 0;
+    if (s->n_kept) same = engine_kept_swap(s, tokens, n - 1, same);
+    *kept = same;
+    return leat_rewind(s, (int32_t)same, error);
 }

@@ -88,7 +88,9 @@ err_code engine_kept_open(leat_session *s, size_t n, err *e);
 /* Of the session, which shares `same` tokens with tokens[0..n), and the prompts that are kept: the one that shares most
  * becomes the session's, and what the session had before is kept. How many it shares. */
 size_t engine_kept_swap(leat_session *s, const int32_t *tokens, size_t n, size_t same);
-/* Forgets the one that was used least lately; false when there is none. */
+/* Before a first generated token: a model with a window may not find back to the prompt's end later. */
+void engine_kept_prompt(leat_session *s);
+/* Gives up pages that kept ones see no more, or else the one that was used least lately; false when there is none. */
 bool engine_kept_drop(leat_session *s);
 
 /* draft.c. ERR_ARGUMENT unless an id means the same text to both. */

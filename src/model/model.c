@@ -37,5 +37,5 @@ const char *model_family_name(const model *m) { return m->family->name; }
 kv_shape model_kv_shape(const model *m) {
     const model_shape *s = &m->shape;
     return (kv_shape){.n_layer = s->n_layer, .n_head_kv = s->n_head_kv, .dim_k = s->dim_k, .dim_v = s->dim_v,
-                      .type_k = QUANT_F16, .type_v = QUANT_F16};
+                      .type_k = QUANT_F16, .type_v = QUANT_F16, .window = s->window};
 }

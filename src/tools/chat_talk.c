@@ -175,7 +175,7 @@ int chat_talk_render(chat *c, bool prompt, leat_chat_prompt *out) {
     leat_code code = leat_chat_render(c->chat, &in, c->l.session, out, &e);
     if (!warned && leat_chat_warning(c->chat)[0])
         tools_err(c->t, "leat chat: warning: %s\n", leat_chat_warning(c->chat));
-    return code ? tools_fail(c->t, "%s", e.text) : TOOLS_OK;
+    return code ? tools_fail_text(c->t, e.text) : TOOLS_OK;
 }
 
 /* The oldest turn goes: a message of the user and what was answered. False when only the last message is left. */
@@ -207,17 +207,22 @@ static int fitting_prompt(chat *c, leat_chat_prompt *p) {
     return status;
 }
 
+static int failed(const chat *c, leat_code code, const leat_error *e) {
+    if (code == LEAT_CANCELLED && plat_interrupted()) return TOOLS_INTERRUPTED;
+    return tools_fail_text(c->t, e->text);
+}
+
 static int feed_prompt(chat *c, const leat_chat_prompt *p) {
     leat_error e;
     tools_progress bar;
     size_t at;
-    if (leat_reuse(c->l.session, p->tokens, p->n_tokens, false, &at, &e)) return tools_fail(c->t, "%s", e.text);
+    uint64_t start = plat_time_ns();
+    leat_code code = leat_reuse(c->l.session, p->tokens, p->n_tokens, false, &at, &e);
+    if (code) return failed(c, code, &e);
     c->stats.n_prompt = p->n_tokens;
     c->stats.n_kept = at;
     c->stats.n_fed = p->n_tokens - at;
     tools_progress_start(&bar, c->t, "prompt");
-    uint64_t start = plat_time_ns();
-    leat_code code = LEAT_OK;
     for (size_t n; at < p->n_tokens && !code; at += n) {
         n = MIN((size_t)PROMPT_STEP, p->n_tokens - at);
         code = leat_feed(c->l.session, p->tokens + at, n, LEAT_PROMPT, &e);
@@ -226,8 +231,7 @@ static int feed_prompt(chat *c, const leat_chat_prompt *p) {
     }
     tools_progress_end(&bar);
     c->stats.prompt_ns = plat_time_ns() - start;
-    if (code == LEAT_CANCELLED && plat_interrupted()) return TOOLS_INTERRUPTED;
-    return code ? tools_fail(c->t, "%s", e.text) : TOOLS_OK;
+    return code ? failed(c, code, &e) : TOOLS_OK;
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------------- */
@@ -251,8 +255,7 @@ static int generate(chat *c, leat_generator *g, uint64_t start) {
         leat_code code = leat_generate(g, &id, &e);
         uint64_t took = plat_time_ns() - begin;
         if (code == LEAT_LIMIT) return say_full(c), TOOLS_OK;
-        if (code == LEAT_CANCELLED && plat_interrupted()) return TOOLS_INTERRUPTED;
-        if (code) return tools_fail(c->t, "%s", e.text);
+        if (code) return failed(c, code, &e);
         if (s->n_generated) {
             s->decode_ns += took;
             if (s->n_times < CHAT_TIMES_MAX) s->times_us[s->n_times++] = (uint32_t)MIN(took / 1000, UINT32_MAX);
@@ -285,7 +288,7 @@ static int answer_with(chat *c, leat_sampler *sampler) {
     leat_error e;
     leat_generator *g;
     leat_generator_options options = {.n_draft = c->o.n_draft, .draft = c->l.draft};
-    if (leat_generator_open(&g, c->l.session, sampler, &options, &e)) return tools_fail(c->t, "%s", e.text);
+    if (leat_generator_open(&g, c->l.session, sampler, &options, &e)) return tools_fail_text(c->t, e.text);
     status = generate(c, g, start);
     c->stats.guesses = leat_generator_stats_of(g);
     leat_generator_close(g);
@@ -308,7 +311,7 @@ int chat_talk_answer(chat *c) {
     leat_sampler *sampler;
     leat_sampler_options options = c->o.sampler;
     options.seed += c->n_answers++; /* the first has the seed that was given; a second try is another one */
-    if (leat_sampler_open(&sampler, c->l.model, &options, &e)) return tools_fail(c->t, "%s", e.text);
+    if (leat_sampler_open(&sampler, c->l.model, &options, &e)) return tools_fail_text(c->t, e.text);
     int status = answer_with(c, sampler);
     leat_sampler_close(sampler);
     tools_out_flush(c->t);

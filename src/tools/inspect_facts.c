@@ -157,7 +157,8 @@ static uint64_t kv_bytes_each(const inspect_facts *f, const gguf *g) {
 
 static void collect_memory(inspect_facts *f, const gguf *g, uint64_t n_ctx) {
     f->n_ctx = n_ctx ? n_ctx : MIN(f->n_ctx_train ? f->n_ctx_train : CTX_DEFAULT_MAX, (uint64_t)CTX_DEFAULT_MAX);
-    f->kv_bytes = mul_capped(kv_bytes_each(f, g), f->n_ctx);
+    uint64_t window = model_family_windows(f->arch) ? f->window : 0;
+    f->kv_bytes = mul_capped(kv_bytes_each(f, g), kv_held(window, PROMPT_ROWS, f->n_ctx));
     /* An estimate, for where no session can be asked. A prompt's rows as floats: the residual stream and its norm,
      * queries, attention output, both halves of the feed-forward for each expert used; and the logits of one row. */
     uint64_t n_ff = f->n_ff_expert ? f->n_ff_expert : f->n_ff;

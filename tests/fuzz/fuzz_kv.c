@@ -31,10 +31,10 @@ static void load(kv_seq *s, const char *path) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const kv_shape shape = {.n_layer = 1, .n_head_kv = 1, .dim_k = 4, .dim_v = 4, .type_k = QUANT_F16,
-                            .type_v = QUANT_F16};
+                            .type_v = QUANT_F16, .window = size % 2 ? KV_PAGE : 0};
     kv_cache *c;
     kv_seq *s = NULL;
-    require(!kv_open(&c, &shape, N_CTX, 1, NULL) && !kv_seq_open(c, &s, NULL), "a cache");
+    require(!kv_open(&c, &shape, N_CTX, N_CTX, 1, NULL) && !kv_seq_open(c, &s, NULL), "a cache");
     load(s, fuzz_file(data, size));
     uint64_t note = size > HEAD + 8 ? load_u64(data + 48) : UINT64_MAX;
     if (note <= size - HEAD - 8 && size > HEAD + 8) {
@@ -44,8 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         store_u64(copy + 88, hash_bytes(copy + HEAD, (size_t)note, hash_bytes(copy, 88, 0)));
         /* The parts that kv_save hashes one after the other. */
         uint64_t n = load_u64(copy + 40), hash = hash_bytes(copy, HEAD, 0), at = HEAD;
-        uint64_t page = load_u32(copy + 12), parts[2] = {note, 4 * n};
-        if (n <= N_CTX && HEAD + note + 5 * n + div_up((size_t)n, KV_PAGE) * page + 8 == size) {
+        uint64_t page = load_u32(copy + 12), first = load_u32(copy + 80), parts[2] = {note, 4 * n};
+        if (n <= N_CTX && HEAD + note + 5 * n + (div_up((size_t)n, KV_PAGE) - first) * page + 8 == size) {
             for (size_t i = 0; i < 2; i++) {
                 if (parts[i]) hash = hash_bytes(copy + at, (size_t)parts[i], hash);
                 at += parts[i];

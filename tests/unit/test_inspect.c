@@ -155,6 +155,23 @@ TEST(inspect_shows_a_model) {
     free(out);
 }
 
+/* Of a window of 70 the cache holds that, 128 to go back, and a step of 256, in pages of 64 and one begun. */
+TEST(inspect_counts_the_window_alone) {
+    static const struct { const char *arch, *bytes; } cases[] = {{"llama", "\"kv_bytes\": 589824,"},
+                                                                 {"qwen2", "\"kv_bytes\": 4096000,"}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) { /* 2 layers x 2 heads x (64 + 64) x 2 bytes x 576 or 4000 */
+        tiny_spec s = tiny_default(cases[i].arch);
+        s.window = 70;
+        const char *path = test_path(0, "window.gguf");
+        tiny_write(&s, path);
+        int status;
+        char *out = inspect(&status, path, "--json", "-c", "4000", NULL);
+        CHECK_EQ(status, 0);
+        check_has(out, cases[i].bytes);
+        free(out);
+    }
+}
+
 TEST(inspect_counts_weights) {
     tiny_spec s = tiny_default("llama");
     s.type = QUANT_Q8_0;

@@ -18,7 +18,7 @@ static char value_at(const kv_seq *s, size_t pos) { return kv_seq_pages(s)[pos /
 
 TEST(kv_layout_covers_a_page_once) {
     kv_cache *c;
-    CHECK_EQ(kv_open(&c, &shape, 100, 1, NULL), ERR_NONE);
+    CHECK_EQ(kv_open(&c, &shape, 100, 100, 1, NULL), ERR_NONE);
     size_t k = 2 * KV_PAGE * 8 * 2, v = 2 * KV_PAGE * 4 * 2;
     for (size_t l = 0; l < 3; l++) {
         CHECK_EQ(kv_k_offset(c, l), l * (k + v));
@@ -32,7 +32,7 @@ TEST(kv_layout_covers_a_page_once) {
 TEST(kv_positions_count_after_commit_only) {
     kv_cache *c;
     kv_seq *s;
-    CHECK_EQ(kv_open(&c, &shape, 3 * KV_PAGE, 1, NULL), ERR_NONE);
+    CHECK_EQ(kv_open(&c, &shape, 3 * KV_PAGE, 3 * KV_PAGE, 1, NULL), ERR_NONE);
     CHECK_EQ(kv_seq_open(c, &s, NULL), ERR_NONE);
     CHECK_EQ(kv_seq_reserve(s, KV_PAGE + 1, NULL), ERR_NONE);
     CHECK_EQ(kv_seq_length(s), 0);
@@ -49,7 +49,7 @@ TEST(kv_full_cache_is_an_error_that_changes_nothing) {
     kv_cache *c;
     kv_seq *a, *b;
     err e;
-    CHECK_EQ(kv_open(&c, &shape, 2 * KV_PAGE, 2, NULL), ERR_NONE);
+    CHECK_EQ(kv_open(&c, &shape, 2 * KV_PAGE, 2 * KV_PAGE, 2, NULL), ERR_NONE);
     CHECK_EQ(kv_seq_open(c, &a, NULL), ERR_NONE);
     CHECK_EQ(kv_seq_open(c, &b, NULL), ERR_NONE);
     fill(a, KV_PAGE + 1, 7);
@@ -69,7 +69,7 @@ TEST(kv_full_cache_is_an_error_that_changes_nothing) {
 TEST(kv_fork_copies_on_write) {
     kv_cache *c;
     kv_seq *a, *b;
-    CHECK_EQ(kv_open(&c, &shape, 6 * KV_PAGE, 2, NULL), ERR_NONE);
+    CHECK_EQ(kv_open(&c, &shape, 6 * KV_PAGE, 6 * KV_PAGE, 2, NULL), ERR_NONE);
     CHECK_EQ(kv_seq_open(c, &a, NULL), ERR_NONE);
     fill(a, KV_PAGE + 10, 1);
     CHECK_EQ(kv_seq_fork(a, &b, NULL), ERR_NONE);
@@ -96,14 +96,14 @@ TEST(kv_types_make_pages_smaller) {
     kv_cache *c;
     err e;
     kv_shape s = {.n_layer = 2, .n_head_kv = 3, .dim_k = 64, .dim_v = 96, .type_k = QUANT_Q8_0, .type_v = QUANT_Q4_0};
-    CHECK_EQ(kv_open(&c, &s, KV_PAGE, 1, NULL), ERR_NONE);
+    CHECK_EQ(kv_open(&c, &s, KV_PAGE, KV_PAGE, 1, NULL), ERR_NONE);
     CHECK_EQ(kv_v_offset(c, 0), 3 * KV_PAGE * 2 * 34);
     CHECK_EQ(kv_page_bytes(&s), 2 * 3 * KV_PAGE * (2 * 34 + 3 * 18));
     kv_close(c);
     s.dim_v = 80;
-    CHECK_EQ(kv_open(&c, &s, KV_PAGE, 1, &e), ERR_UNSUPPORTED);
+    CHECK_EQ(kv_open(&c, &s, KV_PAGE, KV_PAGE, 1, &e), ERR_UNSUPPORTED);
     CHECK_MSG(strstr(e.text, "values") && strstr(e.text, "80") && strstr(e.text, "32"), "%s", e.text);
     s.type_v = QUANT_Q4_K;
-    CHECK_EQ(kv_open(&c, &s, KV_PAGE, 1, &e), ERR_UNSUPPORTED);
+    CHECK_EQ(kv_open(&c, &s, KV_PAGE, KV_PAGE, 1, &e), ERR_UNSUPPORTED);
     CHECK_MSG(strstr(e.text, "Q4_K"), "%s", e.text);
 }
