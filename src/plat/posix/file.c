@@ -63,8 +63,8 @@ struct plat_file {
 
 static int open_file(plat_file **out, const char *path, int flags) {
     *out = NULL;
-    /* Without O_NONBLOCK a pipe of that name would keep us waiting for a writer. Before Linux 6.5 io_uring refuses reads
-     * of such files for good where the device may sleep (dm-crypt, zram), so it goes again. */
+    /* Without O_NONBLOCK a pipe of that name would keep us waiting for a writer. It goes again, since before Linux 6.5
+     * io_uring refuses to read such files where the device may sleep (dm-crypt, zram). */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
     if (fd < 0) return posix_error(errno);
     struct stat st;
