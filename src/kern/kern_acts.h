@@ -32,6 +32,7 @@ KERN_OUTLINE void prepare_chunk(const float *x, size_t n, kern_act16 *act, int16
         for (size_t i = 0; i < KERN_UNIT; i++) sum += q[KERN_UNIT * u + i];
         act->sums[u] = (float)sum;
     }
+    for (size_t i = 0; i < KERN_UNITS / 2; i++) act->blocks[i % 2][i / 2] = act->sums[2 * i] + act->sums[2 * i + 1];
 }
 
 static void prepare_i16(const float *x, size_t n, void *act) {

@@ -16,6 +16,7 @@
 static void prepare_i16_lanes(const float *x, size_t n, void *act); /* kern_signed.h */
 static void prepare_i16_pairs(const float *x, size_t n, void *act); /* kern_paired.h */
 static void prepare_i16_fives(const float *x, size_t n, void *act); /* kern_fives.h */
+static void prepare_i16_units(const float *x, size_t n, void *act); /* kern_fours.h */
 #include "kern/kern_asm.h"
 #include "kern/kern_level.h"
 #include "kern/kern_paired.h"

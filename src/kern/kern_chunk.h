@@ -46,6 +46,7 @@ KERN_INLINE chunk format_load(format f, const uint8_t *b) {
 #define LOADERS_FUSED(type) load_##type, NULL, NULL
 #define LOADERS_STORED LOADERS_FUSED
 #define LOADERS_FOURS LOADERS_FUSED
+#define LOADERS_SIXES LOADERS_FUSED
 #define LOADERS_PAIRED LOADERS_FUSED
 #define LOADERS_DIGITS LOADERS_FUSED
 #define LOADERS_SIGNED(type) NULL, look_up_##type, load_##type

@@ -102,6 +102,12 @@ KERN_INLINE void stored_chunks(chunk c[VEC_ROWS], vf below[VEC_ROWS], const kern
 
 enum { DECODE_ACTS = 16 };
 
+/* The sums of n activations leave, VEC_ROWS each; step as above. */
+KERN_OUTLINE void decode_end(const kern_matmul *m, size_t a, size_t n, size_t at, size_t step, const vf (*acc)[VEC_ROWS], float scale) {
+    for (size_t x = 0; x < n; x++)
+        for (size_t r = 0; r < VEC_ROWS; r++) m->outs[a + x][m->out_first + at + r * step] = vf_sum(acc[x][r]) * scale;
+}
+
 /* VEC_ROWS rows times up to DECODE_ACTS activations from a on: of each row 16 chunks are loaded to memory for all of them.
  * Shared by types: what differs comes from the table. */
 KERN_INLINE void decode_stored_tile(const kern_matmul *m, const quant_type *t, size_t a, size_t n, size_t at, size_t step, format f) {
@@ -109,8 +115,7 @@ KERN_INLINE void decode_stored_tile(const kern_matmul *m, const quant_type *t, s
     vf acc[DECODE_ACTS][VEC_ROWS];
     size_t n_chunks = div_up(m->n_in, KERN_CHUNK);
     const uint8_t *b = (const uint8_t *)m->weights + at * m->row_bytes;
-    for (size_t x = 0; x < n; x++)
-        for (size_t r = 0; r < VEC_ROWS; r++) acc[x][r] = vf_set(0);
+    memset(acc, 0, n * sizeof acc[0]);
     for (size_t i = 0; i < n_chunks; i += 16, b += 16 * f.bytes) {
         size_t here = MIN(n_chunks - i, (size_t)16);
         const uint8_t *ahead = rows_ahead(b, m, VEC_ROWS) + (VEC_ROWS - 1) * i * f.bytes;
@@ -132,8 +137,7 @@ KERN_INLINE void decode_stored_tile(const kern_matmul *m, const quant_type *t, s
             for (size_t x = 0; x < n; x++) decode_chunks(acc[x], c, below, (const kern_act16 *)m->acts[a + x] + i + j, f);
         }
     }
-    for (size_t x = 0; x < n; x++)
-        for (size_t r = 0; r < VEC_ROWS; r++) m->outs[a + x][m->out_first + at + r * step] = vf_sum(acc[x][r]) * m->scale;
+    decode_end(m, a, n, at, step, acc, m->scale);
 }
 
 KERN_INLINE void decode_stored(const kern_matmul *m, int group, bool has_min, int zero) {
@@ -161,6 +165,7 @@ KERN_INLINE void decode_stored(const kern_matmul *m, int group, bool has_min, in
     static void decode_##type(const kern_matmul *m) { stored(m); }
 #define DECODE_SIGNED VEC_DECODE_SIGNED
 #define DECODE_FOURS VEC_DECODE_FOURS
+#define DECODE_SIXES VEC_DECODE_SIXES
 #define DECODE_PAIRED VEC_DECODE_PAIRED
 #define DECODE_DIGITS VEC_DECODE_DIGITS
 #define DECODE(type, id, len, size, group, zero, panel_group, acts, has_min, top, way) \

@@ -41,16 +41,14 @@ KERN_INLINE void fives_rows(const kern_matmul *m, size_t a, size_t n) {
         const uint8_t *b[VEC_ROWS];
         for (size_t r = 0; r < VEC_ROWS; r++) b[r] = (const uint8_t *)m->weights + (at + r * step) * m->row_bytes;
         const uint8_t *ahead = rows_ahead(b[0], m, VEC_ROWS);
-        for (size_t x = 0; x < n; x++)
-            for (size_t r = 0; r < VEC_ROWS; r++) acc[x][r] = vf_set(0);
+        memset(acc, 0, n * sizeof acc[0]);
         for (size_t i = 0; i < n_chunks; i++, ahead += VEC_ROWS * 54) {
             for (size_t line = 0; line < VEC_ROWS * 54; line += 64) v_prefetch(ahead + line);
 #pragma GCC unroll 1
             for (size_t x = 0; x < n; x++) fives_dots(b, (const kern_act16_fives *)m->acts[a + x] + i, acc[x]);
             for (size_t r = 0; r < VEC_ROWS; r++) b[r] += 54;
         }
-        for (size_t x = 0; x < n; x++)
-            for (size_t r = 0; r < VEC_ROWS; r++) m->outs[a + x][m->out_first + at + r * step] = vf_sum(acc[x][r]) * (m->scale / 64);
+        decode_end(m, a, n, at, step, acc, m->scale / 64);
     }
 }
 

@@ -23,8 +23,9 @@
 typedef struct kern_act16 {
     _Alignas(64) uint8_t x[2 * KERN_CHUNK];
     float sums[KERN_UNITS]; /* of q, a unit each: exact */
+    float blocks[2][KERN_UNITS / 4]; /* of two units, the even pairs and the odd ones */
     float scale;
-    float unused[15];
+    float unused[7];
 } kern_act16;
 #define KERN_ACT16_MAX 32639
 
@@ -214,7 +215,7 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(q3_k, Q3_K, 256, 110, 16, 4, 128, 32, 0, 255, PAIRED)      \
     ROW(q4_k, Q4_K, 256, 144, 32, 0, 32, 32, 1, 31, FOURS)         \
     ROW(q5_k, Q5_K, 256, 176, 32, 0, 32, 32, 1, 31, FOURS)         \
-    ROW(q6_k, Q6_K, 256, 210, 16, 32, 16, 16, 0, 63, FUSED)        \
+    ROW(q6_k, Q6_K, 256, 210, 16, 32, 16, 16, 0, 63, SIXES)        \
     ROW(iq1_s, IQ1_S, 256, 50, 32, 0, 32, 32, 1, 31, SIGNED)       \
     ROW(iq1_m, IQ1_M, 256, 56, 16, 16, 16, 32, 0, 255, SIGNED)     \
     ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 64, 32, 32, 0, 255, SIGNED)  \

@@ -34,6 +34,7 @@ VEC_KINDS(MULTIPLIER)
 #define ACT_STORED KERN_ACT_I16
 #define ACT_SIGNED VEC_ACT_SIGNED
 #define ACT_FOURS KERN_ACT_I16
+#define ACT_SIXES VEC_ACT_SIXES
 #define ACT_PAIRED VEC_ACT_PAIRED
 #define ACT_DIGITS VEC_ACT_DIGITS
 #define ENTRY_DECODE_ACT(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way) [QUANT_##id] = ACT_##way,

@@ -105,8 +105,7 @@ KERN_INLINE void paired_tile(const kern_matmul *m, size_t a, size_t n, size_t at
     vf acc[DECODE_ACTS][VEC_ROWS];
     size_t n_chunks = m->n_in / KERN_CHUNK;
     const uint8_t *b = (const uint8_t *)m->weights + at * m->row_bytes, *ahead = rows_ahead(b, m, VEC_ROWS);
-    for (size_t x = 0; x < n; x++)
-        for (size_t r = 0; r < VEC_ROWS; r++) acc[x][r] = vf_set(0);
+    memset(acc, 0, n * sizeof acc[0]);
     for (size_t i = 0; i < n_chunks; i++, b += bytes, ahead += VEC_ROWS * bytes) {
         for (size_t line = 0; line < VEC_ROWS * bytes; line += 64) v_prefetch(ahead + line);
         paired p[VEC_ROWS];
@@ -114,8 +113,7 @@ KERN_INLINE void paired_tile(const kern_matmul *m, size_t a, size_t n, size_t at
 #pragma GCC unroll 1
         for (size_t x = 0; x < n; x++) paired_dots(p, (const kern_act16 *)m->acts[a + x] + i, acc[x]);
     }
-    for (size_t x = 0; x < n; x++)
-        for (size_t r = 0; r < VEC_ROWS; r++) m->outs[a + x][m->out_first + at + r * step] = vf_sum(acc[x][r]) * m->scale;
+    decode_end(m, a, n, at, step, acc, m->scale);
 }
 
 KERN_INLINE void paired_rows(const kern_matmul *m, size_t a, size_t n, size_t bytes, paired_load *load) {

@@ -19,12 +19,14 @@
 #define VEC_LOADS_ENTRIES(n) ((n) > 1024) /* entries of codebooks of n are loaded one by one, not looked up as codes */
 #define VEC_ACT_SIGNED KERN_ACT_I16_LANES
 #define VEC_ACT_PAIRED KERN_ACT_I16_PAIRS
+#define VEC_ACT_SIXES KERN_ACT_I16_UNITS
 #define VEC_ACT_DIGITS KERN_ACT_I16_FIVES
 #define VEC_PREPARE_MORE                                                                \
     [KERN_ACT_I16_LANES] = prepare_i16_lanes, [KERN_ACT_I16_PAIRS] = prepare_i16_pairs, \
-    [KERN_ACT_I16_FIVES] = prepare_i16_fives,
+    [KERN_ACT_I16_FIVES] = prepare_i16_fives, [KERN_ACT_I16_UNITS] = prepare_i16_units,
 #define VEC_DECODE_SIGNED(type, ...) static void decode_##type(const kern_matmul *m); /* kern_signed.h */
 #define VEC_DECODE_FOURS VEC_DECODE_SIGNED                                            /* kern_fours.h */
+#define VEC_DECODE_SIXES VEC_DECODE_SIGNED
 #define VEC_DECODE_PAIRED VEC_DECODE_SIGNED                                           /* kern_paired.h */
 #define VEC_DECODE_DIGITS VEC_DECODE_SIGNED                                           /* kern_fives.h */
 #define VEC_QUERIES 4
