@@ -1,10 +1,10 @@
-/* kern_fours.h: decode of nibbles with a scale for 32 weights and of Q6_K, four rows at a time in 512-bit registers (in place of
- * kern_decode.h's way).
+/* kern_fours.h: decode of nibbles with a scale for 32 weights and of Q6_K in 512-bit registers (in place of kern_decode.h's way),
+ * four rows at a time.
  *
  * In blocks of 256 a third of what two rows cost is scales. Those of a chunk of four rows fill two vectors, lane r for row r,
- * element j for block 2 j or 2 j + 1, and are decoded together; so is what is to be taken off, which lane r of one sum has. Activations are
- * read half as often, which counts where those of a long row leave no room in L1. High nibbles of Q4_K stay where they are, 16 times as
- * large, and their scales are a 16th.
+ * element j for block 2 j or 2 j + 1, and are decoded together; what is to be taken off of row r gathers in lane r of one vector.
+ * Activations are read half as often, which counts where those of a long row leave no room in L1. A chunk is added in halves
+ * of 128 weights, which are split anew for each activation: storing 64 bytes costs more.
  */
 #ifndef LEAT_KERN_FOURS_H
 #define LEAT_KERN_FOURS_H
@@ -57,7 +57,11 @@ KERN_INLINE fours fours_scales_k(const uint8_t *const b[FOURS_ROWS]) {
     return (fours){{vf_mul(vf_of_vi(fours_bytes(bytes, 0, 2)), d), vf_mul(vf_of_vi(fours_bytes(bytes, 1, 2)), d)},
                    {vf_mul(vf_of_vi(fours_bytes(bytes, 8, 2)), min), vf_mul(vf_of_vi(fours_bytes(bytes, 9, 2)), min)}};
 }
-
+KERN_INLINE fours fours_scales_q4_k(const uint8_t *const b[FOURS_ROWS]) {
+    fours f = fours_scales_k(b);
+    f.scale[1] = vf_mul(f.scale[1], vf_set(0x1p-4f)); /* high nibbles stay where they are, 16 times as large */
+    return f;
+}
 /* Six bits less 32: four of each in bytes 4 to 7 and two of each in bytes 2 and 3. */
 KERN_INLINE fours fours_scales_iq4_xs(const uint8_t *const b[FOURS_ROWS]) {
     vb x = vb_load_each(b[0], b[1], b[2], b[3]), low = fours_bytes(x, 4, 1);
@@ -78,39 +82,45 @@ KERN_INLINE void load_raw_k(const uint8_t *b, vb raw[2]) {
     raw[1] = _mm512_shuffle_i32x4(first, second, 0xDD);
 }
 KERN_INLINE void raw_q4_k(const uint8_t *b, vb raw[2]) { load_raw_k(b + 16, raw); }
+KERN_INLINE void raw_q5_k(const uint8_t *b, vb raw[2]) { load_raw_k(b + 48, raw); }
+KERN_INLINE void raw_iq4_xs(const uint8_t *b, vb raw[2]) { load_raw_k(b + 8, raw); }
+/* Of blocks of 32 the even ones and the odd ones. */
+KERN_INLINE void raw_q4_0(const uint8_t *b, vb raw[2]) { vb_load_blocks(b, 2, 18, &raw[0], &raw[1]); }
+KERN_INLINE void raw_mxfp4(const uint8_t *b, vb raw[2]) { vb_load_blocks(b, 1, 17, &raw[0], &raw[1]); }
+KERN_INLINE void raw_q6_k(const uint8_t *b, vb raw[2]) { (void)b, (void)raw; }
+
+/* Low nibbles are the even block of a pair, high ones the odd one. */
 KERN_INLINE void split_q4_k(const uint8_t *b, const vb raw[2], size_t half, vb q[2]) {
     (void)b;
     for (size_t i = 0; i < 2; i++) q[i] = vb_and(raw[i], vb_set(half ? 0xf0 : 15));
 }
-KERN_INLINE fours fours_scales_q4_k(const uint8_t *const b[FOURS_ROWS]) {
-    fours f = fours_scales_k(b);
-    f.scale[1] = vf_mul(f.scale[1], vf_set(0x1p-4f));
-    return f;
-}
 /* See load_q5_k. */
-KERN_INLINE void raw_q5_k(const uint8_t *b, vb raw[2]) { load_raw_k(b + 48, raw); }
 KERN_INLINE void split_q5_k(const uint8_t *b, const vb raw[2], size_t half, vb q[2]) {
     int s = half ? 3 : 4;
     for (size_t i = 0; i < 2; i++)
         q[i] = vb_or_and(half ? vb_high(raw[i]) : vb_low(raw[i]), vb_shift(vb_load_16(b + 16 + 16 * i), s, s - 2, s - 4, s - 6), vb_set(16));
 }
-/* Of blocks of 32 that have their nibbles each by itself, the even ones and the odd ones: a half each. */
-KERN_INLINE void raw_q4_0(const uint8_t *b, vb raw[2]) { vb_load_blocks(b, 2, 18, &raw[0], &raw[1]); }
+/* Low and high nibbles are units of the same block. */
 KERN_INLINE void split_q4_0(const uint8_t *b, const vb raw[2], size_t half, vb q[2]) {
     (void)b;
     q[0] = vb_low(raw[half]);
     q[1] = vb_high(raw[half]);
 }
-KERN_INLINE void raw_iq4_xs(const uint8_t *b, vb raw[2]) { load_raw_k(b + 8, raw); }
-KERN_INLINE vf units_q4_0(const uint8_t *b) { return vf_halves(b, 18, 2); }
+KERN_INLINE void split_values(const int8_t values[16], uint8_t plus, const vb raw[2], size_t half, vb q[2]) {
+    vb table = vb_add(vb_load_16(values), vb_set(plus));
+    q[0] = vb_lookup(table, vb_low(raw[half]));
+    q[1] = vb_lookup(table, vb_high(raw[half]));
+}
 KERN_INLINE void split_iq4(const uint8_t *b, const vb raw[2], size_t half, vb q[2]) {
-    vb values = vb_add(vb_load_16(quant_values_iq4), vb_set(128));
-    split_q4_0(b, raw, half, q);
-    for (size_t i = 0; i < 2; i++) q[i] = vb_lookup(values, q[i]);
+    (void)b;
+    split_values(quant_values_iq4, 128, raw, half, q);
+}
+KERN_INLINE void split_mxfp4(const uint8_t *b, const vb raw[2], size_t half, vb q[2]) {
+    (void)b;
+    split_values(quant_values_fp4, 16, raw, half, q);
 }
 /* 128 weights a half, in the order of their units: low nibbles, high ones; of 32 bytes lanes 0 and 1 need bits 0 and 1, 4 and 5,
  * the others 2 and 3, 6 and 7. */
-KERN_INLINE void raw_q6_k(const uint8_t *b, vb raw[2]) { (void)b, (void)raw; }
 KERN_INLINE void split_q6_k(const uint8_t *b, const vb raw[2], size_t half, vb q[2]) {
     (void)raw;
     vb nibbles = once(vb_load(b + 64 * half)), bits = vb_set(0x30);
@@ -118,6 +128,9 @@ KERN_INLINE void split_q6_k(const uint8_t *b, const vb raw[2], size_t half, vb q
     q[0] = vb_or_and(vb_low(nibbles), vb_shift(pairs, 4, 4, 2, 2), bits);
     q[1] = vb_or_and(vb_high(nibbles), vb_shift(pairs, 0, 0, -2, -2), bits);
 }
+
+KERN_INLINE vf units_q4_0(const uint8_t *b) { return vf_halves(b, 18, 2); }
+KERN_INLINE vf units_mxfp4(const uint8_t *b) { return vf_exponents(b, 17); }
 KERN_INLINE vf units_q6_k(const uint8_t *b) { return vf_mul(vf_of_i8(b + 192), half_for_all(b + 208)); }
 
 /* acc += a half of four rows times an activation; scales: of both vectors, or of one after the other. */
@@ -224,6 +237,7 @@ FOURS(q5_k, 176, 32, fours_scales_k, NULL, raw_q5_k, split_q5_k, 1)
 FOURS(iq4_xs, 136, 32, fours_scales_iq4_xs, NULL, raw_iq4_xs, split_iq4, 128)
 FOURS(q4_0, 144, 32, NULL, units_q4_0, raw_q4_0, split_q4_0, 8)
 FOURS(iq4_nl, 144, 32, NULL, units_q4_0, raw_q4_0, split_iq4, 128)
+FOURS(mxfp4, 136, 32, NULL, units_mxfp4, raw_mxfp4, split_mxfp4, 16)
 FOURS(q6_k, 210, 16, NULL, units_q6_k, raw_q6_k, split_q6_k, 32)
 
 /* The order of Q6_K: 64 columns a vector, as they come. */

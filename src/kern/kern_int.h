@@ -197,8 +197,8 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
  * a scale, whether there are offsets, and a bound of the integers (31, 63 or 255). A level without loaders (scalar) has
  * integers plus 128 up to 255. Last, the way of decode and of the loader: FUSED types are multiplied as they are loaded, what
  * costs code for each; STORED ones by way of memory. Where a level has no better way, SIGNED
- * ones go by way of memory, too, with codebooks that are looked up in a step before, DIGITS ones like STORED, PAIRED and FOURS
- * ones like FUSED ones.
+ * ones go by way of memory, too, with codebooks that are looked up in a step before, DIGITS ones like STORED, PAIRED, FOURS
+ * and SIXES ones like FUSED ones.
  *
  * Activations a scale: the peers use 32 for blocks below 256 weights, 256 for the others; half of the first and an eighth of
  * the second give about half of their error or less (docs/LAB.md). Weights a scale in prefill are 128 where the integers can
@@ -227,7 +227,7 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
     ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255, FOURS)  \
     ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 128, 32, 0, 255, DIGITS)     \
     ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 128, 32, 0, 255, PAIRED)      \
-    ROW(mxfp4, MXFP4, 32, 17, 32, 16, 32, 16, 0, 31, FUSED)        \
+    ROW(mxfp4, MXFP4, 32, 17, 32, 16, 32, 16, 0, 31, FOURS)        \
     ROW(nvfp4, NVFP4, 64, 36, 16, 16, 16, 16, 0, 63, STORED)
 /* The kinds that the four columns before the last make. */
 #define KERN_KINDS(KIND) \

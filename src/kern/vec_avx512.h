@@ -67,18 +67,19 @@ static inline vb once(vb x) {
 static inline vb words_of(const void *p, vb at) {
     return _mm512_permutex2var_epi16(once(_mm512_loadu_si512(p)), at, once(_mm512_loadu_si512((const char *)p + 64)));
 }
-/* The same 16 bytes of 8 blocks, of the even ones and of the odd ones: of blocks of 18 bytes those of either lie within 128. */
+/* The same 16 bytes of 8 blocks, of the even ones and of the odd ones: of blocks of 17 or 18 bytes those of either lie within 128. */
 static inline __attribute__((always_inline)) void vb_load_blocks(const uint8_t *b, size_t at, size_t stride, vb *even, vb *odd) {
-    if (stride != 18) {
+    if (stride > 18) {
         *even = vb_load_lanes(b + at, 2 * stride);
         *odd = vb_load_lanes(b + at + stride, 2 * stride);
         return;
     }
 #define EIGHT(w) (short)((w) + 7), (short)((w) + 6), (short)((w) + 5), (short)((w) + 4), \
                  (short)((w) + 3), (short)((w) + 2), (short)((w) + 1), (short)(w)
-#define EACH(first) _mm512_set_epi16(EIGHT((first) + 54), EIGHT((first) + 36), EIGHT((first) + 18), EIGHT(first))
-    *even = words_of(b, EACH(at / 2));
-    *odd = words_of(b + 16, EACH(at / 2 + 1));
+#define EACH(first) _mm512_set_epi16(EIGHT((first) + 3 * stride), EIGHT((first) + 2 * stride), EIGHT((first) + stride), EIGHT(first))
+    size_t last = 8 * stride - 128; /* where the last 128 bytes begin */
+    *even = words_of(b + at % 2, EACH(at / 2));
+    *odd = words_of(b + last, EACH((at + stride - last) / 2));
 #undef EACH
 #undef EIGHT
 }
