@@ -16,12 +16,8 @@ static uint64_t draft_bytes(const leat_model *m) { return m->draft ? store_units
 
 uint64_t engine_all_weights(const leat_model *m) { return store_units_bytes(m->weights) + draft_bytes(m); }
 
-/* The draft, as far as the counted memory does not show it; each tensor has a block of its own. */
-static uint64_t draft_unread(const leat_model *m) {
-    const leat_model *d = m->draft;
-    uint64_t all = draft_bytes(m), held = d ? store_held_bytes(d->weights) : 0;
-    return all > held ? all - held + gguf_tensor_count(d->file) * 2 * plat_page_bytes() : 0;
-}
+/* The draft, as far as the counted memory does not show it. */
+static uint64_t draft_unread(const leat_model *m) { return m->draft ? store_unread_bytes(m->draft->weights) : 0; }
 
 #define MIB(bytes) ((unsigned long long)((bytes) >> 20))
 #define PATH_SHOWN 40 /* its end */
@@ -126,7 +122,7 @@ static err_code place_weights(const leat_session *s, err *e) {
     if (ram < m->ram_bytes)
         engine_warn(m, "%s of memory were asked for, only %s are free here",
                     fmt_bytes(asked, sizeof asked, m->ram_bytes), fmt_bytes(there, sizeof there, ram));
-    uint64_t others = all_but_weights(m, &ram), weights = store_units_bytes(m->weights);
+    uint64_t others = all_but_weights(m, &ram), weights = store_unread_bytes(m->weights);
     if (weights <= ram && others <= ram - weights) {
         m->placed = true;
         store_expect_all(m->weights);

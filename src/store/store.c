@@ -162,6 +162,15 @@ uint64_t store_held_bytes(const store *s) {
     return bytes;
 }
 
+/* A block of its own takes whole pages, and one for its size. */
+uint64_t store_unread_bytes(const store *s) {
+    size_t page = plat_page_bytes();
+    uint64_t bytes = s->mode == STORE_MAPPED ? store_units_bytes(s) : 0;
+    for (size_t i = 0; s->mode == STORE_RESIDENT && i < s->n_units; i++)
+        if (!s->units[i].base) bytes += align_up(s->units[i].bytes, page) + page;
+    return bytes;
+}
+
 /* ---- wants ----------------------------------------------------------------------------------------- */
 
 static void want(store *s, uint32_t id) {

@@ -73,6 +73,8 @@ typedef struct store_units {
 err_code store_set_units(store *s, const store_units *units, err *e);
 uint64_t store_units_bytes(const store *s); /* of all units */
 uint64_t store_held_bytes(const store *s);  /* memory taken for them; STREAMING: given back or not */
+/* What those not read yet will take beside that. MAPPED: in the system's cache; STREAMING: nothing. */
+uint64_t store_unread_bytes(const store *s);
 
 /* MAPPED: a hint that all of it fits and will be read again and again. */
 void store_expect_all(const store *s);

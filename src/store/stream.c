@@ -444,7 +444,8 @@ static void count_bytes(const store *s, const plan *p, store_plan *out) {
 }
 
 err_code store_plan_within(store *s, size_t bytes_max, store_plan *out, err *e) {
-    *out = (store_plan){.fits = store_units_bytes(s) <= bytes_max};
+    uint64_t whole = store_unread_bytes(s);
+    *out = (store_plan){.fits = whole <= bytes_max};
     ASSERT(s->mode != STORE_STREAMING);
     plan p = {0};
     err_code code = ERR_NONE;
@@ -466,7 +467,7 @@ err_code store_plan_within(store *s, size_t bytes_max, store_plan *out, err *e) 
         out->ring_bytes = p.n_ring * p.ring_slot_bytes;
         out->slot_bytes = out->fits ? out->pool_bytes : s->experts ? cache_bytes(s->experts) : 0;
     }
-    out->least_bytes = MIN(p.least_bytes, store_units_bytes(s));
+    out->least_bytes = MIN(p.least_bytes, whole);
     cache_close(s->experts);
     s->experts = NULL;
     s->align = 1;
