@@ -153,12 +153,14 @@ KERN_INLINE void fours_dots(vf acc[FOURS_ROWS], const vb q[FOURS_ROWS][2], const
 KERN_OUTLINE void fours_end(const kern_matmul *m, size_t a, size_t n, size_t at, size_t n_rows, const vf (*acc)[FOURS_ROWS], const vf *below,
                             float zero) {
     for (size_t x = 0; x < n; x++) {
-        float lanes[FOURS_ROWS][4];
-        vf_store(lanes[0], below[x]);
-        for (size_t r = 0; r < n_rows; r++) {
-            float off = (lanes[r][0] + lanes[r][1]) + (lanes[r][2] + lanes[r][3]);
-            m->outs[a + x][m->out_first + at + r] = (vf_sum(acc[x][r]) - off * zero) * m->scale;
-        }
+        vf words = sum_words(acc[x][0], acc[x][1], acc[x][2], acc[x][3]);
+        __m256 pairs = _mm256_add_ps(_mm512_castps512_ps256(words), _mm512_extractf32x8_ps(words, 1));
+        __m128 sums = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1));
+        __m128 off[FOURS_ROWS] = {_mm512_castps512_ps128(below[x]), _mm512_extractf32x4_ps(below[x], 1),
+                                  _mm512_extractf32x4_ps(below[x], 2), _mm512_extractf32x4_ps(below[x], 3)};
+        _MM_TRANSPOSE4_PS(off[0], off[1], off[2], off[3]);
+        sums = _mm_fnmadd_ps(_mm_add_ps(_mm_add_ps(off[0], off[1]), _mm_add_ps(off[2], off[3])), _mm_set1_ps(zero), sums);
+        _mm_mask_storeu_ps(m->outs[a + x] + m->out_first + at, (__mmask8)((1u << n_rows) - 1), _mm_mul_ps(sums, _mm_set1_ps(m->scale)));
     }
 }
 
