@@ -166,8 +166,10 @@ static err_code check_identity(const reader *r, const head *h, const kv_seq *s, 
 
 static err_code read_sequence(reader *r, const head *h, kv_seq *s, const kv_identity *who, int32_t *tokens,
                               uint8_t *roles, err *e) {
-    size_t n = h->n_tokens - h->first * KV_PAGE;
-    kv_seq_skip(s, h->first);
+    /* Pages that nobody will see, as earlier versions saved them: each is read where the first one comes to be. */
+    size_t seen = kv_first_seen(kv_seq_shape(s), h->n_tokens - MIN(h->n_tokens, KV_BACK)), first = MAX(h->first, seen);
+    size_t n = h->n_tokens - first * KV_PAGE;
+    kv_seq_skip(s, first);
     err_code code = kv_seq_reserve(s, n, e);
     if (!code) code = read_part(r, tokens, h->n_tokens * sizeof *tokens, e);
     if (!code) code = read_part(r, roles, h->n_tokens, e);
@@ -176,7 +178,7 @@ static err_code read_sequence(reader *r, const head *h, kv_seq *s, const kv_iden
             code = ERR(e, ERR_FORMAT, "%.150s: token %zu is %d in role %u, wanted 0 to %d and 0 or 1", r->path, i,
                        tokens[i], roles[i], who->n_vocab - 1);
     for (size_t i = h->first; i < h->n_pages && !code; i++)
-        code = read_part(r, kv_seq_pages(s)[i], kv_page_bytes(kv_seq_shape(s)), e);
+        code = read_part(r, kv_seq_pages(s)[MAX(i, first)], kv_page_bytes(kv_seq_shape(s)), e);
     uint64_t hash = r->hash, stored = 0;
     if (!code) code = read_part(r, &stored, sizeof stored, e);
     if (!code && hash != stored) code = ERR(e, ERR_FORMAT, "%.150s is damaged: its checksum is wrong", r->path);

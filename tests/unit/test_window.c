@@ -305,6 +305,37 @@ TEST(window_file_that_begins_too_late_is_refused) {
     }
 }
 
+/* Files of earlier versions have the pages that nobody will see, too: more than there is room for. */
+TEST(window_file_with_all_pages_is_loaded) {
+    kv_shape shape = {.n_layer = 1, .n_head_kv = 1, .dim_k = 8, .dim_v = 8, .type_k = QUANT_F16, .type_v = QUANT_F16};
+    const kv_identity who = {.model = 1, .isa = "scalar", .n_vocab = 1};
+    static int32_t tokens[N_CTX];
+    static uint8_t roles[N_CTX];
+    const char *path = test_path(1, "whole.kv");
+    size_t n = 1000, page_bytes = kv_page_bytes(&shape);
+    kv_cache *c;
+    kv_seq *s;
+    err e;
+    CHECK_EQ(kv_open(&c, &shape, N_CTX, N_CTX, 1, &e), ERR_NONE);
+    CHECK_EQ(kv_seq_open(c, &s, &e), ERR_NONE);
+    CHECK_EQ(kv_seq_reserve(s, n, &e), ERR_NONE);
+    for (size_t i = 0; i < div_up(n, KV_PAGE); i++) memset(kv_seq_pages(s)[i], (int)i, page_bytes);
+    kv_seq_commit(s, n);
+    CHECK_MSG(kv_save(s, path, &who, tokens, roles, (str){0}, &e) == ERR_NONE, "%s", e.text);
+    kv_close(c);
+    shape.window = WINDOW;
+    CHECK_EQ(kv_open(&c, &shape, N_CTX, kv_held(WINDOW, 1, N_CTX), 1, &e), ERR_NONE);
+    CHECK_EQ(kv_seq_open(c, &s, &e), ERR_NONE);
+    CHECK_MSG(kv_load(s, path, &who, tokens, roles, N_CTX, &e) == ERR_NONE, "%s", e.text);
+    CHECK_EQ(kv_seq_length(s), n);
+    CHECK(kv_seq_holds(s, n - KV_BACK));
+    for (size_t i = kv_seq_first(s); i < div_up(n, KV_PAGE); i++) {
+        CHECK_EQ((size_t)kv_seq_pages(s)[i][0], i);
+        CHECK_EQ((size_t)kv_seq_pages(s)[i][page_bytes - 1], i);
+    }
+    kv_close(c);
+}
+
 /* ---- earlier prompts ---- */
 
 static leat_session *open_kept(leat_model *m, int32_t n_kept, int32_t kept_tokens) {
