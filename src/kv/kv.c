@@ -44,7 +44,7 @@ err_code kv_check(const kv_shape *s, err *e) {
 
 /* After a trim: the window of the position KV_BACK before, all from there on, a step; begun in the middle of a page. */
 size_t kv_held(size_t window, size_t step, size_t n_tokens) {
-    return window ? MIN(n_tokens, align_up(window + KV_BACK + step, KV_PAGE) + KV_PAGE) : n_tokens;
+    return window && window < n_tokens ? MIN(n_tokens, align_up(window + KV_BACK + step, KV_PAGE) + KV_PAGE) : n_tokens;
 }
 
 size_t kv_first_seen(const kv_shape *s, size_t n) {

@@ -173,7 +173,8 @@ TEST(matmul_survives_any_bytes) {
 }
 
 TEST(matmul_keeps_what_is_no_number) {
-    static const quant_id ids[] = {QUANT_F16, QUANT_Q4_K, QUANT_Q8_0, QUANT_IQ2_S};
+    static const quant_id ids[] = {QUANT_F16,  QUANT_Q4_K,   QUANT_Q8_0,  QUANT_IQ2_S,
+                                    QUANT_Q4_0, QUANT_IQ4_XS, QUANT_MXFP4, QUANT_Q6_K};
     EACH_LEVEL(k)
         for (size_t j = 0; j < 2 * COUNT_OF(ids); j++) {
             rng r;
@@ -182,6 +183,9 @@ TEST(matmul_keeps_what_is_no_number) {
             ck_weights_open(&w, &r, quant_find(ids[j / 2]), 3, 512);
             float x[512], out[3];
             ck_fill(&r, x, 512, false);
+            x[400] = F32_INF;
+            ck_matmul(k, roles[j % 2], &w, 0, 3, x, 1, out);
+            for (size_t n = 0; n < 3; n++) CHECK(f32_is_nan(out[n] - out[n]));
             x[400] = __builtin_nanf("");
             ck_matmul(k, roles[j % 2], &w, 0, 3, x, 1, out);
             for (size_t n = 0; n < 3; n++) CHECK(f32_is_nan(out[n]));

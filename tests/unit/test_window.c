@@ -92,6 +92,7 @@ TEST(window_bounds_what_is_held) {
     err e;
     CHECK_EQ(kv_held(WINDOW, STEP, N_CTX), HELD);
     CHECK_EQ(kv_held(WINDOW, STEP, 100), 100);
+    CHECK_EQ(kv_held(SIZE_MAX, STEP, N_CTX), N_CTX); /* a header may say anything */
     CHECK_EQ(kv_open(&c, &shape, N_CTX, kv_held(WINDOW, STEP, N_CTX), 2, NULL), ERR_NONE);
     CHECK_EQ(kv_bytes(c), HELD / KV_PAGE * kv_page_bytes(&shape));
     CHECK_EQ(kv_seq_open(c, &s, NULL), ERR_NONE);
