@@ -104,7 +104,7 @@ static void soak(const tiny_spec *spec, const char *name, uint64_t steps, uint64
     CHECK(strncmp(leat_session_memory(s, how, sizeof how), "streaming", 9) == 0);
     leat_session_close(s);
     leat_model_close(m);
-    ram += (uint64_t)2 << 20;
+    ram += (uint64_t)4 << 20;
     leat_session_options first = {.n_ctx = N_IDS, .n_threads = 2, .n_chunk = 4};
     CHECK_EQ(leat_model_open(&m, path, &(leat_model_options){.ram_bytes = ram}, &e), LEAT_OK);
     CHECK_EQ(leat_session_open(&talks[0].s, m, &first, &e), LEAT_OK);
