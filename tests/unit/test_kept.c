@@ -10,23 +10,8 @@ static leat_model *open_model(void) {
 }
 
 static leat_session *open_session(leat_model *m, int32_t n_kept, int32_t kept_tokens) {
-    leat_session *s;
-    leat_error e;
-    leat_session_options o = {.n_ctx = 256, .n_threads = 1, .n_kept = n_kept, .kept_tokens = kept_tokens};
-    CHECK_MSG(leat_session_open(&s, m, &o, &e) == LEAT_OK, "%s", e.text);
-    return s;
-}
-
-/* A prompt, then some generated tokens; what was there of the prompt already. */
-static size_t ask(leat_session *s, const int32_t *ids, size_t n, size_t n_generated) {
-    leat_error e;
-    size_t kept;
-    CHECK_MSG(leat_reuse(s, ids, n, true, &kept, &e) == LEAT_OK, "%s", e.text);
-    CHECK(kept < n && (size_t)leat_session_length(s) == kept);
-    CHECK(!memcmp(leat_session_tokens(s), ids, kept * sizeof *ids));
-    CHECK_MSG(leat_feed(s, ids + kept, n - kept, LEAT_PROMPT, &e) == LEAT_OK, "%s", e.text);
-    for (size_t i = 0; i < n_generated; i++) CHECK(leat_feed(s, (int32_t[]){7}, 1, LEAT_GENERATED, &e) == LEAT_OK);
-    return kept;
+    return open_tiny_session(m, (leat_session_options){
+        .n_ctx = 256, .n_threads = 1, .n_kept = n_kept, .kept_tokens = kept_tokens});
 }
 
 static void fill(int32_t *ids, size_t n, int32_t from) {
