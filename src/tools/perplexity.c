@@ -29,8 +29,9 @@ static load_options options_of(const perplexity_values *o, const char *path) {
     return options;
 }
 
-/* Rows of the base model that wait for those of the other. */
-#define WAITING_BYTES ((size_t)128 << 20)
+/* Rows of the base model that wait for those of the other: so many bytes, of --ram this part. */
+#define WAITING_BYTES ((uint64_t)128 << 20)
+#define WAITING_PART 16
 
 typedef struct scorer {
     loaded model, base; /* base zeroed: no comparison */
@@ -120,16 +121,18 @@ static int open_base(tools *t, const perplexity_values *o, scorer *s, const chun
     load_options options = options_of(o, o->base);
     err e;
     options.quiet = true;
+    /* A budget is of all that is counted, so what the other model holds by now is beside this one's half. */
+    if (o->memory.ram) options.memory.ram += mem_bytes_total();
     int status = load_model(t, &s->base, &options);
     if (!status) status = check_tokens(t, o, s, text);
-    if (!status) status = load_session(t, &s->base, &options);
     if (status) return status;
     size_t row_bytes = (size_t)s->n_vocab * sizeof(float), n_scored = text->n_ctx - 1 - text->n_ctx / 2;
-    s->n_waiting_max = MIN(MAX(WAITING_BYTES / row_bytes, 1), n_scored);
+    uint64_t bytes = o->memory.ram ? MIN(WAITING_BYTES, o->memory.ram / WAITING_PART) : WAITING_BYTES;
+    s->n_waiting_max = MIN(MAX((size_t)bytes / row_bytes, 1), n_scored);
     s->waiting = mem_block(MEM_TOOLS, s->n_waiting_max * row_bytes);
     if (!s->waiting) return tools_fail(t, "no memory for %zu rows of %d logits", s->n_waiting_max, s->n_vocab);
     if (compare_open(&s->to_base, s->n_vocab, text->n * n_scored, &e)) return tools_fail_text(t, e.text);
-    return TOOLS_OK;
+    return load_session(t, &s->base, &options); /* the weights take what is left */
 }
 
 static int run(tools *t, const void *values) {

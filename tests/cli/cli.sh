@@ -276,6 +276,10 @@ check perplexity-base-missing 1 '' 'none.gguf: no such file' "${ppl[@]}" --kl-ba
 check perplexity-base-coarse 0 '^Mean    KLD: +[0-9]*[1-9][0-9]*\.|^Mean    KLD: +0\.[0-9]*[1-9]' '*' \
     "$leat" perplexity -m "$work/coarse.gguf" -f "$work/story" -c 64 --chunks 2 --kl-base "$parts"
 
+# Both models are streamed: neither takes the other's half of --ram.
+check perplexity-base-ram 0 '^Mean    KLD:   0\.000000 ±   0\.000000$' '^leat perplexity: streaming: ' \
+    "$leat" perplexity -m "$parts" -f "$work/story" -c 64 --chunks 2 -t 2 --kl-base "$parts" --ram 26M
+
 # ---- imatrix ------------------------------------------------------------------------------------------
 
 imatrix=("$leat" imatrix -m "$demo" -f "$work/story" -c 64)
