@@ -6,7 +6,7 @@
 #include "model/model_int.h"
 
 /* Dense weights are cut into so many parts: a slot of the ring is that share of them. */
-#define PARTS 512
+#define PARTS 1024
 #define PART_BYTES_MIN ((size_t)64 << 10)
 #define PART_ROWS 64 /* a multiple of all kernels' steps */
 

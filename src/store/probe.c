@@ -1,6 +1,8 @@
 /* probe.c: how fast the disk is when read as the store reads it, and how many reads it wants at once: the fewest that
- * give 95 % of the best. Each number of reads is tried twice for a twentieth of a second at most. A file of holes, of
- * which there is little more than the header, says nothing of the disk.
+ * give 95 % of the best. Each number of reads is tried twice for a twentieth of a second at most. Like experts, each
+ * read has a place of its own: a virtual disk may be a copy in memory, and into the same few megabytes, which caches
+ * hold, few reads at once look a quarter faster. A file of holes, of which there is little more than the header, says
+ * nothing of the disk.
  */
 #include "store/store_int.h"
 
@@ -8,18 +10,24 @@
 #define PROBE_READS 48
 #define PROBE_NS 50000000u
 
-/* Bytes a second with `depth` reads at a time, at random places; 0 where a read failed, and where most are holes. */
-static double measure(store *s, rng *dice, char *to, size_t depth) {
+/* The places of a block that are read into, in turn. */
+typedef struct places {
+    char *first;
+    size_t n, next;
+} places;
+
+/* Bytes a second with `depth` reads at a time, at random offsets; 0 where a read failed, and where most are holes. */
+static double measure(store *s, rng *dice, places *to, size_t depth) {
     size_t sent = 0, back = 0, blank = 0, in_flight = 0, part = gguf_part_count(s->g) - 1;
-    uint64_t places = plat_file_bytes(store_file_of(s, (uint32_t)part)) / PROBE_READ_BYTES, start = plat_time_ns();
-    bool failed = !places;
+    uint64_t offsets = plat_file_bytes(store_file_of(s, (uint32_t)part)) / PROBE_READ_BYTES, start = plat_time_ns();
+    bool failed = !offsets;
     double bytes_s = 0;
     while (!failed && (back < sent || sent < PROBE_READS)) {
         bool over = sent == PROBE_READS || plat_time_ns() - start > PROBE_NS;
         while (!over && !failed && in_flight < depth && sent < PROBE_READS) {
             plat_read r = {.file = store_file_of(s, (uint32_t)part),
-                           .offset = rng_u64(dice) % places * PROBE_READ_BYTES,
-                           .to = to + sent % depth * PROBE_READ_BYTES,
+                           .offset = rng_u64(dice) % offsets * PROBE_READ_BYTES,
+                           .to = to->first + to->next++ % to->n * PROBE_READ_BYTES,
                            .bytes = PROBE_READ_BYTES};
             failed = plat_queue_submit(s->queue, &r, 1) != PLAT_OK;
             sent += !failed;
@@ -48,12 +56,15 @@ void store_probe(store *s, char *to, size_t bytes) {
     rng_seed(&dice, 1);
     /* Small pages before the first large one would slow reads at low depths down. */
     size_t skip = (size_t)(align_up((uintptr_t)to, MEM_LARGE_PAGE) - (uintptr_t)to);
-    if (bytes >= MEM_LARGE_PAGE + STORE_PROBE_BYTES) to += skip, bytes -= skip;
+    if (bytes >= 4 * MEM_LARGE_PAGE) to += skip, bytes -= skip;
+    bytes = MIN(bytes, (size_t)STORE_PROBE_BYTES);
     if (bytes < 2 * PROBE_READ_BYTES) return;
-    measure(s, &dice, to, 1); /* wakes the disk, touches the memory */
+    places all = {.first = to, .n = bytes / PROBE_READ_BYTES};
+    plat_populate(to, bytes);
+    measure(s, &dice, &all, 1); /* wakes the disk */
     for (int round = 0; round < 2; round++) /* others may have disturbed one */
-        for (size_t i = 0; i < COUNT_OF(depths) && depths[i] * PROBE_READ_BYTES <= bytes; i++) {
-            speed[i] = MAX(speed[i], measure(s, &dice, to, depths[i]));
+        for (size_t i = 0; i < COUNT_OF(depths) && depths[i] <= all.n; i++) {
+            speed[i] = MAX(speed[i], measure(s, &dice, &all, depths[i]));
             best = MAX(best, speed[i]);
         }
     if (best <= 0) return;

@@ -135,7 +135,8 @@ uint64_t store_sent_bytes(const store *s, uint32_t id) {
 
 /* The unit that sends the next piece, or STORE_NOBODY. What is read ahead waits until nothing else is to be sent. */
 static uint32_t next_to_send(store *s) {
-    size_t bytes = bytes_at_once(s, s->many_rows, PROMPT_BYTES, DEPTH_BYTES);
+    size_t ring = MIN(s->n_ring * s->ring_slot_bytes / 2, PROMPT_BYTES); /* ahead of what is computed */
+    size_t bytes = bytes_at_once(s, true, MAX(ring, s->many_rows ? PROMPT_BYTES : DEPTH_BYTES), DEPTH_BYTES);
     if (s->in_flight >= STORE_DEPTH_MAX || (s->in_flight >= s->depth && s->in_flight_bytes >= bytes))
         return STORE_NOBODY;
     if (s->lines[LINE_WANTED].first != STORE_NOBODY || (s->mode == STORE_STREAMING && store_read_on(s)))

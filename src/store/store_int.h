@@ -11,7 +11,7 @@
 
 #define STORE_PIECE_BYTES ((size_t)8 << 20)
 #define STORE_DEPTH 8      /* reads under way, until the probe knows better */
-#define STORE_RING_MAX 8
+#define STORE_RING_MAX 16
 #define STORE_RANKS 16 /* guesses are counted by rank up to this one */
 #define AHEAD_WASTE 8  /* of so many bytes read one may be read ahead for nothing */
 #define STORE_NOBODY UINT32_MAX
@@ -147,7 +147,7 @@ err_code store_open_queue(store *s, err *e); /* once */
 err_code store_begin_reads(store *s, err *e);
 
 /* probe.c: fills depth and stats.disk_bytes_s by reading for a part of a second. */
-#define STORE_PROBE_BYTES ((size_t)16 << 20) /* of memory suffice */
+#define STORE_PROBE_BYTES ((size_t)64 << 20) /* of memory suffice: twice what caches hold */
 void store_probe(store *s, char *to, size_t bytes);
 
 #endif

@@ -7,8 +7,12 @@
  */
 #include "store/store_int.h"
 
-#define RING_SLOTS 4 /* one in use, one that is there, two being read */
-#define RING_LEAST 2
+/* Slots of the ring: a sixteenth of the units that share it, which so much are read more often than pinned ones would
+ * be, within limits, and no more bytes than let a disk run ahead. */
+#define RING_SHARE 16
+#define RING_SLOTS_MIN 8
+#define RING_BYTES ((size_t)32 << 20)
+#define RING_LEAST 2 /* where nothing else does */
 #define BOUNCE_BYTES ((size_t)64 << 10)
 #define PROBE_FROM_BYTES ((uint64_t)256 << 20) /* smaller files are read before a probe is done */
 
@@ -31,7 +35,13 @@ void store_lay_out(store *s) {
 
 /* ---- homes -------------------------------------------------------------------------------------------- */
 
+/* At most half of the slots are being read: disks may tell of their reads only when the last one is over, and then
+ * those for the other half are sent before anything is computed. */
 static bool take_ring(store *s, uint32_t id) {
+    size_t reading = 0;
+    for (size_t i = 0; i < s->n_ring; i++)
+        reading += s->ring[i] != STORE_NOBODY && s->units[s->ring[i]].place == READING;
+    if (reading >= div_up(s->n_ring, 2)) return false;
     for (size_t i = 0; i < s->n_ring; i++) {
         if (s->ring[i] != STORE_NOBODY) continue;
         s->ring[i] = id;
@@ -175,6 +185,11 @@ static void *describe_experts(const store *s, const plan *p, cache_opts *o) {
     return layer_of;
 }
 
+static size_t ring_slots(const plan *p) {
+    size_t n = MIN(p->n_ringed / RING_SHARE, RING_BYTES / MAX(p->ring_slot_bytes, (size_t)1));
+    return p->n_ringed ? MIN(MAX(n, (size_t)RING_SLOTS_MIN), (size_t)STORE_RING_MAX) : 0;
+}
+
 /* The first plan that fits beside the experts' least, from all dense units pinned to none. So within fewer bytes none
  * takes more than this one: a plan before it did not fit, and one after it is chosen where this does not fit. 0, or
  * where none does the bytes that would do. */
@@ -184,7 +199,7 @@ static size_t find_plan(const store *s, plan *p, size_t bytes_max) {
     for (p->n_ringed = 0; p->n_ringed <= p->n_dense; p->n_ringed++) {
         bool last = p->n_ringed == p->n_dense; /* only then fewer slots than let reads run ahead */
         measure(s, p);
-        for (p->n_ring = p->n_ringed ? RING_SLOTS : 0;; p->n_ring--) {
+        for (p->n_ring = ring_slots(p);; p->n_ring--) {
             bool gains = !p->n_ringed || p->n_ringed > p->n_ring; /* over pinning them */
             p->fixed_bytes = p->pinned_bytes + p->n_ring * p->ring_slot_bytes + BOUNCE_BYTES;
             if (gains) least = MIN(least, p->fixed_bytes + for_experts);

@@ -130,7 +130,7 @@ TEST(fault_store_passes_that_end_early) {
 
 /* In order each unit is read once a pass at most, and so many of the next one as the ring has slots. */
 TEST(fault_store_reads_once_a_pass) {
-    enum { PASSES = 5, SLOTS = 4 };
+    enum { PASSES = 5, SLOTS = 8 };
     for (size_t i = 0; i < COUNT_OF(budgets); i++) {
         opened o = open_within(budgets[i]);
         for (int k = 0; k < PASSES; k++) pass(o.s, 0, UNITS);

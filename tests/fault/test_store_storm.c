@@ -128,6 +128,10 @@ static void check_block(void) {
     RIGHT(s->ring_memory >= s->memory && s->ring_memory + s->n_ring * s->ring_slot_bytes <= s->cache_memory);
     RIGHT(s->cache_memory + (s->experts ? cache_bytes(s->experts) : 0) <= s->bounce);
     RIGHT(s->bounce + s->bounce_bytes <= end);
+    size_t reading = 0;
+    for (size_t i = 0; i < s->n_ring; i++)
+        reading += s->ring[i] != STORE_NOBODY && s->units[s->ring[i]].place == READING;
+    RIGHT(reading <= div_up(s->n_ring, 2)); /* what lands can be followed at once */
     for (uint32_t a = 0; a < n_units; a++) {
         const unit *u = &s->units[a];
         if (!u->bytes || !(is_here(u) || u->home == HOME_PINNED)) continue;
