@@ -210,9 +210,10 @@ static void say_end(runner *r, ending why) {
         if (why != END_CONTEXT) tools_err(r->t, "leat run: stopped: %s\n", ending_text[why]);
         say_memory(r);
     }
-    if (r->o->stats) load_say_prompt(r->t, &r->opened, &r->meter.before, r->prompt_ns);
-    if (r->o->stats && r->meter.n_tokens) load_say_stats(r->t, &r->l, &r->meter);
-    if (r->o->stats) say_guesses(r);
+    bool stats = r->o->stats && r->generator; /* none of a prompt that was interrupted */
+    if (stats) load_say_prompt(r->t, &r->opened, &r->meter.before, r->prompt_ns);
+    if (stats && r->meter.n_tokens) load_say_stats(r->t, &r->l, &r->meter);
+    if (stats) say_guesses(r);
     tools_err(r->t, "prompt %.1f tok/s, generation %.1f tok/s (%zu and %zu tokens)\n",
               per_second(r->prompt.n, r->prompt_ns), per_second(r->meter.n_tokens, r->meter.ns), r->prompt.n,
               r->n_generated);

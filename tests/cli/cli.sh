@@ -121,6 +121,16 @@ wait $pid
 status=$?
 if [ $status = 130 ]; then pass; else fail run-interrupt "exit status $status"; fi
 if like "$err" 'generation [0-9.]+ tok/s'; then pass; else fail run-interrupt-says "no closing line"; fi
+# While the prompt is read: there are no figures of a generation yet.
+yes "$text" | head -c 300000 > "$work/long"
+: > "$err"
+"${run[@]}" --stats -f "$work/long" --ignore-eos -c 400000 > "$out" 2> "$err" &
+pid=$!
+until like "$err" 'loaded in' || ! kill -0 $pid; do sleep 0.02; done
+kill -INT $pid
+wait $pid
+status=$?
+if [ $status = 130 ]; then pass; else fail run-interrupt-prompt "exit status $status"; fi
 
 # ---- tokenize, inspect ----------------------------------------------------------------------------------
 
