@@ -244,8 +244,6 @@ static void take_body(srv *s, srv_conn *c, str *in) {
         else if (c->body.n > SRV_BODY_BYTES_MAX)
             status = srv_fail(&e, 413, "invalid_request_error", NULL, "the body has more than %d bytes",
                               SRV_BODY_BYTES_MAX);
-        else if (s->bodies_bytes > SRV_BODIES_BYTES_MAX)
-            status = srv_fail(&e, 503, "server_error", NULL, "too many requests are held; try again later");
     } else {
         str part = str_cut(*in, 0, (size_t)MIN(c->body_left, (uint64_t)in->len));
         put_body(s, c, part);
@@ -253,6 +251,8 @@ static void take_body(srv *s, srv_conn *c, str *in) {
         c->body_left -= part.len;
         whole = !c->body_left;
     }
+    if (!status && s->bodies_bytes > SRV_BODIES_BYTES_MAX) /* a head announces only what is to come */
+        status = srv_fail(&e, 503, "server_error", NULL, "too many requests are held; try again later");
     if (!status && c->body.failed)
         status = srv_fail(&e, 503, "server_error", NULL, "no memory for this request; try again later");
     if (status) refuse(s, c, &e);

@@ -353,6 +353,31 @@ static void test_lazy_clients(const server *s) {
     for (int i = 0; i < 300; i++) close(fds[i]);
 }
 
+/* Bodies that never end, of as many clients as are taken, each of a size that is taken. */
+static void test_too_many_bodies(const server *s) {
+    enum { CLIENTS = 40, BODY = 8 << 20 };
+    static char body[BODY];
+    size_t before = server_rss_kib(s);
+    int fds[CLIENTS], refused = 0;
+    char *head = format("POST /tokenize HTTP/1.1\r\nContent-Length: %d\r\n\r\n", BODY);
+    memset(body, ' ', BODY);
+    for (int i = 0; i < CLIENTS; i++) fds[i] = dial(s), send_text(fds[i], head);
+    expect(s, "/health", NULL, 200, "ok"); /* all heads have been read */
+    for (int i = 0; i < CLIENTS; i++)
+        for (ssize_t n, at = 0; at < BODY - 1; at += n)
+            if ((n = send(fds[i], body + at, (size_t)(BODY - 1 - at), MSG_NOSIGNAL)) <= 0) break;
+    expect(s, "/health", NULL, 200, "ok");
+    size_t held = (server_rss_kib(s) - before) >> 10;
+    check(held <= 256 + 32, "%zu MiB are held for bodies", held);
+    for (int i = 0; i < CLIENTS; i++) {
+        char line[13] = "";
+        if (recv(fds[i], line, sizeof line - 1, MSG_DONTWAIT) > 0) refused += !strcmp(line, "HTTP/1.1 503");
+        close(fds[i]);
+    }
+    check(refused > 0, "none of %d is told why", CLIENTS);
+    free(head);
+}
+
 /* ---- hanging up ------------------------------------------------------------------------------------ */
 
 static double metric(const server *s, const char *name) {
@@ -583,6 +608,7 @@ static void test_all(const server *s) {
     test_text(s);
     test_connections(s);
     test_lazy_clients(s);
+    test_too_many_bodies(s);
     test_many(s);
 }
 
