@@ -134,7 +134,7 @@ size_t plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t time
 /* ---- writing files ----------------------------------------------------------------------------- */
 
 typedef struct plat_out plat_out;
-int plat_out_create(plat_out **out, const char *path);             /* truncates */
+int plat_out_create(plat_out **out, const char *path);             /* truncates; PLAT_AGAIN: somebody writes it */
 /* The file will have that many bytes: PLAT_NO_SPACE now rather than later, where the system can tell. A large file then
  * does not push other files out of the system's cache. */
 int plat_out_expect(plat_out *o, uint64_t bytes);

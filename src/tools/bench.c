@@ -370,7 +370,7 @@ static int draw_tokens(bench *b) {
 static int open_all(bench *b) {
     const bench_values *o = b->o;
     err e;
-    load_options options = {.path = o->model, .memory = o->memory};
+    load_options options = {.path = o->model, .out = o->record, .memory = o->memory};
     if (o->vs.n > BENCH_PEERS_MAX) return tools_usage(b->t, "at most %d --vs", BENCH_PEERS_MAX);
     for (size_t i = 0; i < o->vs.n; i++) {
         b->peers[i] = peer_of(o->vs.at[i]);

@@ -57,7 +57,7 @@ static int feed_all(tools *t, const eval_values *o, leat_session *session, const
 static int run(tools *t, const void *values) {
     const eval_values *o = values;
     load_options options = {
-        .path = o->model, .memory = o->memory, .cache = o->cache, .n_threads = o->n_threads,
+        .path = o->model, .out = o->logits, .memory = o->memory, .cache = o->cache, .n_threads = o->n_threads,
         .no_pin = o->no_pin, .isa = o->isa};
     loaded l = {0};
     tools_ids ids = {0};

@@ -254,8 +254,9 @@ static int open_files(collector *c) {
 
 static int open_model(collector *c) {
     const imatrix_values *o = c->o;
-    load_options options = {.path = o->model, .memory = o->memory, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
-                            .n_chunk = o->n_batch, .no_pin = o->no_pin, .isa = o->isa, .importance = true};
+    load_options options = {.path = o->model, .out = o->out, .memory = o->memory, .n_ctx = o->n_ctx,
+                            .n_threads = o->n_threads, .n_chunk = o->n_batch, .no_pin = o->no_pin, .isa = o->isa,
+                            .importance = true};
     size_t n_ctx = (size_t)o->n_ctx, from = (size_t)o->from_chunk;
     int status = load_model(c->t, &c->model, &options);
     if (!status) status = chunks_open(c->t, &c->text, c->model.model, o->file, n_ctx, from + 1, 0, o->parse_special);

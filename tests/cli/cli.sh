@@ -290,6 +290,14 @@ check perplexity-base-coarse 0 '^Mean    KLD: +[0-9]*[1-9][0-9]*\.|^Mean    KLD:
 check perplexity-base-ram 0 '^Mean    KLD:   0\.000000 ±   0\.000000$' '^leat perplexity: streaming: ' \
     "$leat" perplexity -m "$parts" -f "$work/story" -c 64 --chunks 2 -t 2 --kl-base "$parts" --ram 26M
 
+# No command writes over the model that it reads.
+cp "$demo" "$work/own.gguf" && ln -sf own.gguf "$work/own-too.gguf" && echo 1 2 3 > "$work/own.ids"
+own() { check "$1" 2 '' 'own-too.gguf is the file that is read: write to another' "${@:2}" "$work/own-too.gguf"; }
+own eval-over-model "$leat" eval "$work/own.gguf" --ids "$work/own.ids" --logits
+own imatrix-over-model "$leat" imatrix "$work/own.gguf" -f "$work/story" -c 64 -o
+own bench-over-model "$leat" bench "$work/own.gguf" -p 4 -n 0 -r 1 --record
+same model-not-written "$demo" "$work/own.gguf"
+
 # ---- imatrix ------------------------------------------------------------------------------------------
 
 imatrix=("$leat" imatrix -m "$demo" -f "$work/story" -c 64)

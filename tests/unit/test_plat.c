@@ -420,6 +420,24 @@ TEST(plat_files_replaced_as_a_whole) {
     CHECK_EQ(plat_out_replace(&first, aside, true), PLAT_NOT_FOUND);
 }
 
+TEST(plat_files_have_one_writer) {
+    const char *path = test_path(0, "plat-written");
+    plat_out *first, *second;
+    write_file(path, "what was there before");
+    CHECK_EQ(plat_out_create(&first, path), PLAT_OK);
+    CHECK_EQ(plat_out_write(first, "one", 3), PLAT_OK);
+    CHECK_EQ(plat_out_create(&second, path), PLAT_AGAIN);
+    CHECK(second == NULL);
+    CHECK_EQ(plat_out_close(first, true), PLAT_OK);
+    CHECK_STR(text_of(path), "one");
+    CHECK_EQ(plat_out_create(&second, path), PLAT_OK);
+    CHECK_EQ(plat_out_close(second, true), PLAT_OK);
+    CHECK_STR(text_of(path), "");
+    for (int i = 0; i < 2; i++) CHECK_EQ(plat_out_create(i ? &second : &first, "/dev/null"), PLAT_OK);
+    CHECK_EQ(plat_out_close(first, true), PLAT_OK);
+    CHECK_EQ(plat_out_close(second, true), PLAT_OK);
+}
+
 TEST(plat_files_read_map_write) {
     const char *path = test_path(0, "plat-a"), *other = test_path(1, "plat-b");
     unsigned char text[10000], back[10001];

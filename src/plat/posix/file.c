@@ -47,7 +47,7 @@ const char *plat_error_name(int error) {
     static const char *const names[] = {
         "no error", "no such file", "permission denied", "not enough memory", "input or output error",
         "it exists already", "not a regular file, or not to be used so", "not supported here", "interrupted",
-        "no space left", "closed by its reader", "not ready", "too many files are open"};
+        "no space left", "closed by its reader", "in use, or not ready", "too many files are open"};
     return error <= 0 && (size_t)-error < COUNT_OF(names) ? names[-error] : "unknown error";
 }
 

@@ -6,9 +6,9 @@
  * writes are of whole pages from an aligned buffer, so a failure may be reported one buffer late, at the latest by
  * plat_out_close.
  *
- * A file that replaces another is written beside it, under a lock: of two writers that shared that name the second
- * would cut what the first is about to rename. The lock goes with the file when it is renamed, and with a process that
- * ends.
+ * A file that replaces another is written beside it. All are written under a lock: of two writers that shared a name
+ * the second would cut what the first is about to rename. The lock goes with the file when it is renamed, and with a
+ * process that ends.
  */
 #include "plat/posix/posix.h"
 
@@ -34,26 +34,14 @@ struct plat_out {
     const char *path;
 };
 
-int plat_out_create(plat_out **out, const char *path) {
-    *out = NULL;
-    plat_out *o = calloc(1, sizeof *o);
-    if (!o) return PLAT_NO_MEMORY;
-    o->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-    if (o->fd < 0) {
-        int error = posix_error(errno);
-        free(o);
-        return error;
-    }
-    *out = o;
-    return PLAT_OK;
-}
-
 /* The file of this name, locked and empty, whoever left it there. Where there are no locks it must do without. */
-static int open_aside(const char *path, bool private, int *fd) {
+static int open_locked(const char *path, bool aside, bool private, int *fd) {
     struct stat named, opened;
     for (int i = 0; i < TRIES_MAX; i++) {
-        *fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW, private ? 0600 : 0666);
+        int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (aside ? O_NONBLOCK | O_NOFOLLOW : 0);
+        *fd = open(path, flags, private ? 0600 : 0666);
         if (*fd < 0) return posix_error(errno);
+        if (!aside && !fstat(*fd, &opened) && !S_ISREG(opened.st_mode)) return PLAT_OK; /* it keeps nothing */
         int error = flock(*fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK ? PLAT_AGAIN : PLAT_OK;
         bool moved = !error && (stat(path, &named) || fstat(*fd, &opened) || named.st_ino != opened.st_ino ||
                                 named.st_dev != opened.st_dev);
@@ -67,6 +55,16 @@ static int open_aside(const char *path, bool private, int *fd) {
     return PLAT_AGAIN;
 }
 
+int plat_out_create(plat_out **out, const char *path) {
+    *out = NULL;
+    plat_out *o = calloc(1, sizeof *o);
+    if (!o) return PLAT_NO_MEMORY;
+    int error = open_locked(path, false, false, &o->fd);
+    if (error) free(o);
+    else *out = o;
+    return error;
+}
+
 int plat_out_replace(plat_out **out, const char *path, bool private) {
     size_t n = strlen(path) + 1;
     *out = NULL;
@@ -76,7 +74,7 @@ int plat_out_replace(plat_out **out, const char *path, bool private) {
     if (!error) {
         o->path = memcpy(aside + n + sizeof ".new", path, n);
         snprintf(aside, n + sizeof ".new", "%s.new", path);
-        error = open_aside(aside, private, &o->fd);
+        error = open_locked(aside, true, private, &o->fd);
     }
     if (error) {
         free(aside);
