@@ -102,9 +102,8 @@ tokens() { # model, percent
 # The least memory, in MiB, that the model says it wants.
 floor_of() { # model, file
     local said=$rows/$1.floor
-    [ -s "$said" ] || "$leat" bench "$2" -p 0 -n 200 -r 1 --ram 16M 2>&1 | # shellcheck disable=SC2046
-        awk '{ for (i = 1; i < NF; i++) if ($i ~ /^[0-9]+$/ && $(i + 1) == "MiB") n[++k] = $i }
-             END { if (k >= 3) print n[k - 1] + n[k] + 8 }' > "$said"
+    [ -s "$said" ] || "$leat" bench "$2" -p 0 -n 200 -r 1 --ram 16M 2>&1 |
+        awk '/ MiB would do/ { for (i = 2; i < NF; i++) if ($(i + 1) == "would") print $(i - 1) + 8 }' > "$said"
     cat "$said"
 }
 
