@@ -78,7 +78,8 @@ const char *leat_model_chat_template(const leat_model *model);
 
 bool leat_has_tokenizer(const leat_model *model);
 /* Ids of text[0..bytes). add_bos: what the file asks for (BOS, EOS, CLS, SEP). special: spelled-out control tokens in
- * the text become those tokens. Writes at most cap ids; *count is the full number, at most 4 * bytes + 16. */
+ * the text become those tokens. Writes at most cap ids; *count is the full number: bytes + 16 suffice for nearly every
+ * text, and of a strange vocabulary there may be several a byte. */
 leat_code leat_tokenize(const leat_model *model, const char *text, size_t bytes, bool add_bos, bool special,
                         int32_t *ids, size_t cap, size_t *count, leat_error *error);
 /* Bytes of one token in running text, which may be part of a UTF-8 character; control tokens give none unless

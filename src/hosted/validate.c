@@ -117,22 +117,21 @@ static int take_ids(comparison *c, str *text) {
         if (tools_text_open(&c->text, c->o->text, &e)) return fail(c->t, &e);
         *text = (str){c->text.data, c->text.bytes};
     }
-    bool made_up = !leat_has_tokenizer(c->l.model);
-    size_t cap = made_up ? IDS_WITHOUT_TOKENIZER : 4 * text->len + 16;
-    if (arena_open(&c->memory, MEM_TOOLS, cap * sizeof *c->ids + 64, &e)) return fail(c->t, &e);
-    c->ids = arena_alloc(&c->memory, cap * sizeof *c->ids, 4);
-    if (!c->ids) return tools_fail(c->t, "no memory for %zu token ids", cap);
-    if (!made_up) {
-        leat_error error;
-        if (leat_tokenize(c->l.model, text->ptr, text->len, true, true, c->ids, cap, &c->n_ids, &error))
-            return tools_fail_text(c->t, error.text);
+    if (leat_has_tokenizer(c->l.model)) {
+        if (tools_ids_encode(&c->file_ids, c->l.model, *text, true, &e)) return fail(c->t, &e);
+        c->ids = c->file_ids.at;
+        c->n_ids = c->file_ids.n;
         if (c->n_ids == 0) return tools_fail(c->t, "the text gives no tokens");
         return TOOLS_OK;
     }
+    if (arena_open(&c->memory, MEM_TOOLS, IDS_WITHOUT_TOKENIZER * sizeof *c->ids + 64, &e)) return fail(c->t, &e);
+    c->ids = arena_alloc(&c->memory, IDS_WITHOUT_TOKENIZER * sizeof *c->ids, 4);
+    if (!c->ids) return tools_fail(c->t, "no memory for %d token ids", IDS_WITHOUT_TOKENIZER);
     *text = (str){0};
     rng r;
     rng_seed(&r, 1);
-    for (c->n_ids = 0; c->n_ids < cap; c->n_ids++) c->ids[c->n_ids] = (int32_t)(rng_u64(&r) % (uint64_t)c->n_vocab);
+    for (c->n_ids = 0; c->n_ids < IDS_WITHOUT_TOKENIZER; c->n_ids++)
+        c->ids[c->n_ids] = (int32_t)(rng_u64(&r) % (uint64_t)c->n_vocab);
     return TOOLS_OK;
 }
 

@@ -19,8 +19,9 @@ enum {
     TOK_SPECIAL = 1 << 1, /* spell-outs of control tokens in the text become those tokens */
 };
 /* Token ids of text[0..n). Writes at most cap of them and sets *count to how many there are in all, so that a
- * caller may ask with cap 0 first; n + 16 suffice for all but odd texts, 4 * n + 16 for any. Special tokens that the
- * vocabulary's user defined are found whatever the flags say. ERR_LIMIT: text longer than 2^29 bytes. */
+ * caller may ask with cap 0 first; n + 16 suffice for all but odd texts, 4 * n + 16 for any, unless the vocabulary is
+ * hostile. Special tokens that the vocabulary's user defined are found whatever the flags say. ERR_LIMIT: text longer
+ * than 2^29 bytes. */
 err_code tok_encode(const tok *t, str text, uint32_t flags, int32_t *ids, size_t cap, size_t *count, err *e);
 /* The same; yield may be NULL. */
 err_code tok_encode_yielding(const tok *t, str text, uint32_t flags, const yield_hook *yield, int32_t *ids, size_t cap,

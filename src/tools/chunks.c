@@ -3,18 +3,11 @@
 
 static int encode(tools *t, tools_ids *ids, const leat_model *model, const char *path, bool special) {
     err e;
-    leat_error failed;
     tools_text text;
     if (tools_text_open(&text, path, &e)) return tools_fail_text(t, e.text);
     if (text.bytes && text.data[text.bytes - 1] == '\n') text.bytes--; /* as the common tool reads it */
-    size_t cap = 4 * text.bytes + 16, count = 0;
-    int status = TOOLS_OK;
-    if (arena_open(&ids->memory, MEM_TOOLS, cap * sizeof(int32_t), &e)) status = tools_fail_text(t, e.text);
-    else if (!(ids->at = arena_array(&ids->memory, cap, sizeof(int32_t))))
-        status = tools_fail(t, "%s: no memory for the tokens of its %zu bytes", path, text.bytes);
-    else if (leat_tokenize(model, text.data, text.bytes, true, special, ids->at, cap, &count, &failed))
-        status = tools_fail_text(t, failed.text);
-    ids->n = count;
+    err_code code = tools_ids_encode(ids, model, (str){text.data, text.bytes}, special, &e);
+    int status = code ? tools_fail_text(t, e.text) : TOOLS_OK;
     tools_text_close(&text);
     return status;
 }

@@ -110,6 +110,22 @@ err_code tools_ids_open(tools_ids *out, const char *path, int32_t n_vocab, err *
     return code;
 }
 
+err_code tools_ids_encode(tools_ids *out, const leat_model *model, str text, bool special, err *e) {
+    leat_error failed;
+    size_t cap = text.len + 16; /* enough for nearly every text; else the count says how many */
+    *out = (tools_ids){0};
+    for (int attempt = 0; attempt < 2; attempt++, cap = out->n) {
+        tools_ids_close(out);
+        if (cap > SIZE_MAX / sizeof(int32_t) || arena_open(&out->memory, MEM_TOOLS, cap * sizeof(int32_t), NULL) ||
+            !(out->at = arena_array(&out->memory, cap, sizeof(int32_t))))
+            return ERR(e, ERR_MEMORY, "no memory for the token ids of a text of %zu bytes", text.len);
+        leat_code code = leat_tokenize(model, text.ptr, text.len, true, special, out->at, cap, &out->n, &failed);
+        if (code) return err_set(e, (err_code)code, "tools", "%s", failed.text);
+        if (out->n <= cap) break;
+    }
+    return ERR_NONE;
+}
+
 void tools_ids_close(tools_ids *ids) {
     arena_close(&ids->memory);
     *ids = (tools_ids){0};

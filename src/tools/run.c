@@ -52,21 +52,9 @@ typedef struct runner {
 /* ---- the prompt ------------------------------------------------------------------------------------- */
 
 static int encode(runner *r, str text) {
-    leat_error e;
-    err oom;
-    size_t cap = text.len + 16, count = 0; /* enough for nearly every text; else the count says how many */
-    for (int attempt = 0; attempt < 2; attempt++, cap = count) {
-        arena_close(&r->prompt.memory);
-        if (cap > SIZE_MAX / sizeof(int32_t) || arena_open(&r->prompt.memory, MEM_TOOLS, cap * sizeof(int32_t), &oom))
-            return tools_fail(r->t, "no memory for a prompt of %zu bytes", text.len);
-        r->prompt.at = arena_array(&r->prompt.memory, cap, sizeof(int32_t));
-        if (!r->prompt.at) return tools_fail(r->t, "no memory for a prompt of %zu bytes", text.len);
-        if (leat_tokenize(r->l.model, text.ptr, text.len, true, true, r->prompt.at, cap, &count, &e))
-            return tools_fail_text(r->t, e.text);
-        r->prompt.n = count;
-        if (count <= cap) break;
-    }
-    if (!count && leat_bos(r->l.model) >= 0) r->prompt.at[r->prompt.n++] = leat_bos(r->l.model);
+    err e;
+    if (tools_ids_encode(&r->prompt, r->l.model, text, true, &e)) return tools_fail_text(r->t, e.text);
+    if (!r->prompt.n && leat_bos(r->l.model) >= 0) r->prompt.at[r->prompt.n++] = leat_bos(r->l.model);
     if (!r->prompt.n) return tools_fail(r->t, "the prompt is empty, and this model has no token to begin a text with");
     return TOOLS_OK;
 }

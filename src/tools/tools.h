@@ -165,6 +165,8 @@ typedef struct tools_ids {
     arena memory;
 } tools_ids;
 err_code tools_ids_open(tools_ids *out, const char *path, int32_t n_vocab, err *e);
+/* Those of a text, with what the model begins and ends a text with. */
+err_code tools_ids_encode(tools_ids *out, const leat_model *model, str text, bool special, err *e);
 void tools_ids_close(tools_ids *ids);
 
 /* ---- the commands -------------------------------------------------------------------------------- */
