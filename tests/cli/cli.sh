@@ -500,11 +500,12 @@ streaming=$work/pages/b/streaming
 rm -rf "$streaming" "$work/pages/b/bench/streaming" "$work/pages/b/llama" "$work/pages/b/ik"
 mkdir -p "$streaming"
 for file in moe64x8-q4_k 1.1b-q8_0 48x128-q4_k; do truncate -s 128M "$streaming/$file.gguf"; done
+"$leat" bench "$bare" -p 0 -n 2 -r 1 -t 1 --ram 1M > "$work/pages/b/little" 2>&1
 cat > "$work/pages/b/leat" << 'END'
 #!/bin/sh
 case "$1 $*" in
 bench*'-o csv'*) printf 'cpu,isa,token_bytes,tok_s\n"C",i,1000000,50\n' ;;
-bench*'--ram 16M'*) echo 'leat bench: 16 MiB are too little: 8 MiB for weights and 4 MiB besides' >&2 ;;
+bench*'--ram 16M'*) cat b/little >&2 ;;
 bench*) echo 'stats: generation 10.00 tok/s; read 100.00 MB a token in 9 reads, 2.00 GB/s while reading, 100 % of the probe'"'"'s 2.00; 0.00 major faults a token' >&2 ;;
 esac
 END
