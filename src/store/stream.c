@@ -500,16 +500,17 @@ void store_know_disk(store *s, double bytes_s, size_t depth) {
 store_disk store_disk_of(const store *s) { return (store_disk){s->stats.disk_bytes_s, s->depth, s->disk_known}; }
 
 err_code store_measure_disk(store *s, double *bytes_s, size_t *depth, err *e) {
-    enum { PROBE_BYTES = STORE_PROBE_BYTES + MEM_LARGE_PAGE };
     ASSERT(s->mode == STORE_MAPPED);
     *bytes_s = 0;
     *depth = s->depth;
     err_code code = store_open_queue(s, e);
     if (code) return code;
-    char *to = mem_block(MEM_WEIGHTS, PROBE_BYTES);
+    uint64_t most = plat_mem_available() / 4, all = STORE_PROBE_BYTES + MEM_LARGE_PAGE; /* a group may have little */
+    size_t bytes = (size_t)MIN(all, most);
+    char *to = mem_block(MEM_WEIGHTS, bytes);
     if (!to) return ERR(e, ERR_MEMORY, "no memory to probe the disk");
     open_direct(s);
-    if (s->direct) store_probe(s, to, PROBE_BYTES);
+    if (s->direct) store_probe(s, to, bytes);
     close_direct(s);
     mem_block_free(to);
     *bytes_s = s->stats.disk_bytes_s;
