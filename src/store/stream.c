@@ -7,8 +7,8 @@
  */
 #include "store/store_int.h"
 
-/* Slots of the ring: a sixteenth of the units that share it, which so much are read more often than pinned ones would
- * be, within limits, and no more bytes than let a disk run ahead. */
+/* Slots of the ring: a sixteenth of the units that share it, since each takes the place of one that could be pinned; at
+ * least so many, and beyond that no more bytes than let a disk run ahead. */
 #define RING_SHARE 16
 #define RING_SLOTS_MIN 8
 #define RING_BYTES ((size_t)32 << 20)
