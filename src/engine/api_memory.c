@@ -43,14 +43,16 @@ static err_code too_small(const leat_session *s, uint64_t ram, uint64_t others, 
                fmt_bytes(wanted, sizeof wanted, least), MIB(all) + 1);
 }
 
-/* Of `ram` bytes `others` are not for weights: what streaming does with the rest. */
-static err_code plan_weights(const leat_session *s, uint64_t ram, uint64_t others, store_plan *p, err *e) {
+/* Of `ram` bytes `others` are not for weights, and the tables of their parts, which are added: what streaming does with
+ * the rest. */
+static err_code plan_weights(const leat_session *s, uint64_t ram, uint64_t *others, store_plan *p, err *e) {
     const leat_model *m = s->model;
-    uint64_t bytes = MIN(ram - MIN(ram, others), (uint64_t)SIZE_MAX);
+    uint64_t held = mem_bytes_total();
     *p = (store_plan){0};
     err_code code = model_split_units(m->model, e); /* else whole tensors are the least */
-    if (!code) code = store_plan_within(m->weights, (size_t)bytes, p, e);
-    return p->least_bytes ? too_small(s, ram, others, p->least_bytes, e) : code;
+    *others += mem_bytes_total() - held;
+    if (!code) code = store_plan_within(m->weights, (size_t)MIN(ram - MIN(ram, *others), (uint64_t)SIZE_MAX), p, e);
+    return p->least_bytes ? too_small(s, ram, *others, p->least_bytes, e) : code;
 }
 
 /* What could be held: what is free, and what is held already. A context still unwritten counts as free. */
@@ -129,7 +131,7 @@ static err_code place_weights(const leat_session *s, err *e) {
         return ERR_NONE;
     }
     store_plan p;
-    err_code code = plan_weights(s, ram, others, &p, e);
+    err_code code = plan_weights(s, ram, &others, &p, e);
     if (code) return code;
     uint64_t held = mem_bytes_total();
     engine_load_disk(m);
@@ -185,7 +187,7 @@ leat_code leat_plan_memory(const leat_session *s, uint64_t ram, leat_plan *out, 
         return (leat_code)ERR(e, ERR_ARGUMENT, "a plan is made of mapped weights only");
     uint64_t others = all_but_weights(m, &ram);
     *m->warning = 0;
-    err_code code = plan_weights(s, ram, others, &p, e);
+    err_code code = plan_weights(s, ram, &others, &p, e);
     if (code) return (leat_code)code;
     *out = (leat_plan){.fits = p.fits,
                        .ram_bytes = ram,

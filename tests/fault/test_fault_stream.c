@@ -437,11 +437,13 @@ TEST(fault_stream_dense_weights_give_way) {
     CHECK(leat_session_stats(s).held_bytes <= ram + ((uint64_t)4 << 20)); /* address space given back counts */
     feed_until(s, most, true);
     leat_session_close(other);
-    feed_until(s, most - 2, false); /* 20 KB less are for weights than before: at worst one part */
+    feed_until(s, most - 1, false);
+    CHECK_EQ(pinned(s), most);
     options.n_ctx = 1 << 20;
     CHECK_EQ(leat_session_open(&other, m, &options, &e), LEAT_MEMORY);
     CHECK_MSG(strstr(e.text, "too little for one more session of 1048576 tokens"), "%s", e.text);
-    feed_until(s, most - 2, false);
+    feed_until(s, most - 1, false);
+    CHECK_EQ(pinned(s), most);
     leat_session_close(s);
     leat_model_close(m);
     free(want);
