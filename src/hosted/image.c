@@ -97,6 +97,13 @@ static err_code check_out(const image_plan *p, const char *out, err *e) {
     return ERR_NONE;
 }
 
+static err_code check_outs(image_plan *p, const char *out, err *e) {
+    if (fmt(p->aside, sizeof p->aside, "%s.part", out) + 1 == sizeof p->aside)
+        return ERR(e, ERR_ARGUMENT, "the name of the image is too long");
+    err_code code = check_out(p, out, e);
+    return code ? code : check_out(p, p->aside, e);
+}
+
 /* ---- showing one ---------------------------------------------------------------------------------- */
 
 typedef struct part_of_file {
@@ -184,7 +191,7 @@ static int run(tools *t, const void *values) {
     code = add_file(&p, NULL, 0, STR("leat.conf"), &e);
     for (size_t i = 0; i < o->models.n && !code; i++) code = add_model(&p, &models[i], o->models.at[i], &e);
     if (!code) code = write_conf(&p, o, p.entries[1].name, &e);
-    if (!code) code = check_out(&p, o->out, &e);
+    if (!code) code = check_outs(&p, o->out, &e);
     if (!code) code = image_write(&p, o->out, t, &e);
     for (size_t i = 0; i < o->models.n; i++) gguf_close(models[i]);
     if (code == ERR_CANCELLED) return TOOLS_INTERRUPTED;

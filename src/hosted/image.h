@@ -19,9 +19,10 @@ typedef struct image_plan {
     char conf[IMAGE_CONF_BYTES + 1];
     const char *loader; /* the image with the loaders and the kernel, or NULL: none on the disk */
     uint64_t bytes;     /* of all files */
+    char aside[4096];   /* where the image is written until it is whole */
 } image_plan;
 
-/* Writes the disk: all of it, or no file of that name. Fills the entries' offsets and sums. */
+/* Writes the disk: all of it, or no file of that name; one writer at a time. Fills the entries' offsets and sums. */
 err_code image_write(image_plan *p, const char *out, tools *t, err *e);
 
 #endif

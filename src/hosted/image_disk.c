@@ -191,20 +191,22 @@ static err_code write_all(const writer *w, image_plan *p, const loader *l, tools
     return code;
 }
 
+/* What keeps other writers away is the lock of a plat_out; it goes on one's way only, so the bytes take another. */
 err_code image_write(image_plan *p, const char *out, tools *t, err *e) {
     loader l;
-    char part[4096];
+    plat_out *lock = NULL;
     err_code code = open_loader(&l, p, e);
     writer w = {-1, out, e};
-    if (!code && fmt(part, sizeof part, "%s.part", out) + 1 == sizeof part)
-        code = ERR(e, ERR_ARGUMENT, "the name of the image is too long");
-    if (!code && (w.fd = open(part, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666)) < 0)
-        code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
+    int error = code ? PLAT_OK : plat_out_create(&lock, p->aside);
+    if (error) code = ERR(e, ERR_IO, "%s: %s", p->aside, plat_error_name(error));
+    if (!code && (w.fd = open(p->aside, O_WRONLY | O_CLOEXEC)) < 0) code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
     if (!code) code = write_all(&w, p, &l, t);
+    if (!code && fsync(w.fd)) code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
     if (w.fd >= 0 && close(w.fd) && !code) code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
-    int moved = code ? PLAT_OK : plat_file_rename(part, out);
-    if (moved) code = ERR(e, ERR_IO, "%s: %s", out, plat_error_name(moved));
-    if (code && w.fd >= 0) unlink(part);
+    error = code ? PLAT_OK : plat_file_rename(p->aside, out);
+    if (error) code = ERR(e, ERR_IO, "%s: %s", out, plat_error_name(error));
+    if (code && lock) unlink(p->aside);
+    if (lock) plat_out_close(lock, false);
     free(l.at);
     return code;
 }

@@ -684,7 +684,7 @@ check image-no-output 2 '' '-o FILE is missing' "$leat" image "$demo"
 check image-both 2 '' 'exclude each other' "$leat" image "$demo" -o "$work/disk2" --raw --iso
 check image-no-model 1 '' 'no such file' "$leat" image /nowhere.gguf -o "$work/disk2" --raw
 check image-twice 1 '' 'two files are called demo.gguf' "$leat" image "$demo" "$demo" -o "$work/disk2" --raw
-check image-no-folder 1 '' 'nowhere/disk: No such file' "$leat" image "$demo" -o /nowhere/disk --raw
+check image-no-folder 1 '' 'nowhere/disk.part: no such file' "$leat" image "$demo" -o /nowhere/disk --raw
 check image-no-loader 1 '' 'nowhere: no such file' "$leat" image "$demo" -o "$work/disk2" --boot /nowhere
 check image-bad-loader 1 '' 'no image of loaders' "$leat" image "$demo" -o "$work/disk2" --boot "$demo"
 check image-bad-ip 1 '' "the address is '10.0.0.2'; wanted dhcp, or as" "$leat" image "$demo" -o "$work/disk2" --raw --ip 10.0.0.2
@@ -696,6 +696,13 @@ cp "$demo" "$work/one.gguf"
 ln -s one.gguf "$work/other.gguf"
 check image-onto-model 1 '' 'is made of this file' "$leat" image "$work/one.gguf" -o "$work/other.gguf" --raw
 same image-model-stays "$demo" "$work/one.gguf"
+ln "$work/one.gguf" "$work/one.part" # where the image would be written until it is whole
+check image-through-model 1 '' 'one.part: the image is made of this file' "$leat" image "$work/one.gguf" -o "$work/one" --raw
+same image-aside-stays "$demo" "$work/one.gguf"
+rm "$work/one.part"
+check image-one-writer 1 '' 'one.part: in use' flock "$work/one.part" "$leat" image "$work/one.gguf" -o "$work/one" --raw
+[ -e "$work/one" ] && echo "image-one-writer: there is an image" && failed=$((failed + 1))
+rm "$work/one.part"
 cp "$demo" "$work/o\"ne.gguf"
 check image-quote 1 '' 'without quotes' "$leat" image "$work/o\"ne.gguf" -o "$work/disk2" --raw
 cp "$demo" "$work/an ö.gguf"
