@@ -57,8 +57,8 @@ err_code gguf_writer_open(gguf_writer **out, uint32_t version, uint32_t alignmen
 
 void gguf_writer_close(gguf_writer *w) {
     if (!w) return;
-    if (w->out) plat_out_close(w->out, false);
     if (w->part_path && !w->finished) plat_file_remove(w->part_path);
+    if (w->out) plat_out_close(w->out); /* now another one may write there */
     arena_close(&w->kvs.mem);
     arena_close(&w->infos.mem);
     arena_close(&w->keys.mem);
@@ -291,7 +291,8 @@ err_code gguf_write_begin(gguf_writer *w, const char *path, err *e) {
 }
 
 err_code gguf_write_data(gguf_writer *w, const void *bytes, size_t n, err *e) {
-    if (!w->out) return err_set(e, ERR_ARGUMENT, "gguf_write", "data before gguf_write_begin or after the end");
+    if (!w->out || w->sealed)
+        return err_set(e, ERR_ARGUMENT, "gguf_write", "data before gguf_write_begin or after the end");
     if (w->tensor == w->tensors.count)
         return n ? err_set(e, ERR_ARGUMENT, "gguf_write", "%zu bytes after the last tensor", n) : ERR_NONE;
     const written *t = (const written *)w->tensors.at + w->tensor;
@@ -308,14 +309,14 @@ err_code gguf_write_data(gguf_writer *w, const void *bytes, size_t n, err *e) {
 }
 
 err_code gguf_write_seal(gguf_writer *w, err *e) {
-    if (!w->out) return err_set(e, ERR_ARGUMENT, "gguf_write", "finish before gguf_write_begin or twice");
+    if (!w->out || w->sealed)
+        return err_set(e, ERR_ARGUMENT, "gguf_write", "finish before gguf_write_begin or twice");
     if (w->tensor != w->tensors.count) {
         const written *t = (const written *)w->tensors.at + w->tensor;
         return err_set(e, ERR_ARGUMENT, "gguf_write", "tensor %.*s: %llu of %llu bytes came", gguf_shown(t->name),
                        t->name.ptr, (unsigned long long)w->at, (unsigned long long)t->bytes);
     }
-    int error = plat_out_close(w->out, true);
-    w->out = NULL;
+    int error = plat_out_sync(w->out);
     if (error) return err_set(e, ERR_IO, "gguf_write", "%s: %s", w->part_path, plat_error_name(error));
     w->sealed = true;
     return ERR_NONE;

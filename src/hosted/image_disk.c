@@ -206,7 +206,7 @@ err_code image_write(image_plan *p, const char *out, tools *t, err *e) {
     error = code ? PLAT_OK : plat_file_rename(p->aside, out);
     if (error) code = ERR(e, ERR_IO, "%s: %s", out, plat_error_name(error));
     if (code && lock) unlink(p->aside);
-    if (lock) plat_out_close(lock, false);
+    if (lock) plat_out_close(lock);
     free(l.at);
     return code;
 }

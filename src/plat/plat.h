@@ -139,7 +139,8 @@ int plat_out_create(plat_out **out, const char *path);             /* truncates;
  * does not push other files out of the system's cache. */
 int plat_out_expect(plat_out *o, uint64_t bytes);
 int plat_out_write(plat_out *o, const void *bytes, size_t n);      /* all or an error */
-int plat_out_close(plat_out *o, bool sync);                        /* frees o in any case */
+int plat_out_sync(plat_out *o);                                    /* all that was written is on the disk */
+int plat_out_close(plat_out *o);                                   /* frees o in any case */
 /* A file that takes the place of another as a whole: written to PATH.new, to which one writer at a time has the right.
  * PLAT_AGAIN: another one is at it. What a killed one left there the next writes over. private: of its owner alone. */
 int plat_out_replace(plat_out **out, const char *path, bool private);

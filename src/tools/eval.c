@@ -89,7 +89,7 @@ static int run(tools *t, const void *values) {
     tools_progress_end(&v.progress);
 done:
     if (v.out) {
-        error = plat_out_close(v.out, false);
+        error = plat_out_close(v.out);
         if (error && !status) status = tools_fail(t, "%s: %s", o->logits, plat_error_name(error));
     }
     tools_ids_close(&ids);

@@ -49,7 +49,7 @@ void trace_write_put(trace_writer *w, const leat_routed *what) {
 err_code trace_write_close(trace_writer *w, err *e) {
     if (!w->out) return ERR_NONE;
     flush(w);
-    int error = plat_out_close(w->out, false);
+    int error = plat_out_close(w->out);
     if (w->error) error = w->error;
     mem_block_free(w->text);
     w->out = NULL;

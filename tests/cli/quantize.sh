@@ -99,6 +99,26 @@ same joined "$work/whole.gguf" "$work/joined.gguf" "$work/joined-kept.gguf"
 runs_in_leat cut "$work"/cut-00001-of-*.gguf
 for f in "$work"/cut-*; do [ "$(wc -c < "$f")" -le 409600 ] || fail cut-size "$f is $(wc -c < "$f") bytes"; done
 
+# A set of parts has one writer from its first part to the end: here the first waits amid the second part.
+set=("$leat" quantize -q "$large" "$work/set.gguf" q4_k_m 1 --isa scalar --split-max-size 4M)
+for ((i = 0; i < 20; i++)); do # again when it was done before the signal
+    rm -f "$work"/set-*
+    "${set[@]}" 2> "$err" &
+    pid=$!
+    until [ -e "$(echo "$work"/set-00002-of-*.part)" ] || ! kill -0 $pid 2> /dev/null; do sleep 0.01; done
+    kill -STOP $pid 2> /dev/null
+    [ -e "$(echo "$work"/set-00002-of-*.part)" ] && break
+    kill -CONT $pid 2> /dev/null
+    wait $pid
+done
+check set-second 1 '' 'set-00001-of-000[0-9]+.gguf.part: in use' "${set[@]}"
+kill -CONT $pid
+wait $pid
+status=$?
+if [ $status = 0 ]; then pass; else fail set-first "exit status $status"; fi
+absent set-parts "$work"/set-*.part
+runs_in_leat set "$work"/set-00001-of-*.gguf
+
 # ---- what is refused --------------------------------------------------------------------------------------
 
 rm -f "$o"

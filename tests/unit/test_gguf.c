@@ -257,6 +257,25 @@ TEST(gguf_writer_wants_all_bytes_and_no_more) {
     CHECK(access(path, F_OK) == 0);
 }
 
+/* A part that waits for the others to be written is nobody else's: two models would become one. */
+TEST(gguf_writer_keeps_a_sealed_file) {
+    const char *path = test_path(0, "sealed.gguf");
+    gguf_writer *first = writer(3, 0), *second = writer(3, 0);
+    err e;
+    CHECK_EQ(gguf_write_begin(first, path, &e), ERR_NONE);
+    CHECK_EQ(gguf_write_seal(first, &e), ERR_NONE);
+    CHECK_EQ(gguf_write_seal(first, &e), ERR_ARGUMENT);
+    CHECK(gguf_write_begin(second, path, &e) == ERR_IO && strstr(e.text, "in use"));
+    gguf_writer_close(second);
+    CHECK_EQ(gguf_write_finish(first, &e), ERR_NONE);
+    CHECK(access(path, F_OK) == 0);
+    second = writer(3, 0);
+    CHECK_EQ(gguf_write_begin(second, path, &e), ERR_NONE);
+    gguf_writer_close(first);
+    CHECK_EQ(gguf_write_finish(second, &e), ERR_NONE);
+    gguf_writer_close(second);
+}
+
 /* ---- parts ------------------------------------------------------------------------------------------------------ */
 
 typedef struct part_spec {

@@ -36,7 +36,7 @@ static void write_file(const char *path, const char *text) {
     plat_out *o;
     CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text, cstr_len(text)), PLAT_OK);
-    CHECK_EQ(plat_out_close(o, false), PLAT_OK);
+    CHECK_EQ(plat_out_close(o), PLAT_OK);
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at) {
@@ -428,14 +428,14 @@ TEST(plat_files_have_one_writer) {
     CHECK_EQ(plat_out_write(first, "one", 3), PLAT_OK);
     CHECK_EQ(plat_out_create(&second, path), PLAT_AGAIN);
     CHECK(second == NULL);
-    CHECK_EQ(plat_out_close(first, true), PLAT_OK);
+    CHECK_EQ(plat_out_close(first), PLAT_OK);
     CHECK_STR(text_of(path), "one");
     CHECK_EQ(plat_out_create(&second, path), PLAT_OK);
-    CHECK_EQ(plat_out_close(second, true), PLAT_OK);
+    CHECK_EQ(plat_out_close(second), PLAT_OK);
     CHECK_STR(text_of(path), "");
     for (int i = 0; i < 2; i++) CHECK_EQ(plat_out_create(i ? &second : &first, "/dev/null"), PLAT_OK);
-    CHECK_EQ(plat_out_close(first, true), PLAT_OK);
-    CHECK_EQ(plat_out_close(second, true), PLAT_OK);
+    CHECK_EQ(plat_out_close(first), PLAT_OK);
+    CHECK_EQ(plat_out_close(second), PLAT_OK);
 }
 
 TEST(plat_files_read_map_write) {
@@ -446,7 +446,8 @@ TEST(plat_files_read_map_write) {
     CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text, 5000), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text + 5000, 5000), PLAT_OK);
-    CHECK_EQ(plat_out_close(o, true), PLAT_OK);
+    CHECK_EQ(plat_out_sync(o), PLAT_OK);
+    CHECK_EQ(plat_out_close(o), PLAT_OK);
     write_file(other, "old");
     CHECK_EQ(plat_file_rename(path, "/dev/null"), PLAT_INVALID); /* a device keeps its place */
     CHECK_EQ(plat_file_rename(path, other), PLAT_OK);
@@ -491,7 +492,7 @@ TEST(plat_files_refused) {
     plat_file_close(f);
     if (plat_out_create(&o, "/dev/full") == PLAT_OK) {
         CHECK_EQ(plat_out_write(o, "x", 1), PLAT_NO_SPACE);
-        CHECK_EQ(plat_out_close(o, true), PLAT_OK);
+        CHECK_EQ(plat_out_close(o), PLAT_OK);
     }
     struct rlimit files, none;
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
@@ -514,7 +515,7 @@ static void check_queue(bool uring) {
     plat_out *o;
     CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text, BYTES), PLAT_OK);
-    CHECK_EQ(plat_out_close(o, false), PLAT_OK);
+    CHECK_EQ(plat_out_close(o), PLAT_OK);
     plat_file *f;
     CHECK_EQ(plat_file_open(&f, path), PLAT_OK);
     CHECK_EQ(fcntl(posix_file_fd(f), F_GETFL) & O_NONBLOCK, 0); /* else older kernels refuse to read it */
@@ -618,7 +619,7 @@ TEST(plat_queue_reads_where_io_uring_is_refused) {
     plat_out *o;
     CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text, sizeof text), PLAT_OK);
-    CHECK_EQ(plat_out_close(o, false), PLAT_OK);
+    CHECK_EQ(plat_out_close(o), PLAT_OK);
     for (size_t i = 0; i < 8; i++) {
         plat_thread *t;
         r = (refusal){.error = errors[i % 2], .before = i / 2 * 4};
@@ -644,7 +645,8 @@ TEST(plat_direct_reads) {
     plat_out *o;
     CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text, BYTES), PLAT_OK);
-    CHECK_EQ(plat_out_close(o, true), PLAT_OK);
+    CHECK_EQ(plat_out_sync(o), PLAT_OK);
+    CHECK_EQ(plat_out_close(o), PLAT_OK);
     plat_file *f;
     CHECK_EQ(plat_file_open_direct(&f, "/no/such"), PLAT_NOT_FOUND);
     int error = plat_file_open_direct(&f, path);

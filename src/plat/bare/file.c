@@ -107,7 +107,8 @@ void plat_file_unmap(const void *at, uint64_t bytes) { (void)at, (void)bytes; }
 int plat_out_create(plat_out **out, const char *path) { return (void)path, *out = NULL, PLAT_UNSUPPORTED; }
 int plat_out_expect(plat_out *o, uint64_t bytes) { return (void)o, (void)bytes, PLAT_UNSUPPORTED; }
 int plat_out_write(plat_out *o, const void *bytes, size_t n) { return (void)o, (void)bytes, (void)n, PLAT_UNSUPPORTED; }
-int plat_out_close(plat_out *o, bool sync) { return (void)o, (void)sync, PLAT_UNSUPPORTED; }
+int plat_out_sync(plat_out *o) { return (void)o, PLAT_UNSUPPORTED; }
+int plat_out_close(plat_out *o) { return (void)o, PLAT_UNSUPPORTED; }
 int plat_out_replace(plat_out **out, const char *path, bool private) {
     return (void)private, plat_out_create(out, path);
 }

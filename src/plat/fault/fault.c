@@ -248,11 +248,17 @@ int __wrap_plat_out_write(plat_out *o, const void *bytes, size_t n) {
     return error ? error : PLAT_NO_SPACE;
 }
 
-int __real_plat_out_close(plat_out *o, bool sync);
-int __wrap_plat_out_close(plat_out *o, bool sync);
-int __wrap_plat_out_close(plat_out *o, bool sync) {
+int __real_plat_out_sync(plat_out *o);
+int __wrap_plat_out_sync(plat_out *o);
+int __wrap_plat_out_sync(plat_out *o) {
+    return strikes(&plan.write_error) ? PLAT_IO_ERROR : __real_plat_out_sync(o);
+}
+
+int __real_plat_out_close(plat_out *o);
+int __wrap_plat_out_close(plat_out *o);
+int __wrap_plat_out_close(plat_out *o) {
     bool hit = strikes(&plan.write_error);
-    int error = __real_plat_out_close(o, sync);
+    int error = __real_plat_out_close(o);
     return error || !hit ? error : PLAT_IO_ERROR;
 }
 

@@ -140,23 +140,29 @@ int plat_out_write(plat_out *o, const void *bytes, size_t n) {
     return write_all(o->fd, at, n);
 }
 
-static int finish(plat_out *o, bool sync, int error) {
-    int ended = end_direct(o);
-    if (!error) error = ended;
-    while (sync && !error && fsync(o->fd) != 0) {
+int plat_out_sync(plat_out *o) {
+    int error = end_direct(o);
+    while (!error && fsync(o->fd) != 0) {
         if (errno == EINTR) continue;
         if (errno != EINVAL) error = posix_error(errno); /* EINVAL: a pipe or device, which keeps nothing to sync */
         break;
     }
-    if (o->aside && !error) error = plat_file_rename(o->aside, o->path);
-    if (o->aside && error) plat_file_remove(o->aside);
-    free(o->aside);
+    return error;
+}
+
+int plat_out_close(plat_out *o) {
+    int error = end_direct(o);
     /* Some systems report a full disk only here. */
     if (close(o->fd) != 0 && errno != EINTR && error == PLAT_OK) error = posix_error(errno);
-    free(o->direct);
+    free(o->aside);
     free(o);
     return error;
 }
 
-int plat_out_close(plat_out *o, bool sync) { return finish(o, sync, PLAT_OK); }
-int plat_out_settle(plat_out *o, int error) { return finish(o, true, error); }
+int plat_out_settle(plat_out *o, int error) {
+    if (!error) error = plat_out_sync(o);
+    if (!error) error = plat_file_rename(o->aside, o->path);
+    if (error) plat_file_remove(o->aside);
+    int closed = plat_out_close(o);
+    return error ? error : closed;
+}
