@@ -199,7 +199,8 @@ err_code image_write(image_plan *p, const char *out, tools *t, err *e) {
     writer w = {-1, out, e};
     int error = code ? PLAT_OK : plat_out_create(&lock, p->aside);
     if (error) code = ERR(e, ERR_IO, "%s: %s", p->aside, plat_error_name(error));
-    if (!code && (w.fd = open(p->aside, O_WRONLY | O_CLOEXEC)) < 0) code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
+    if (!code) w.fd = open(p->aside, O_WRONLY | O_CLOEXEC);
+    if (!code && w.fd < 0) code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
     if (!code) code = write_all(&w, p, &l, t);
     if (!code && fsync(w.fd)) code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
     if (w.fd >= 0 && close(w.fd) && !code) code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));

@@ -8,6 +8,7 @@
 
 #define TEXT_BYTES_MAX ((size_t)4 << 20)
 #define HISTORY_BYTES_MAX ((size_t)1 << 20)
+#define HISTORY_LINE_MAX ((size_t)64 << 10) /* longer ones, which were pasted, are kept while the chat lasts only */
 #define HISTORY_MAX 1000
 #define INDENT 2              /* cells of the prompt, and before rows that go on */
 #define RESIZE_NS 200000000u  /* between two looks at the terminal's width */
@@ -67,24 +68,35 @@ static void load_history(line *l) {
     tools_text_close(&file);
 }
 
-/* Best effort: what cannot be kept is not worth a word. */
-static void save_history(line *l) {
+/* Behind the last lines of the file as it is now, which another chat may have written. Best effort: what cannot be kept
+ * is not worth a word, but what is there and cannot be read stays. */
+static void save_line(line *l, str s) {
     plat_out *out;
-    if (!l->path[0] || plat_out_replace(&out, l->path, true)) return;
-    size_t first = l->n_past, total = 0;
-    while (first && total < HISTORY_BYTES_MAX / 2) total += cstr_len(l->past[--first]);
-    int status = PLAT_OK;
-    for (size_t i = first; i < l->n_past && !status; i++) {
-        size_t n = 0, mark = arena_mark(&l->memory);
-        char *escaped = arena_alloc(&l->memory, 2 * cstr_len(l->past[i]) + 1, 1);
-        for (const char *s = l->past[i]; escaped && *s; s++) {
-            if (*s == '\n' || *s == '\\') escaped[n++] = '\\';
-            escaped[n++] = *s == '\n' ? 'n' : *s;
-        }
-        if (escaped) escaped[n++] = '\n', status = plat_out_write(out, escaped, n);
-        arena_reset(&l->memory, mark);
+    tools_text old;
+    uint64_t id[2];
+    if (!l->path[0] || s.len > HISTORY_LINE_MAX || plat_out_replace(&out, l->path, true)) return;
+    bool unread = tools_text_open(&old, l->path, NULL) && plat_file_id(l->path, id) != PLAT_NOT_FOUND;
+    int status = unread ? PLAT_IO_ERROR : PLAT_OK;
+    size_t end = old.bytes, n = 0, mark = arena_mark(&l->memory);
+    while (end && old.data[end - 1] != '\n') end--;
+    size_t from = end, lines = 0;
+    for (size_t at = end; lines < HISTORY_MAX && end - at < HISTORY_BYTES_MAX / 2; at--) {
+        if (!at || old.data[at - 1] == '\n') from = at, lines++;
+        if (!at) break;
     }
+    char *escaped = arena_alloc(&l->memory, 2 * s.len + 1, 1);
+    for (size_t i = 0; escaped && i < s.len; i++) {
+        if (s.ptr[i] == '\n' || s.ptr[i] == '\\') escaped[n++] = '\\';
+        escaped[n++] = s.ptr[i] == '\n' ? 'n' : s.ptr[i];
+    }
+    if (escaped) escaped[n++] = '\n';
+    bool again = n <= end && str_eq((str){old.data + end - n, n}, (str){escaped, n}); /* or no memory */
+    if (!status && again && (n == end || old.data[end - n - 1] == '\n')) status = PLAT_EXISTS;
+    if (!status) status = plat_out_write(out, old.data + from, end - from);
+    if (!status) status = plat_out_write(out, escaped, n);
     plat_out_settle(out, status);
+    arena_reset(&l->memory, mark);
+    tools_text_close(&old);
 }
 
 err_code chat_line_open(line **out, tools *t, const char *history, bool colours, err *e) {
@@ -454,7 +466,7 @@ line_result chat_line_read(line *l, const char *prompt) {
     else read_keys(l);
     if (l->result == LINE_OK && str_trim(chat_line_text(l)).len) {
         remember(l, chat_line_text(l));
-        save_history(l);
+        save_line(l, chat_line_text(l));
     }
     return l->result;
 }

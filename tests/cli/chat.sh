@@ -39,6 +39,25 @@ ok $? "history: $(cat "$work/out")"
 ok $? "history holds: $(cat "$work/state/leat/chat_history")"
 [ "$(stat -c %a "$work/state/leat/chat_history")" = 600 ]
 ok $? "the history can be read by others"
+# Two chats at once, the first one's script a pipe: what the other wrote meanwhile stays. So does all after a large paste.
+echo /clear >> "$work/history"
+cp "$work/history" "$work/state/leat/chat_history"
+mkfifo "$work/first.script"
+"$pty" 72 20 "$work/first.script" "$leat" chat $sample > "$work/out" &
+exec 3> "$work/first.script"
+printf '%s\n' 'wait /help' screen >&3
+until grep -q /help "$work/out" || ! kill -0 $! 2> /dev/null; do sleep 0.05; done
+printf '%s\n' 'wait /help' 'type /show\r' 'wait model' 'type \x04' end > "$work/second.script"
+"$pty" 72 20 "$work/second.script" "$leat" chat $sample > /dev/null
+{
+    printf '%s\n' 'type \e[200~/show x'
+    for _ in {1..300}; do printf 'type %02400d\n' 0; done
+    printf '%s\n' 'type \e[201~\r' 'wait model' 'type /set temp\r' 'wait temp ' 'type \x04' end
+} >&3
+exec 3>&-
+wait $!
+{ cat "$work/history"; echo /show; echo /set temp; } | cmp -s - "$work/state/leat/chat_history"
+ok $? "history of two chats: $(cat "$work/out")"
 # NO_COLOR, and what a terminal would obey in the model's name.
 printf '%s\n' 'wait /help' screen 'type \x04' end > "$work/plain.script"
 NO_COLOR=1 "$pty" 72 4 "$work/plain.script" "$leat" chat $sample --no-history > "$work/out"
