@@ -1,8 +1,8 @@
 /* leat.h: the public API. Open a model, make a session, feed tokens, read logits, sample.
  *
  * Handles are opaque. Calls return LEAT_OK (0) or an error code and fill the leat_error given (which may be
- * NULL). Nothing here prints. A model is read-only after open and may be shared by sessions; a session is used
- * by one thread at a time, and where weights are streamed all sessions of a model are.
+ * NULL). Nothing here prints. A model is read-only after open and may be shared by sessions. These are opened by one
+ * thread at a time, and each is used by one at a time; where the weights are not mapped, all sessions of a model are.
  */
 #ifndef LEAT_H
 #define LEAT_H

@@ -365,6 +365,7 @@ static uint32_t find_unit(store *s, uint32_t tensor) {
  * brings its neighbours along, and with read-ahead of megabytes those of some hundred norms are a gigabyte. */
 static const char *find_bytes(store *s, uint32_t tensor, uint64_t offset, size_t bytes) {
     uint64_t from = gguf_tensor_at(s->g, tensor)->offset + offset;
+    if (s->mode == STORE_MAPPED) return NULL; /* nor is anything noted here: sessions may be in several threads */
     for (size_t id = find_unit(s, tensor); id < s->n_units; id++) { /* its parts follow each other */
         const span *p = &s->spans[s->units[id].first_span];
         if (p->tensor != tensor || from < p->offset) return NULL;
