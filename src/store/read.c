@@ -5,13 +5,12 @@
  */
 #include "store/store_int.h"
 
-/* What is read ahead takes only a part of the queue, in smaller pieces: a want never stands behind much of it, and
- * little was read for nothing when the router has chosen otherwise. */
+/* What is read ahead takes only a part of the queue: a want never stands behind much of it. */
 #define AHEAD_DEPTH 4
 /* Under way also in small pieces: while computing nobody sends more. With twice as much, disks that tell of reads only
  * when all are over let experts wait. */
 #define DEPTH_BYTES ((size_t)4 << 20)
-#define SMALL_PIECE_BYTES ((size_t)512 << 10)
+#define BUFFERED_PIECE_BYTES ((size_t)512 << 10) /* what is under way counts once more in the page cache */
 #define PROMPT_BYTES ((size_t)32 << 20) /* the same in a prompt: each expert has many rows to compute */
 
 /* The window of a span that is read: the span itself, or the aligned blocks around it. */
@@ -25,11 +24,6 @@ plat_file *store_file_of(const store *s, uint32_t part) {
 }
 
 bool store_is_buffered(const store *s) { return s->mode == STORE_STREAMING && !s->direct; }
-
-/* So much where that is of use; never through the page cache, in which what is under way counts once more. */
-static size_t bytes_at_once(const store *s, bool useful, size_t much, size_t little) {
-    return useful && !store_is_buffered(s) ? much : little;
-}
 
 void store_drop_read(const store *s, plat_file *file, uint64_t offset, size_t bytes) {
     if (store_is_buffered(s)) plat_file_forget(file, offset, bytes);
@@ -136,7 +130,7 @@ uint64_t store_sent_bytes(const store *s, uint32_t id) {
 /* The unit that sends the next piece, or STORE_NOBODY. What is read ahead waits until nothing else is to be sent. */
 static uint32_t next_to_send(store *s) {
     size_t ring = MIN(s->n_ring * s->ring_slot_bytes / 2, PROMPT_BYTES); /* ahead of what is computed */
-    size_t bytes = bytes_at_once(s, true, MAX(ring, s->many_rows ? PROMPT_BYTES : DEPTH_BYTES), DEPTH_BYTES);
+    size_t bytes = store_is_buffered(s) ? DEPTH_BYTES : MAX(ring, s->many_rows ? PROMPT_BYTES : DEPTH_BYTES);
     if (s->in_flight >= STORE_DEPTH_MAX || (s->in_flight >= s->depth && s->in_flight_bytes >= bytes))
         return STORE_NOBODY;
     if (s->lines[LINE_WANTED].first != STORE_NOBODY || (s->mode == STORE_STREAMING && store_read_on(s)))
@@ -151,7 +145,7 @@ void store_pump(store *s) {
         unit *u = &s->units[id];
         const span *p = &s->spans[u->first_span + u->sent_span];
         uint64_t from = window_first(s, p), all = window_bytes(s, p);
-        uint64_t most = bytes_at_once(s, !u->ahead || s->sure, STORE_PIECE_BYTES, SMALL_PIECE_BYTES);
+        uint64_t most = store_is_buffered(s) ? BUFFERED_PIECE_BYTES : STORE_PIECE_BYTES;
         plat_read read = {.file = store_file_of(s, p->part),
                           .offset = from + u->sent_bytes,
                           .to = u->base + p->at - (p->offset - from) + u->sent_bytes,
