@@ -71,14 +71,14 @@ bool gguf_name_ok(str s) {
 
 #define SPLIT_TAIL_BYTES (sizeof "-00001-of-00004.gguf" - 1)
 
-/* Reads "-00001-of-00004.gguf" off the end of a path. False when it does not end so. */
-static bool split_name(str path, uint64_t *no, uint64_t *count) {
+bool gguf_split_name(str path, str *stem, uint64_t *no, uint64_t *count) {
     if (path.len < SPLIT_TAIL_BYTES) return false;
     str tail = str_cut(path, path.len - SPLIT_TAIL_BYTES, SPLIT_TAIL_BYTES);
     if (tail.ptr[0] != '-' || !str_eq(str_cut(tail, 6, 4), STR("-of-")) || !str_ends(tail, STR(".gguf"))) return false;
     for (size_t i = 0; i < 5; i++)
         if (tail.ptr[1 + i] < '0' || tail.ptr[1 + i] > '9' || tail.ptr[10 + i] < '0' || tail.ptr[10 + i] > '9')
             return false;
+    *stem = str_cut(path, 0, path.len - SPLIT_TAIL_BYTES);
     return parse_u64(str_cut(tail, 1, 5), no) && parse_u64(str_cut(tail, 10, 5), count);
 }
 
@@ -88,8 +88,9 @@ static err_code name_parts(gguf *g, const char *path, err *e) {
     if (whole.len == 0 || whole.len > GGUF_PATH_BYTES_MAX)
         return err_set(e, ERR_ARGUMENT, "gguf_open", "a path of %zu bytes, wanted 1 to %d", whole.len,
                        GGUF_PATH_BYTES_MAX);
+    str stem;
     uint64_t no = 1, count = 1;
-    bool split = split_name(whole, &no, &count);
+    bool split = gguf_split_name(whole, &stem, &no, &count);
     str tail = str_cut(whole, whole.len - MIN(whole.len, (size_t)160), 160); /* what tells files of long paths apart */
     if (split && (count == 0 || no == 0 || no > count))
         return err_set(e, ERR_ARGUMENT, "gguf_open", "%.*s: a name for part %llu of %llu", (int)tail.len, tail.ptr,
@@ -98,7 +99,7 @@ static err_code name_parts(gguf *g, const char *path, err *e) {
         return err_set(e, ERR_LIMIT, "gguf_open", "%.*s: %llu parts, leat opens at most %d", (int)tail.len, tail.ptr,
                        (unsigned long long)count, GGUF_PARTS_MAX);
     if (no != 1) {
-        str stem = str_cut(tail, 0, tail.len - SPLIT_TAIL_BYTES);
+        stem = str_cut(tail, 0, tail.len - SPLIT_TAIL_BYTES);
         return err_set(e, ERR_ARGUMENT, "gguf_open", "this is part %llu of %llu: open %.*s-00001-of-%05llu.gguf",
                        (unsigned long long)no, (unsigned long long)count, (int)stem.len, stem.ptr,
                        (unsigned long long)count);
@@ -112,7 +113,7 @@ static err_code name_parts(gguf *g, const char *path, err *e) {
         if (split) {
             char number[8];
             fmt(number, sizeof number, "%05zu", i + 1);
-            memcpy(copy + whole.len - SPLIT_TAIL_BYTES + 1, number, 5);
+            memcpy(copy + stem.len + 1, number, 5);
         }
         g->parts[i].path = copy;
     }

@@ -41,6 +41,8 @@ typedef struct gguf_tensor {
  * tensors, name and header lengths) are in gguf_int.h. On error nothing stays open and *out is NULL. */
 err_code gguf_open(gguf **out, const char *path, err *e);
 void gguf_close(gguf *g); /* accepts NULL */
+/* Is this the name of a part, STEM-00001-of-00004.gguf? Then its stem and the two numbers. */
+bool gguf_split_name(str path, str *stem, uint64_t *no, uint64_t *count);
 
 typedef struct gguf_opts {
     bool keep_unknown; /* keep tensors whose type leat does not know: their type is NULL and their bytes are 0 */

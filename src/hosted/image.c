@@ -84,24 +84,17 @@ static err_code write_conf(image_plan *p, const image_values *o, const char *mod
 
 /* What is there may be replaced, but not by surprise: neither a disk, whose name would become a file's (which
  * plat_file_rename refuses as well, but only when all is written), nor what the image is made of. */
-static err_code check_out(const image_plan *p, const char *out, err *e) {
-    uint64_t id[2], other[2];
-    if (access(out, F_OK) != 0) return ERR_NONE;
-    if (plat_file_id(out, id) != PLAT_OK)
-        return ERR(e, ERR_ARGUMENT, "%s: no plain file; write the image to one, and copy that by dd", out);
-    for (size_t i = 0; i <= p->n; i++) {
-        const char *path = i < p->n ? p->files[i].path : p->loader;
-        if (path && plat_file_id(path, other) == PLAT_OK && !memcmp(id, other, sizeof id))
-            return ERR(e, ERR_ARGUMENT, "%s: the image is made of this file", out);
-    }
-    return ERR_NONE;
-}
-
-static err_code check_outs(image_plan *p, const char *out, err *e) {
-    if (fmt(p->aside, sizeof p->aside, "%s.part", out) + 1 == sizeof p->aside)
+static err_code check_out(image_plan *p, const image_values *o, err *e) {
+    uint64_t id[2];
+    if (fmt(p->aside, sizeof p->aside, "%s.part", o->out) + 1 == sizeof p->aside)
         return ERR(e, ERR_ARGUMENT, "the name of the image is too long");
-    err_code code = check_out(p, out, e);
-    return code ? code : check_out(p, p->aside, e);
+    for (int aside = 0; aside < 2; aside++) {
+        const char *out = aside ? p->aside : o->out;
+        if (access(out, F_OK) == 0 && plat_file_id(out, id) != PLAT_OK)
+            return ERR(e, ERR_ARGUMENT, "%s: no plain file; write the image to one, and copy that by dd", out);
+    }
+    err_code code = tools_check_out(o->out, o->models.at, o->models.n, e);
+    return code ? code : tools_check_out(o->out, &p->loader, 1, e);
 }
 
 /* ---- showing one ---------------------------------------------------------------------------------- */
@@ -191,7 +184,7 @@ static int run(tools *t, const void *values) {
     code = add_file(&p, NULL, 0, STR("leat.conf"), &e);
     for (size_t i = 0; i < o->models.n && !code; i++) code = add_model(&p, &models[i], o->models.at[i], &e);
     if (!code) code = write_conf(&p, o, p.entries[1].name, &e);
-    if (!code) code = check_outs(&p, o->out, &e);
+    if (!code) code = check_out(&p, o, &e);
     if (!code) code = image_write(&p, o->out, t, &e);
     for (size_t i = 0; i < o->models.n; i++) gguf_close(models[i]);
     if (code == ERR_CANCELLED) return TOOLS_INTERRUPTED;

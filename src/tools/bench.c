@@ -370,13 +370,15 @@ static int draw_tokens(bench *b) {
 static int open_all(bench *b) {
     const bench_values *o = b->o;
     err e;
-    load_options options = {.path = o->model, .out = o->record, .memory = o->memory};
+    load_options options = {.path = o->model, .memory = o->memory};
     if (o->vs.n > BENCH_PEERS_MAX) return tools_usage(b->t, "at most %d --vs", BENCH_PEERS_MAX);
     for (size_t i = 0; i < o->vs.n; i++) {
         b->peers[i] = peer_of(o->vs.at[i]);
         if (!str_trim(str_of(b->peers[i].line)).len)
             return tools_usage(b->t, "--vs: '%.100s' has no command", o->vs.at[i]);
     }
+    if (o->record && tools_check_out(o->record, (const char *const[]){o->model, o->routing}, 2, &e))
+        return tools_usage(b->t, "%s", e.text);
     double others = plat_load();
     if (others > LOAD_BUSY)
         tools_err(b->t, "leat bench: warning: %.1f other tasks want the cores; the figures will be too low\n", others);

@@ -52,6 +52,7 @@ int chat_open_model(chat *c, const char *path) {
     load_close(&c->l);
     c->l = l;
     c->chat = opened;
+    fmt(c->path, sizeof c->path, "%s", path);
     if (c->interactive) {
         char bytes[32], how[256];
         str mode = str_of(leat_session_memory(l.session, how, sizeof how));

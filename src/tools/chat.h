@@ -45,6 +45,7 @@ typedef struct chat {
     tools *t;
     chat_values o;
     loaded l;
+    char path[4096]; /* of its model */
     leat_chat *chat;
     line *line;
     bool interactive, colours;

@@ -90,7 +90,9 @@ static bool do_read(chat *c, str rest) {
 static bool do_save(chat *c, str rest) {
     char path[4096];
     leat_error e;
+    const char *const read[] = {c->path, c->o.model, c->o.draft, c->o.template};
     if (!path_of(rest, 0, path, NULL)) return chat_talk_say(c, "/save FILE"), false;
+    if (tools_check_out(path, read, COUNT_OF(read), (err *)&e)) return tools_fail_text(c->t, e.text), false;
     chat_talk_messages_json(c);
     if (c->json.cut || leat_session_save(c->l.session, path, c->json.at, c->json.n, &e))
         tools_fail_text(c->t, c->json.cut ? "no memory for the conversation" : e.text);

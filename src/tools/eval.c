@@ -57,12 +57,13 @@ static int feed_all(tools *t, const eval_values *o, leat_session *session, const
 static int run(tools *t, const void *values) {
     const eval_values *o = values;
     load_options options = {
-        .path = o->model, .out = o->logits, .memory = o->memory, .cache = o->cache, .n_threads = o->n_threads,
+        .path = o->model, .memory = o->memory, .cache = o->cache, .n_threads = o->n_threads,
         .no_pin = o->no_pin, .isa = o->isa};
     loaded l = {0};
     tools_ids ids = {0};
     eval v = {0};
     err e;
+    if (tools_check_out(o->logits, (const char *const[]){o->model, o->ids}, 2, &e)) return tools_usage(t, "%s", e.text);
     int status = load_model(t, &l, &options);
     if (status) goto done;
     if (tools_ids_open(&ids, o->ids, leat_model_n_vocab(l.model), &e)) {

@@ -254,7 +254,7 @@ static int open_files(collector *c) {
 
 static int open_model(collector *c) {
     const imatrix_values *o = c->o;
-    load_options options = {.path = o->model, .out = o->out, .memory = o->memory, .n_ctx = o->n_ctx,
+    load_options options = {.path = o->model, .memory = o->memory, .n_ctx = o->n_ctx,
                             .n_threads = o->n_threads, .n_chunk = o->n_batch, .no_pin = o->no_pin, .isa = o->isa,
                             .importance = true};
     size_t n_ctx = (size_t)o->n_ctx, from = (size_t)o->from_chunk;
@@ -274,9 +274,11 @@ static int run(tools *t, const void *values) {
     const imatrix_values *o = values;
     collector c = {.t = t, .o = o};
     int status = TOOLS_OK;
+    err e;
     if (!o->file && !o->in_files.n) return tools_usage(t, "the text is missing: -f TEXT, or --in-file FILE to add up");
     if (!o->file != !o->model) return tools_usage(t, "%s is missing: a text needs a model and a model a text",
                                                   o->file ? "the model (-m FILE)" : "the text (-f TEXT)");
+    if (tools_check_out(o->out, (const char *const[]){o->model, o->file}, 2, &e)) return tools_usage(t, "%s", e.text);
     if ((status = open_files(&c)) || (o->model && (status = open_model(&c))) || (status = plan(&c)) ||
         (o->model && (status = feed_text(&c))))
         goto done;

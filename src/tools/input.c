@@ -1,6 +1,7 @@
 /* input.c: whole files, standard input, and files of token ids. All of it is somebody else's: limits are checked
  * here and errors name the file, the place, the value and what was wanted. Next: run.c, where it is used.
  */
+#include "gguf/gguf.h"
 #include "tools/tools_int.h"
 
 #define STDIN_BYTES_MAX ((size_t)1 << 28)  /* reserved as address space; a file reserves its size */
@@ -62,6 +63,33 @@ err_code tools_text_open(tools_text *out, const char *path, err *e) {
 void tools_text_close(tools_text *text) {
     arena_close(&text->memory);
     *text = (tools_text){0};
+}
+
+static bool is_of(const uint64_t id[2], const char *read) {
+    char path[4096];
+    str stem;
+    uint64_t no, count = 1, other[2];
+    bool split = gguf_split_name(str_of(read), &stem, &no, &count);
+    for (no = 1; no <= count; no++) {
+        if (split)
+            fmt(path, sizeof path, "%.*s-%05llu-of-%05llu.gguf", (int)stem.len, stem.ptr, (unsigned long long)no,
+                (unsigned long long)count);
+        if (!plat_file_id(split ? path : read, other) && !memcmp(id, other, sizeof other)) return true;
+    }
+    return false;
+}
+
+err_code tools_check_out(const char *out, const char *const *read, size_t n, err *e) {
+    char path[4096 + 8];
+    uint64_t id[2];
+    for (int aside = 0; aside < 2; aside++) {
+        fmt(path, sizeof path, aside ? "%s.part" : "%s", out);
+        if (plat_file_id(path, id)) continue; /* nothing is there, or what keeps nothing */
+        for (size_t i = 0; i < n; i++)
+            if (read[i] && is_of(id, read[i]))
+                return ERR(e, ERR_ARGUMENT, "%.150s is a file that is read: write to another", path);
+    }
+    return ERR_NONE;
 }
 
 /* ---- ids ------------------------------------------------------------------------------------------- */

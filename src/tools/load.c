@@ -20,11 +20,8 @@ int load_check_memory(tools *t, const load_memory *m) {
 
 int load_model(tools *t, loaded *out, const load_options *o) {
     leat_error e;
-    uint64_t in[2], written[2];
     int status = load_check_memory(t, &o->memory);
     if (status) return status;
-    if (o->out && !plat_file_id(o->path, in) && !plat_file_id(o->out, written) && !memcmp(in, written, sizeof in))
-        return tools_usage(t, "%.150s is the file that is read: write to another", o->out);
     return load_open(out, o, &e) ? tools_fail_text(t, e.text) : TOOLS_OK;
 }
 

@@ -73,7 +73,6 @@ quant_id load_cache_type(const char *name); /* one of these words, or NULL */
 
 typedef struct load_options {
     const char *path, *draft; /* draft: a smaller model that guesses, or NULL */
-    const char *out;          /* what the command will write, or NULL: must not be the model */
     load_memory memory;
     load_cache cache;
     bool keep_learnt;

@@ -7,25 +7,22 @@
 
 #define PARTS_MAX 1000 /* what the reader opens */
 #define SETS_MAX (TOOLS_STRS_MAX + 8)
-#define SPLIT_TAIL_BYTES (sizeof "-00001-of-00004.gguf" - 1)
+#define NUMBERS_BYTES (sizeof "-00001-of-00004.gguf")
 #define SHOWN(s) (int)MIN((s).len, (size_t)100), (s).ptr
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
 /* The path without ".gguf", and without the number of a part. */
 static str stem_of(str path) {
-    str tail = str_cut(path, path.len - MIN(path.len, SPLIT_TAIL_BYTES), SPLIT_TAIL_BYTES);
-    bool split = tail.len == SPLIT_TAIL_BYTES && tail.ptr[0] == '-' && str_eq(str_cut(tail, 6, 4), STR("-of-")) &&
-                 str_ends(tail, STR(".gguf"));
-    for (size_t i = 0; split && i < 5; i++)
-        split = tail.ptr[1 + i] >= '0' && tail.ptr[1 + i] <= '9' && tail.ptr[10 + i] >= '0' && tail.ptr[10 + i] <= '9';
-    if (split) return str_cut(path, 0, path.len - SPLIT_TAIL_BYTES);
+    str stem;
+    uint64_t no, count;
+    if (gguf_split_name(path, &stem, &no, &count)) return stem;
     return str_ends(path, STR(".gguf")) ? str_cut(path, 0, path.len - 5) : path;
 }
 
 static err_code name_parts(quantize_out *out, const char *path, err *e) {
     str whole = str_of(path), stem = stem_of(whole);
-    size_t cap = whole.len + SPLIT_TAIL_BYTES + 1;
+    size_t cap = whole.len + NUMBERS_BYTES;
     for (size_t i = 0; i < out->n_parts; i++) {
         char *name = arena_alloc(&out->memory, cap, 1);
         if (!name) return ERR(e, ERR_MEMORY, "no memory for the names of %zu parts", out->n_parts);
@@ -36,25 +33,16 @@ static err_code name_parts(quantize_out *out, const char *path, err *e) {
     return ERR_NONE;
 }
 
-/* Writing to `path` must not touch what is being read, under whatever name. */
-static err_code check_path(const gguf *in, const char *path, err *e) {
-    uint64_t id[2], in_id[2];
-    int error = plat_file_id(path, id);
-    if (error == PLAT_NOT_FOUND) return ERR_NONE;
-    if (error) return ERR(e, ERR_ARGUMENT, "%.150s: %s", path, plat_error_name(error));
-    for (size_t i = 0; i < gguf_part_count(in); i++)
-        if (plat_file_id(gguf_part_path(in, i), in_id) == PLAT_OK && id[0] == in_id[0] && id[1] == in_id[1])
-            return ERR(e, ERR_ARGUMENT, "%.150s is the file that is read: write to another", path);
-    return ERR_NONE;
-}
-
-static err_code check_paths(const quantize_out *out, const gguf *in, err *e) {
+static err_code check_paths(const quantize_out *out, const quantize_values *o, err *e) {
+    const char *const read[] = {o->in, o->importance, o->type_file};
     err_code code = ERR_NONE;
-    char aside[4096 + 8];
     for (size_t i = 0; i < out->n_parts && !code; i++) {
-        code = check_path(in, out->paths[i], e);
-        fmt(aside, sizeof aside, "%s.part", out->paths[i]);
-        if (!code) code = check_path(in, aside, e);
+        uint64_t id[2];
+        const char *path = out->paths[i];
+        int error = plat_file_id(path, id);
+        if (error && error != PLAT_NOT_FOUND)
+            return ERR(e, ERR_ARGUMENT, "%.150s: %s", path, plat_error_name(error));
+        code = tools_check_out(path, read, COUNT_OF(read), e);
     }
     return code;
 }
@@ -204,7 +192,7 @@ err_code quantize_out_open(quantize_out *out, const quantize_plan *p, const quan
     str path = str_of(o->out);
     if (!path.len || path.len > 4000) return ERR(e, ERR_ARGUMENT, "a path of %zu bytes, wanted 1 to 4000", path.len);
     sets s = {.memory = &out->memory};
-    size_t bytes = p->n_parts * (path.len + SPLIT_TAIL_BYTES + 64) + (64 << 10);
+    size_t bytes = p->n_parts * (path.len + NUMBERS_BYTES + 64) + (64 << 10);
     for (size_t i = 0; i < o->keys.n; i++) bytes += str_of(o->keys.at[i]).len + 64;
     err_code code = arena_open(&out->memory, MEM_TOOLS, bytes, e);
     if (!code) {
@@ -213,7 +201,7 @@ err_code quantize_out_open(quantize_out *out, const quantize_plan *p, const quan
         if (!out->parts || !out->paths) code = ERR(e, ERR_MEMORY, "no memory for %zu parts", out->n_parts);
     }
     if (!code) code = name_parts(out, o->out, e);
-    if (!code) code = check_paths(out, p->in, e);
+    if (!code) code = check_paths(out, o, e);
     if (!code) code = make_sets(&s, p, o, e);
     if (!code) code = open_writers(out, p, &s, e);
     if (code) quantize_out_close(out);

@@ -157,6 +157,10 @@ typedef struct tools_text {
 err_code tools_text_open(tools_text *out, const char *path, err *e);
 void tools_text_close(tools_text *text);
 
+/* Writing to `out` must not touch what is read, under whatever name: the files `read` (NULL: none), and all parts of
+ * those that are split. Nor must writing to OUT.part, where files are until they are whole. ERR_ARGUMENT. */
+err_code tools_check_out(const char *out, const char *const *read, size_t n, err *e);
+
 /* Token ids: whole numbers in a text file, parted by white space or commas. One outside [0, n_vocab) is an error
  * that names it, as are a file without any and a word that is no number. */
 typedef struct tools_ids {

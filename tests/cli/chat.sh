@@ -73,6 +73,15 @@ for term in dumb ""; do
     ok $? "TERM='$term': $(cat "$work/out")"
 done
 
+# A conversation is saved over no model.
+cp "$sample" "$work/own.gguf" && cp "$models/bpe.gguf" "$work/next.gguf"
+printf '%s\n' 'wait /help' "type /save $work/own.gguf\r" 'wait is a file that is read' "type /model $work/next.gguf\r" 'wait tiny qwen3' \
+    "type /save $work/next.gguf\r" 'wait is a file that is read' 'type \x04' end > "$work/own.script"
+"$pty" 160 20 "$work/own.script" "$leat" chat "$work/own.gguf" > "$work/out"
+ok $? "saved over a model: $(cat "$work/out")"
+cmp "$sample" "$work/own.gguf" && cmp "$models/bpe.gguf" "$work/next.gguf"
+ok $? "a model was written over"
+
 # In a pipe: the answer and nothing else.
 says() { # says WANTED ARGS...: standard input is the message
     local wanted=$1 got

@@ -290,13 +290,28 @@ check perplexity-base-coarse 0 '^Mean    KLD: +[0-9]*[1-9][0-9]*\.|^Mean    KLD:
 check perplexity-base-ram 0 '^Mean    KLD:   0\.000000 ±   0\.000000$' '^leat perplexity: streaming: ' \
     "$leat" perplexity -m "$parts" -f "$work/story" -c 64 --chunks 2 -t 2 --kl-base "$parts" --ram 26M
 
-# No command writes over the model that it reads.
-cp "$demo" "$work/own.gguf" && ln -sf own.gguf "$work/own-too.gguf" && echo 1 2 3 > "$work/own.ids"
-own() { check "$1" 2 '' 'own-too.gguf is the file that is read: write to another' "${@:2}" "$work/own-too.gguf"; }
-own eval-over-model "$leat" eval "$work/own.gguf" --ids "$work/own.ids" --logits
-own imatrix-over-model "$leat" imatrix "$work/own.gguf" -f "$work/story" -c 64 -o
-own bench-over-model "$leat" bench "$work/own.gguf" -p 4 -n 0 -r 1 --record
-same model-not-written "$demo" "$work/own.gguf"
+# No command writes over what it reads: the model, a part of it, another file.
+cp "$demo" "$work/own.gguf" && ln -sf own.gguf "$work/own-too" && echo 1 2 3 > "$work/own.ids"
+cp "$work/story" "$work/own.txt" && cp "$work/own.ids" "$work/own.trace.part"
+for n in 1 2 3; do cp "$models/parts-0000$n-of-00003.gguf" "$work/own-0000$n-of-00003.gguf"; done
+mkdir "$work/owned" && cp "$work"/own[.-]* "$work/owned"
+own() { # NAME OUT COMMAND...
+    check "$1" 2 '' "$2(.part)? is a file that is read: write to another" "${@:3}" "$work/$2"
+}
+for out_file in own.gguf own-too; do
+    own "eval-over-$out_file" "$out_file" "$leat" eval "$work/own.gguf" --ids "$work/own.ids" --logits
+    own "imatrix-over-$out_file" "$out_file" "$leat" imatrix "$work/own.gguf" -f "$work/own.txt" -c 64 -o
+    own "bench-over-$out_file" "$out_file" "$leat" bench "$work/own.gguf" -p 4 -n 0 -r 1 --record
+done
+split=$work/own-00001-of-00003.gguf part=own-00002-of-00003.gguf
+own eval-over-part $part "$leat" eval "$split" --ids "$work/own.ids" --logits
+own imatrix-over-part $part "$leat" imatrix "$split" -f "$work/own.txt" -c 64 -o
+own bench-over-part $part "$leat" bench "$split" -p 4 -n 0 -r 1 --record
+own eval-over-ids own.ids "$leat" eval "$split" --ids "$work/own.ids" --logits
+own imatrix-over-text own.txt "$leat" imatrix "$split" -f "$work/own.txt" -c 64 -o
+own bench-over-routing own.ids "$leat" bench "$split" -p 4 -n 0 -r 1 --routing "$work/own.ids" --record
+own bench-aside-routing own.trace "$leat" bench "$split" -p 4 -n 0 -r 1 --routing "$work/own.trace.part" --record
+for f in "$work"/owned/*; do same "not-written-${f##*/}" "$f" "$work/${f##*/}"; done
 
 # ---- imatrix ------------------------------------------------------------------------------------------
 
@@ -694,10 +709,10 @@ check image-onto-folder 1 '' 'no plain file' "$leat" image "$demo" -o "$work" --
 check image-folder 1 '' 'not a regular file' "$leat" image "$work" -o "$work/disk2" --raw
 cp "$demo" "$work/one.gguf"
 ln -s one.gguf "$work/other.gguf"
-check image-onto-model 1 '' 'is made of this file' "$leat" image "$work/one.gguf" -o "$work/other.gguf" --raw
+check image-onto-model 1 '' 'other.gguf is a file that is read' "$leat" image "$work/one.gguf" -o "$work/other.gguf" --raw
 same image-model-stays "$demo" "$work/one.gguf"
 ln "$work/one.gguf" "$work/one.part" # where the image would be written until it is whole
-check image-through-model 1 '' 'one.part: the image is made of this file' "$leat" image "$work/one.gguf" -o "$work/one" --raw
+check image-through-model 1 '' 'one.part is a file that is read' "$leat" image "$work/one.gguf" -o "$work/one" --raw
 same image-aside-stays "$demo" "$work/one.gguf"
 rm "$work/one.part"
 check image-one-writer 1 '' 'one.part: in use' flock "$work/one.part" "$leat" image "$work/one.gguf" -o "$work/one" --raw

@@ -145,11 +145,20 @@ cp "$float" "$work/in.gguf"
 ln "$work/in.gguf" "$work/hard.gguf"
 ln -s in.gguf "$work/soft.gguf"
 for f in in hard soft; do
-    check "onto-itself-$f" 2 '' 'is the file that is read' "$leat" quantize "$work/in.gguf" "$work/$f.gguf" q8_0
+    check "onto-itself-$f" 2 '' 'is a file that is read' "$leat" quantize "$work/in.gguf" "$work/$f.gguf" q8_0
 done
 cp "$float" "$work/aside.gguf.part"
-check onto-aside 2 '' 'is the file that is read' "$leat" quantize "$work/aside.gguf.part" "$work/aside.gguf" q8_0
+check onto-aside 2 '' 'is a file that is read' "$leat" quantize "$work/aside.gguf.part" "$work/aside.gguf" q8_0
+echo 'attn_v=q6_k' > "$work/types"
+cp "$work/imatrix" "$work/matrix"
+cp "$parts" "$work/in-00001-of-00003.gguf"
+for n in 2 3; do cp "$models/parts-0000$n-of-00003.gguf" "$work/in-0000$n-of-00003.gguf"; done
+check onto-part 2 '' 'in-00002-of-00003.gguf is a file that is read' "$leat" quantize "$work/in-00001-of-00003.gguf" "$work/in-00002-of-00003.gguf" q8_0
+check onto-imatrix 2 '' 'matrix is a file that is read' "$leat" quantize "$float" "$work/matrix" q8_0 --imatrix "$work/matrix"
+check onto-types 2 '' 'types is a file that is read' "$leat" quantize "$float" "$work/types" q8_0 --tensor-type-file "$work/types"
 same untouched "$float" "$work/in.gguf" "$work/aside.gguf.part"
+same untouched-part "$models/parts-00002-of-00003.gguf" "$work/in-00002-of-00003.gguf"
+same untouched-imatrix "$work/imatrix" "$work/matrix"
 
 # A weight that is none: the tensor, the row and the column; what was there stays.
 cp "$float" "$work/nan.gguf"
