@@ -65,8 +65,9 @@ err_code chat_talk_text_open(chat_text *text, err *e);
 void chat_talk_text_set(chat_text *text, str s);
 bool chat_talk_add(chat *c, bool assistant, str content, str reasoning); /* false, reported: no room */
 void chat_talk_drop(chat *c);                                            /* the last message */
+void chat_talk_clear(chat *c);                                           /* all of them */
 void chat_talk_messages_json(chat *c);                                   /* into c->json */
-err_code chat_talk_messages_parse(chat *c, str json, err *e);            /* replaces system and messages */
+err_code chat_talk_messages_parse(chat *c, str json, err *e);            /* replaces system and messages, or fails */
 int chat_talk_render(chat *c, bool prompt, leat_chat_prompt *out);       /* errors are reported */
 /* Answers the last message, which is the user's; shows and keeps the answer. TOOLS_INTERRUPTED: Ctrl-C. */
 int chat_talk_answer(chat *c);

@@ -4,10 +4,6 @@
 #include "tools/chat.h"
 #include "tools/tools_int.h"
 
-static void forget(chat *c) {
-    while (c->n_messages) chat_talk_drop(c);
-}
-
 /* ---- the conversation ------------------------------------------------------------------------------------- */
 
 static bool do_system(chat *c, str rest) {
@@ -41,7 +37,7 @@ static bool do_regen(chat *c, str rest) {
 
 static bool do_clear(chat *c, str rest) {
     (void)rest;
-    forget(c);
+    chat_talk_clear(c);
     chat_talk_say(c, "the conversation is forgotten%s", c->system.n ? "; the system message stays" : "");
     return false;
 }
@@ -109,7 +105,6 @@ int chat_commands_load(chat *c, const char *path) {
     leat_code code = leat_saved_note(path, note, LEAT_NOTE_BYTES_MAX, &bytes, &e);
     if (!code && chat_talk_messages_parse(c, (str){note, bytes}, (err *)&e)) {
         code = LEAT_FORMAT;
-        forget(c);
         fmt(e.text, sizeof e.text, "%.150s holds no conversation", path);
     }
     mem_block_free(note);

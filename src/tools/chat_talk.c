@@ -48,7 +48,12 @@ bool chat_talk_add(chat *c, bool assistant, str content, str reasoning) {
 }
 
 void chat_talk_drop(chat *c) {
-    if (c->n_messages) arena_reset(&c->words, c->messages[--c->n_messages].mark);
+    /* The first one's mark lies behind the words of old turns that were dropped. */
+    if (c->n_messages) arena_reset(&c->words, --c->n_messages ? c->messages[c->n_messages].mark : 0);
+}
+
+void chat_talk_clear(chat *c) {
+    while (c->n_messages) chat_talk_drop(c);
 }
 
 static void write_message(json_writer *w, const char *role, str content, str reasoning) {
@@ -87,18 +92,24 @@ err_code chat_talk_messages_parse(chat *c, str text, err *e) {
     err_code code = arena_open(&a, MEM_TOOLS, 32 * text.len + ((size_t)1 << 20), e);
     if (code) return code;
     code = json_parse(&a, text, &all, e);
-    if (!code && all.kind != JSON_ARRAY) code = ERR(e, ERR_FORMAT, "is no list of messages");
-    if (!code) {
-        while (c->n_messages) chat_talk_drop(c);
-        chat_talk_text_set(&c->system, (str){0});
-    }
-    for (size_t i = 0; !code && i < all.count; i++) {
-        str role = text_of(&all.items[i], "role"), content = text_of(&all.items[i], "content");
-        if (i == 0 && str_is(role, "system")) chat_talk_text_set(&c->system, content);
-        else if (!str_is(role, "user") && !str_is(role, "assistant"))
+    bool listed = !code && all.kind == JSON_ARRAY;
+    size_t first = listed && all.count && str_is(text_of(&all.items[0], "role"), "system");
+    if (!code && (!listed || all.count - first > CHAT_MESSAGES_MAX))
+        code = ERR(e, ERR_FORMAT, "is no list of messages");
+    for (size_t i = first; !code && i < all.count; i++) {
+        str role = text_of(&all.items[i], "role");
+        if (!str_is(role, "user") && !str_is(role, "assistant"))
             code = ERR(e, ERR_FORMAT, "message %zu is of '%.*s', wanted user or assistant", i,
                        (int)MIN(role.len, (size_t)40), role.ptr);
-        else if (!chat_talk_add(c, str_is(role, "assistant"), content, text_of(&all.items[i], "reasoning_content")))
+    }
+    if (!code) {
+        chat_talk_clear(c);
+        chat_talk_text_set(&c->system, first ? text_of(&all.items[0], "content") : (str){0});
+    }
+    for (size_t i = first; !code && i < all.count; i++) {
+        const json_value *m = &all.items[i];
+        if (!chat_talk_add(c, str_is(text_of(m, "role"), "assistant"), text_of(m, "content"),
+                           text_of(m, "reasoning_content")))
             code = ERR(e, ERR_MEMORY, "has too many messages");
     }
     arena_close(&a);
