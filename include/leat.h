@@ -198,7 +198,7 @@ leat_code leat_feed(leat_session *session, const int32_t *tokens, size_t n, leat
 typedef bool leat_logits_fn(void *user, size_t index, const float *logits);
 leat_code leat_feed_each(leat_session *session, const int32_t *tokens, size_t n, leat_role role, leat_logits_fn *each,
                          void *user, leat_error *error);
-/* (n_vocab) logits of the last token fed, or NULL when nothing was fed since the last rewind. */
+/* (n_vocab) logits of the last token fed, or NULL when nothing was fed since the last rewind or load. */
 const float *leat_logits(const leat_session *session);
 /* Forgets all but the first n tokens. A model with a sliding window holds little more than the window; where it lacks
  * what the next token sees, these are computed again with the same bits: that takes its time, and after an error fewer

@@ -52,9 +52,10 @@ leat_code leat_session_load(leat_session *s, const char *path, leat_error *error
     kv_identity who;
     err_code code = identify(s, &who, err_of(error));
     if (code) return (leat_code)code;
-    s->has_logits = false;
     while (engine_kept_drop(s)) {} /* the file wants their pages */
-    return (leat_code)kv_load(s->sequence, path, &who, s->tokens, s->roles, s->n_ctx, err_of(error));
+    code = kv_load(s->sequence, path, &who, s->tokens, s->roles, s->n_ctx, err_of(error));
+    if (!code || !kv_seq_length(s->sequence)) s->has_logits = false;
+    return (leat_code)code;
 }
 
 leat_code leat_saved_note(const char *path, char *buf, size_t cap, size_t *bytes, leat_error *error) {

@@ -176,6 +176,7 @@ static err_code deliver(leat_session *s, kern_role role, size_t from, size_t to,
         if (code) return code;
         for (size_t i = 0; i < n && w->each && !w->stopped; i++)
             w->stopped = !w->each(w->user, first + at + i, logits[i]);
+        s->has_logits = false; /* not the last token's any more, if the step fails yet */
         memcpy(s->logits, logits[n - 1], n_vocab * sizeof(float));
     }
     return ERR_NONE;
@@ -186,7 +187,6 @@ static err_code feed(leat_session *s, const int32_t *tokens, size_t n, leat_role
     if (code) return code;
     engine_watch_memory(s->model);
     kern_role k = role == LEAT_PROMPT ? KERN_PROMPT : KERN_DECODE;
-    s->has_logits = false;
     if (role == LEAT_GENERATED) engine_kept_prompt(s);
     for (size_t done = 0; done < n && !w->stopped;) {
         size_t rows = MIN(s->rows_max, n - done);
@@ -208,9 +208,9 @@ static err_code feed(leat_session *s, const int32_t *tokens, size_t n, leat_role
         memmove(s->tokens + run.pos, tokens + done, rows * sizeof *tokens); /* its own when fed again */
         memset(s->roles + run.pos, (int)role, rows);
         kv_seq_commit(s->sequence, rows);
+        s->has_logits = last && !w->stopped;
         done += rows;
     }
-    s->has_logits = !w->stopped;
     return ERR_NONE;
 }
 

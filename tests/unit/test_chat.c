@@ -248,6 +248,8 @@ TEST(chat_session_saved_goes_on_with_the_same_bits) {
     if (strcmp(leat_session_isa(b), "scalar")) CHECK_EQ(leat_session_load(other, path, &e), LEAT_UNSUPPORTED);
     leat_session_close(other);
     CHECK_EQ(leat_session_load(b, test_path(1, "absent.kv"), &e), LEAT_IO);
+    CHECK_EQ(leat_session_length(b), 100); /* refused, it is as before */
+    CHECK(leat_logits(b) && !memcmp(leat_logits(a), leat_logits(b), n_vocab * sizeof(float)));
     leat_session_close(a);
     leat_session_close(b);
     leat_session_close(small);

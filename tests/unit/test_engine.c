@@ -267,6 +267,10 @@ TEST(engine_cancelled_feed_leaves_the_session_usable) {
     float *whole = logits_of(m, &o, ids, 40, LEAT_PROMPT, 40);
     size_t v = (size_t)leat_model_n_vocab(m);
     CHECK(memcmp(whole + 39 * v, leat_logits(s), v * sizeof(float)) == 0);
+    calls = 1; /* in the first chunk: all is as before */
+    CHECK_EQ(leat_feed(s, ids, 20, LEAT_PROMPT, &e), LEAT_CANCELLED);
+    CHECK_EQ(leat_session_length(s), 40);
+    CHECK(leat_logits(s) && memcmp(whole + 39 * v, leat_logits(s), v * sizeof(float)) == 0);
     free(whole);
     leat_session_close(s);
     leat_model_close(m);
