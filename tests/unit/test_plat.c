@@ -450,7 +450,11 @@ TEST(plat_files_read_map_write) {
     CHECK_EQ(plat_out_close(o), PLAT_OK);
     write_file(other, "old");
     CHECK_EQ(plat_file_rename(path, "/dev/null"), PLAT_INVALID); /* a device keeps its place */
+    struct stat st;
+    CHECK_EQ(chmod(path, 0644) | chmod(other, 0640), 0);
     CHECK_EQ(plat_file_rename(path, other), PLAT_OK);
+    CHECK_EQ(stat(other, &st), 0);
+    CHECK_EQ(st.st_mode & 0777, 0640); /* who might not read the old one may not read the new one */
     plat_file *f;
     CHECK_EQ(plat_file_open(&f, path), PLAT_NOT_FOUND);
     CHECK(f == NULL);

@@ -183,11 +183,14 @@ int plat_file_id(const char *path, uint64_t id[2]) {
     return PLAT_OK;
 }
 
-/* root may put a file in the place of /dev/full; nobody means that. */
+/* root may put a file in the place of /dev/full; nobody means that. Who was kept from the old file is kept from the new
+ * one. */
 int plat_file_rename(const char *from, const char *to) {
-    uint64_t id[2];
-    int there = plat_file_id(to, id);
-    if (there == PLAT_INVALID) return there;
+    struct stat old, made;
+    bool there = stat(to, &old) == 0;
+    if (there && !S_ISREG(old.st_mode)) return PLAT_INVALID;
+    if (there && !stat(from, &made) && made.st_mode & ~old.st_mode & 0777)
+        chmod(from, made.st_mode & old.st_mode & 0777);
     return rename(from, to) ? posix_error(errno) : PLAT_OK;
 }
 int plat_file_remove(const char *path) { return unlink(path) ? posix_error(errno) : PLAT_OK; }
