@@ -300,7 +300,7 @@ static int32_t draw(void *user, const float *logits) {
 static void echo_prompt(srv *s) {
     srv_job *j = s->job;
     if (j->prompt_text.len) srv_buf_put(&j->text, j->prompt_text.ptr, j->prompt_text.len);
-    for (size_t i = 0; i < j->n_prompt && !j->prompt_text.len; i++) {
+    for (size_t i = j->n_bos; i < j->n_prompt && !j->prompt_text.len; i++) { /* a text's BOS is not its */
         size_t n = leat_piece(s->model, j->prompt[i], true, j->piece, PIECE_MAX);
         srv_buf_put(&j->text, j->piece, MIN(n, (size_t)PIECE_MAX));
     }

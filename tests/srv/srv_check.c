@@ -125,6 +125,7 @@ static void test_completions(const server *s) {
         {"{\"prompt\":[{\"prompt_string\":\"a\"},\"b\"],\"max_tokens\":1}", "\"index\":1"},
         {"{\"prompt\":\"What is 2+2?\",\"max_tokens\":1,\"temperature\":0,\"echo\":true}",
          "\"text\":\"What is 2+2?The\""},
+        {"{\"prompt\":\"\",\"max_tokens\":1,\"temperature\":0,\"echo\":true}", "\"text\":\"I\""},
         {"{\"prompt\":\"What is\",\"max_tokens\":0,\"logprobs\":1,\"echo\":true}",
          "\"tokens\":[\"What\",\" is\"],\"token_logprobs\":[-"},
         {"{\"prompt\":\"What is 2+2?\",\"max_tokens\":1,\"temperature\":0,\"logit_bias\":{\"383\":-100}}",
