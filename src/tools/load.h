@@ -38,7 +38,7 @@ quant_id load_cache_type(const char *name); /* one of these words, or NULL */
 /* The sampler's rows of an option table. */
 #define LOAD_SEED_RANDOM UINT64_MAX /* a new one each time */
 #define LOAD_SAMPLING(T, field)                                                                                      \
-    TOOLS_U64(T, field.seed, 's', "seed", "S", "of the random choices (default: a new one each time; -v tells it)"), \
+    TOOLS_U64(T, field.seed, 's', "seed", "S", "of the random choices (default: a new one each time)"),              \
     TOOLS_FLOAT(T, field.temperature, 0, "temp", "X", 0, 1000,                                                       \
                 "temperature; 0 always takes the likeliest token ({})"),                                             \
     TOOLS_INT(T, field.top_k, 0, "top-k", "N", 0, INT32_MAX, "only the N likeliest; 0: off ({})"),                   \

@@ -213,7 +213,7 @@ const tools_command tools_serve = {
         "Each option but the file has a twin in the environment: LEAT_PORT, LEAT_CTX_SIZE, LEAT_API_KEY and so on (a "
         "flag is set by 1); the command line wins.\n"
         "Requests are answered one after the other. Ctrl-C or SIGTERM ends it when those that came are answered; a "
-        "second one at once.",
+        "third one at once.",
     .options = options,
     .n_options = COUNT_OF(options),
     .values_bytes = sizeof(serve_values),
