@@ -268,10 +268,12 @@ err_code gguf_write_begin(gguf_writer *w, const char *path, err *e) {
     w->path = arena_copy(&w->own, view);
     if (!part || !w->path) return err_set(e, ERR_MEMORY, "gguf_write", "no memory for the path");
     fmt(part, view.len + sizeof ".part", "%s.part", path);
-    int error = plat_out_create(&w->out, part);
+    uint64_t id[2];
+    bool taken = plat_file_id(path, id) == PLAT_INVALID; /* by a folder or device: the last step would say so */
+    int error = taken ? PLAT_INVALID : plat_out_create(&w->out, part);
     if (error) {
         w->out = NULL;
-        return err_set(e, ERR_IO, "gguf_write", "%s: %s", part, plat_error_name(error));
+        return err_set(e, ERR_IO, "gguf_write", "%s: %s", taken ? path : part, plat_error_name(error));
     }
     w->part_path = part;
     uint64_t bytes = align_up(sizeof(uint8_t[24]) + w->kvs.count + w->infos.count, w->alignment) + w->data_bytes;

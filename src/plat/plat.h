@@ -197,7 +197,8 @@ typedef enum {
 int plat_terminal_keys(plat_keys how);
 /* Standard input has bytes, or has ended; waits at most timeout_ns, less when a signal comes. */
 bool plat_stdin_ready(uint64_t timeout_ns);
-/* Set by Ctrl-C (SIGINT, SIGTERM); the core polls it. Reading does not clear it; nothing clears SIGTERM. */
+/* Set by Ctrl-C (SIGINT), SIGTERM and SIGHUP, a terminal's end; the core polls it. Reading does not clear it; nothing
+ * clears the last two. */
 bool plat_interrupted(void);
 void plat_interrupt_clear(void);
 /* The path of a file that commands keep for the user between runs; its folder is made. False where there is none. */

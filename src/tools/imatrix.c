@@ -148,12 +148,18 @@ static err_code add_up(void *user, size_t entry, uint64_t matrix, float *sums, f
     return ERR_NONE;
 }
 
-static int write_to(collector *c, const char *path) {
+/* Says no: up to here all was as it will be, so that what is wrong with the output is told before the work. */
+static err_code refuse(void *user, size_t entry, uint64_t matrix, float *sums, float *count, err *e) {
+    (void)user, (void)entry, (void)matrix, (void)sums, (void)count;
+    return ERR(e, ERR_CANCELLED, "it was a trial");
+}
+
+static int write_to(collector *c, const char *path, bool trial) {
     enum { DATASETS_MAX = 1024 };
     str datasets[DATASETS_MAX];
     err e;
     imatrix_write_opts o = {.entries = c->shapes, .n_entries = c->n_entries, .datasets = datasets,
-                            .chunk_size = (uint32_t)c->o->n_ctx, .sums = add_up, .user = c};
+                            .chunk_size = (uint32_t)c->o->n_ctx, .sums = trial ? refuse : add_up, .user = c};
     o.chunk_count = (uint32_t)MIN(c->file_chunks + c->n_done, (uint64_t)INT32_MAX);
     for (size_t f = 0; f < c->o->in_files.n; f++) {
         gguf_cursor at = {0, 0};
@@ -161,8 +167,8 @@ static int write_to(collector *c, const char *path) {
             o.n_datasets++;
     }
     if (c->o->file) datasets[o.n_datasets++] = str_of(c->o->file);
-    if (imatrix_write(path, &o, &e)) return tools_fail(c->t, "%s: %s", path, e.text);
-    return TOOLS_OK;
+    err_code code = imatrix_write(path, &o, &e);
+    return !code || (trial && code == ERR_CANCELLED) ? TOOLS_OK : tools_fail(c->t, "%s: %s", path, e.text);
 }
 
 /* The result so far, and copies of it, as often as was asked for. */
@@ -170,11 +176,11 @@ static int write_on_the_way(collector *c) {
     const imatrix_values *o = c->o;
     int status = TOOLS_OK;
     if (o->output_frequency && c->n_done % (size_t)o->output_frequency == 0 && c->n_done < c->text.n)
-        status = write_to(c, o->out);
+        status = write_to(c, o->out, false);
     if (status || !o->save_frequency || c->n_done % (size_t)o->save_frequency) return status;
     char path[4200];
     fmt(path, sizeof path, "%s.at_%zu", o->out, c->n_done);
-    return write_to(c, path);
+    return write_to(c, path, false);
 }
 
 /* ---- the text ------------------------------------------------------------------------------------------------ */
@@ -280,9 +286,9 @@ static int run(tools *t, const void *values) {
                                                   o->file ? "the model (-m FILE)" : "the text (-f TEXT)");
     if (tools_check_out(o->out, (const char *const[]){o->model, o->file}, 2, &e)) return tools_usage(t, "%s", e.text);
     if ((status = open_files(&c)) || (o->model && (status = open_model(&c))) || (status = plan(&c)) ||
-        (o->model && (status = feed_text(&c))))
+        (o->model && ((status = write_to(&c, o->out, true)) || (status = feed_text(&c)))))
         goto done;
-    if (!(status = write_to(&c, o->out))) report(&c);
+    if (!(status = write_to(&c, o->out, false))) report(&c);
 done:
     for (size_t f = 0; f < o->in_files.n; f++) imatrix_close(c.files[f]);
     arena_close(&c.memory);

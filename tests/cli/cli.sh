@@ -337,6 +337,10 @@ check imatrix-no-matrix 1 '' 'no importance matrix' "$leat" imatrix --in-file "$
 check imatrix-short 1 '' 'a context of 100000 wants 100000 at least' "${imatrix[@]}" -c 100000
 check imatrix-bare 1 '' 'has no tokenizer' "$leat" imatrix -m "$bare" -f "$work/story"
 check imatrix-no-folder 1 '' 'no/such' "${imatrix[@]}" --chunks 2 -o "$work/no/such"
+rm -rf "$work/im-folder"*
+mkdir "$work/im-folder" # told before the work: no copy of the first chunk
+check imatrix-onto-folder 1 '' 'im-folder: not a regular file' "${imatrix[@]}" --chunks 2 -o "$work/im-folder" --save-frequency 1
+check imatrix-trial 1 '' '' test -e "$work/im-folder.at_1"
 check imatrix-quantize 0 '*' '*' "$leat" quantize -q "$parts" "$work/x.gguf" q4_k_s --imatrix "$work/i4"
 
 # ---- bench --------------------------------------------------------------------------------------------

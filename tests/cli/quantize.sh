@@ -195,7 +195,9 @@ interrupt() { # NAME SIGNAL STATUS
     if [ $status = "$3" ]; then pass; else fail "$1" "exit status $status, wanted $3"; fi
     absent "$1-nothing" "$work/cut-off.gguf"
 }
-for s in INT TERM; do
+signals="INT TERM"
+(sh -c 'kill -HUP $$'; exit $?) 2> /dev/null || signals+=" HUP" # else these tests run under nohup
+for s in $signals; do
     interrupt "interrupt-$s" $s 130
     absent "interrupt-$s-part" "$work/cut-off.gguf.part"
     like "$err" 'interrupted: nothing was written' && pass || fail "interrupt-$s-says" "nothing"

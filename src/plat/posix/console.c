@@ -25,7 +25,7 @@ static void make_cooked(void) {
 }
 
 static void on_signal(int sig) {
-    if (sig == SIGTERM) terminated = true;
+    if (sig != SIGINT) terminated = true;
     interrupted = true;
     if (++asked < INTERRUPTS_MAX) return;
     make_cooked();
@@ -58,10 +58,11 @@ static void fill_streams(void) {
 void plat_posix_start(void) {
     fill_streams();
     /* No SA_RESTART: a read from the terminal must come back. */
-    struct sigaction act = {.sa_handler = on_signal};
+    struct sigaction act = {.sa_handler = on_signal}, was;
     sigemptyset(&act.sa_mask);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
+    if (!sigaction(SIGHUP, NULL, &was) && was.sa_handler != SIG_IGN) sigaction(SIGHUP, &act, NULL); /* else nohup */
     act.sa_handler = on_bus_error;
     sigaction(SIGBUS, &act, NULL);
     act.sa_handler = SIG_IGN;

@@ -6,7 +6,7 @@
 
 #include <sched.h>
 
-/* First call of main: Ctrl-C and SIGTERM raise the flag of plat_interrupted (the third one ends the process at
+/* First call of main: Ctrl-C, SIGTERM and SIGHUP raise the flag of plat_interrupted (the third one ends the process at
  * once, with 128 + the signal), a closed stdout becomes an error instead of SIGPIPE, failed assertions print. */
 void plat_posix_start(void);
 
