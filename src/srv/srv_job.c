@@ -386,7 +386,12 @@ static leat_code answer(srv *s, int32_t number, leat_error *e) {
         if (j->request.kind == SRV_CHAT && s->chat) leat_answer_end(s->chat, take_part, j);
         emit_end(&j->thinking);
         emit_end(&j->out);
-        if (j->request.stream && (j->text.n || j->thoughts.n)) srv_answer_part(s);
+        /* What was held back is a part like others; also where no text comes of it, since it is half a character. */
+        srv_finish finish = j->finish;
+        bool tells = !j->stopped && (j->probs.n || j->ids.n);
+        j->finish = SRV_NOT_YET;
+        if (j->request.stream && (j->text.n || j->thoughts.n || tells)) srv_answer_part(s);
+        j->finish = finish;
         srv_answer_end(s);
     }
     emit_close(&j->thinking);

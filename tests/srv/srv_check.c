@@ -117,6 +117,10 @@ static void test_completions(const server *s) {
                                       "\"stop\":[\"of 2\"]}", "The sum ", "\"finish_reason\":\"stop\"");
     expect_text(s, "/v1/completions", "{\"prompt\":\"What is 2+2?\",\"max_tokens\":24,\"temperature\":0,"
                                       "\"stop\":\"of 2\",\"stream\":true}", "The sum ", "\"finish_reason\":\"stop\"");
+    /* The end of the text might have begun a stop string: it comes late, but ends nothing. */
+    expect_text(s, "/v1/completions", "{\"prompt\":\"What is 2+2?\",\"max_tokens\":24,\"temperature\":0,"
+                                      "\"stop\":\".!\",\"stream\":true}", wanted[0],
+                "\"text\":\".\",\"logprobs\":null,\"finish_reason\":null");
     static const struct {
         const char *body, *has;
     } rows[] = {
@@ -130,6 +134,9 @@ static void test_completions(const server *s) {
          "\"tokens\":[\"What\",\" is\"],\"token_logprobs\":[-"},
         {"{\"prompt\":\"What is 2+2?\",\"max_tokens\":1,\"temperature\":0,\"logit_bias\":{\"383\":-100}}",
          "\"finish_reason\":\"length\""},
+        /* A token that begins a character which never comes. */
+        {"{\"prompt\":\"a\",\"max_tokens\":1,\"temperature\":0,\"logprobs\":1,\"stream\":true,"
+         "\"logit_bias\":{\"201\":1000}}", "\"tokens\":[\"bytes:\\\\xc3\"],\"token_logprobs\":[-"},
         {"{\"prompt\":\"a\",\"max_tokens\":2,\"ignore_eos\":true,\"logit_bias\":{\"2\":1e39}}",
          "\"completion_tokens\":2"},
         {"{\"prompt\":\"a\",\"max_tokens\":3,\"ignore_eos\":true,\"min_p\":0.1,\"top_k\":5,\"presence_penalty\":0.5,"
@@ -170,6 +177,10 @@ static void test_chat(const server *s) {
     }
     body = format("{%s,\"max_tokens\":2,\"temperature\":0,\"logprobs\":true,\"top_logprobs\":2}", messages);
     expect(s, "/v1/chat/completions", body, 200, "\"top_logprobs\":[{\"id\":");
+    free(body);
+    body = format("{%s,\"max_tokens\":1,\"temperature\":0,\"logprobs\":true,\"stream\":true,"
+                  "\"logit_bias\":{\"201\":1000}}", messages);
+    expect(s, "/v1/chat/completions", body, 200, "\"delta\":{},\"logprobs\":{\"content\":[{\"id\":201,");
     free(body), free(want), free(ids);
 }
 
