@@ -128,6 +128,9 @@ static err_code read_experts(model *m, err *e) {
         if ((code = read_size(m, "expert_shared_feed_forward_length", 0, DIM_MAX, &s->n_ff_shared, e)))
             return code;
         if (s->n_ff_shared == 0) s->n_ff_shared = s->n_ff;
+        if (s->n_ff_shared == 0)
+            return ERR(e, ERR_FORMAT, "key %s.expert_shared_feed_forward_length is 0 or missing",
+                       m->family->name);
     }
     s->n_ff = 0;
     if (s->n_ff_expert == 0) return ERR(e, ERR_FORMAT, "experts of width 0: feed_forward_length is missing");

@@ -321,6 +321,11 @@ TEST(engine_names_what_a_file_lacks) {
             "blk.0.ffn_up_exps.weight");
     REFUSED(&moe, "qwen3moe.expert_count", "qwen3moe.expert_cownt", LEAT_FORMAT,
             "expert_count");
+    /* Without its width there would be no shared expert, though its tensors are there. */
+    tiny_spec shared = tiny_default("qwen2moe");
+    shared.n_ff_expert = shared.n_ff_shexp = 256, shared.n_ff = 0;
+    REFUSED(&shared, "expert_shared_feed_forward_length", "expert_shared_feed_forwerd_length", LEAT_FORMAT,
+            "qwen2moe.expert_shared_feed_forward_length");
     REFUSED(&llama, "\5\0\0\0\0\0\0\0llama", "\5\0\0\0\0\0\0\0lloma", LEAT_UNSUPPORTED,
             "lloma");
 }
