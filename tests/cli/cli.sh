@@ -112,7 +112,8 @@ echo "1 5 9, 12" > "$work/ids"
 check run-ids 0 '^([0-9]+ ){9}[0-9]+$' '' "$leat" run -q -n 10 --ids "$work/ids" "$bare"
 check run-ids-text 0 . '' "${run[@]}" -q -n 4 --ids "$work/ids"
 check run-ids-outside 1 '' 'line 1: token id 99999 is outside the vocabulary of' sh -c 'echo 1 99999 | "$@"' sh "${run[@]}" -q --ids -
-# Ctrl-C, once there is text.
+# Ctrl-C, once there is text: none of the command before, which would still be there when this one has not begun.
+: > "$out"
 "${run[@]}" -p "$text" --ignore-eos -c 100000 -n 90000 > "$out" 2> "$err" &
 pid=$!
 until [ -s "$out" ] || ! kill -0 $pid; do sleep 0.02; done
@@ -294,7 +295,7 @@ check perplexity-base-ram 0 '^Mean    KLD:   0\.000000 ±   0\.000000$' '^leat p
 cp "$demo" "$work/own.gguf" && ln -sf own.gguf "$work/own-too" && echo 1 2 3 > "$work/own.ids"
 cp "$work/story" "$work/own.txt" && cp "$work/own.ids" "$work/own.trace.part"
 for n in 1 2 3; do cp "$models/parts-0000$n-of-00003.gguf" "$work/own-0000$n-of-00003.gguf"; done
-mkdir "$work/owned" && cp "$work"/own[.-]* "$work/owned"
+mkdir -p "$work/owned" && cp "$work"/own[.-]* "$work/owned"
 own() { # NAME OUT COMMAND...
     check "$1" 2 '' "$2(.part)? is a file that is read: write to another" "${@:3}" "$work/$2"
 }
