@@ -30,7 +30,6 @@ static bool do_undo(chat *c, str rest) {
 static bool do_regen(chat *c, str rest) {
     (void)rest;
     if (!c->n_messages) return chat_talk_say(c, "there is no answer yet"), false;
-    if (c->messages[c->n_messages - 1].assistant) chat_talk_drop(c);
     chat_talk_turn(c);
     return false;
 }

@@ -330,9 +330,13 @@ int chat_talk_answer(chat *c) {
 }
 
 void chat_talk_turn(chat *c) {
+    chat_message before = c->messages[c->n_messages - 1];
+    if (before.assistant) c->n_messages--; /* it gives way to another answer only; its words stay */
     int status = chat_talk_answer(c);
     if (status == TOOLS_INTERRUPTED) plat_interrupt_clear();
-    if (!c->n_messages || c->messages[c->n_messages - 1].assistant) return;
-    chat_talk_drop(c);
-    if (status == TOOLS_INTERRUPTED) chat_talk_say(c, "(interrupted: the message is taken back)");
+    if (c->n_messages && c->messages[c->n_messages - 1].assistant) return;
+    if (before.assistant) c->messages[c->n_messages++] = before;
+    else chat_talk_drop(c);
+    if (status == TOOLS_INTERRUPTED)
+        chat_talk_say(c, "(interrupted: the %s)", before.assistant ? "answer before stays" : "message is taken back");
 }

@@ -58,6 +58,15 @@ exec 3>&-
 wait $!
 { cat "$work/history"; echo /show; echo /set temp; } | cmp -s - "$work/state/leat/chat_history"
 ok $? "history of two chats: $(cat "$work/out")"
+# Another answer that cannot be computed leaves the one that there is.
+{
+    printf '%s\n' 'wait /help' 'type What is 2+2?\r' 'wait is 4.' 'wait generation' 'type /system '
+    for _ in {1..20}; do echo 'type What is 2+2? '; done
+    printf '%s\n' 'type \r' 'wait system:' 'type /regen\r' 'wait context holds' 'type /system none\r' 'wait no system' \
+        'type /show prompt\r' 'wait is 4.</s>' 'type \x04' end
+} > "$work/regen.script"
+timeout 60 "$pty" 72 20 "$work/regen.script" "$leat" chat $sample --temp 0 -c 64 --no-history > "$work/out"
+ok $? "regen: $(cat "$work/out")"
 # NO_COLOR, and what a terminal would obey in the model's name.
 printf '%s\n' 'wait /help' screen 'type \x04' end > "$work/plain.script"
 NO_COLOR=1 "$pty" 72 4 "$work/plain.script" "$leat" chat $sample --no-history > "$work/out"
