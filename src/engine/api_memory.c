@@ -218,7 +218,7 @@ leat_code leat_measure_disk(const leat_session *s, double *bytes_s, int32_t *dep
 }
 
 const char *leat_session_memory(const leat_session *s, char *buf, size_t cap) {
-    store_describe(s->model->weights, buf, cap);
+    if (cap) store_describe(s->model->weights, buf, cap);
     return buf;
 }
 

@@ -419,6 +419,7 @@ TEST(fault_stream_dense_weights_give_way) {
     want = malloc(128 * sizeof *want);
     memcpy(want, leat_logits(s), 128 * sizeof *want);
     int most = pinned(s);
+    CHECK(leat_session_memory(s, NULL, 0) == NULL); /* no room: nothing is said */
     feed_until(s, most + 1, true); /* as it is */
     fault_arm(&(fault_plan){.fail_at = -1, .memory_total = ram - ((uint64_t)1 << 20)}); /* a limit falls */
     feed_until(s, most, true);
