@@ -176,6 +176,8 @@ static inline double math_abs(double x) { return x < 0 ? -x : x; }
 /* Sorts n items of `size` bytes in place. before: must a come before b? Equal items may change places. */
 typedef bool sort_before(const void *a, const void *b);
 void sort_items(void *items, size_t n, size_t size, sort_before *before);
+/* The median of n > 0 values, which are sorted. */
+double sort_median(double *values, size_t n);
 
 /* ---- hash, random numbers ------------------------------------------------------------------------ */
 

@@ -25,3 +25,10 @@ void sort_items(void *items, size_t n, size_t size, sort_before *before) {
         sink(items, 0, i, size, before);
     }
 }
+
+static bool is_less(const void *a, const void *b) { return load_f64(a) < load_f64(b); }
+
+double sort_median(double *values, size_t n) {
+    sort_items(values, n, sizeof *values, is_less);
+    return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}

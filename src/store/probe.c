@@ -50,8 +50,6 @@ static double measure(store *s, rng *dice, places *to, size_t depth) {
     return failed || blank > back / 2 ? 0 : bytes_s;
 }
 
-static bool is_less(const void *a, const void *b) { return *(const double *)a < *(const double *)b; }
-
 #define ROUNDS 2 /* others may disturb one */
 #define AS_WELL 0.95
 
@@ -79,7 +77,6 @@ void store_probe(store *s, char *to, size_t bytes) {
         for (int round = 0; round < ROUNDS; round++)
             if (speed[i][round] > 0) as_well[n++] = speed[i][round];
     }
-    sort_items(as_well, n, sizeof *as_well, is_less);
-    s->stats.disk_bytes_s = (as_well[(n - 1) / 2] + as_well[n / 2]) / 2; /* the median */
+    s->stats.disk_bytes_s = sort_median(as_well, n);
     s->depth = MAX(first, (size_t)2); /* while one is taken in, another should be under way */
 }

@@ -136,13 +136,6 @@ static int time_peer(bench *b, const bench_row *r, size_t which, double *tok_s) 
 
 static double *samples(bench *b, size_t kind) { return b->samples + kind * (size_t)b->o->n_reps; }
 
-static bool below(const void *a, const void *b) { return load_f64(a) < load_f64(b); }
-
-static double median(double *at, size_t n) {
-    sort_items(at, n, sizeof *at, below);
-    return (at[(n - 1) / 2] + at[n / 2]) / 2;
-}
-
 static double deviation(const double *at, size_t n) {
     double sum = 0, squares = 0;
     for (size_t i = 0; i < n; i++) sum += at[i];
@@ -211,15 +204,15 @@ static void sum_up(bench *b, bench_row *r) {
     for (size_t p = 0; p < b->head.n_peers; p++) {
         double *theirs = samples(b, SAMPLES + p), *ratios = samples(b, RATIO);
         for (size_t i = 0; i < n; i++) ratios[i] = samples(b, OWN)[i] / theirs[i];
-        double ratio = median(ratios, n);
-        r->peers[p] = (bench_ratio){median(theirs, n), ratio, ratios[0], ratios[n - 1]};
+        double ratio = sort_median(ratios, n);
+        r->peers[p] = (bench_ratio){sort_median(theirs, n), ratio, ratios[0], ratios[n - 1]};
     }
     r->deviation = deviation(samples(b, OWN), n);
-    r->tok_s = median(samples(b, OWN), n);
-    r->share = median(samples(b, SHARE), n);
+    r->tok_s = sort_median(samples(b, OWN), n);
+    r->share = sort_median(samples(b, SHARE), n);
     r->bound = r->share > 0 ? r->tok_s / r->share : 0;
-    r->sustained = b->probe ? median(samples(b, SUSTAINED), n) : 0;
-    r->growth = r->n_depth && r->n_gen ? median(samples(b, GROWTH), n) : 0;
+    r->sustained = b->probe ? sort_median(samples(b, SUSTAINED), n) : 0;
+    r->growth = r->n_depth && r->n_gen ? sort_median(samples(b, GROWTH), n) : 0;
 }
 
 static void look(const bench *b, bounds_machine *out) {

@@ -355,3 +355,10 @@ TEST(rng_is_the_known_stream) {
     CHECK_NEAR(squares / N, 1, 0.015);
     CHECK_NEAR(unit / N, 0.5, 0.005);
 }
+
+TEST(base_median) {
+    double one[] = {7}, two[] = {4, 1}, odd[] = {9, -2, 5}, even[] = {8, 1, 3, 2};
+    CHECK(sort_median(one, 1) == 7 && sort_median(two, 2) == 2.5);
+    CHECK(sort_median(odd, 3) == 5 && odd[0] == -2 && odd[2] == 9); /* sorted */
+    CHECK(sort_median(even, 4) == 2.5);
+}
