@@ -84,7 +84,7 @@ typedef struct kern_attn {
     size_t dim_k, dim_v;
     quant_id type_k, type_v;
     const float *q;             /* (n_q, dim_k), already scaled */
-    const void *k, *v;          /* a tile each; values may be read 64 bytes beyond */
+    const void *k, *v;          /* a tile each */
     size_t n_pos;               /* at most KERN_ATTN_TILE */
     const uint16_t *from, *to;  /* (n_q): each query sees positions [from, to) of this tile */
     const void *k_next, *v_next; /* the next tile, to be fetched meanwhile; NULL: none */

@@ -41,14 +41,15 @@ KERN_INLINE void unpack_keys(quant_id type, const uint8_t *from, size_t dim, siz
         unpack_block(type, from + i * bytes, 32, vf_load_f16(scales + 32 * i), to + 512 * i);
 }
 
-/* Values: a block is 2 rows of one position. */
+/* Values: a block is 2 rows of one position. Scales come 16 at a time from the tile's first on, of which there are 64 a block: so
+ * none is of another head, which may be written meanwhile. */
 KERN_INLINE void unpack_values(quant_id type, const uint8_t *from, size_t dim, size_t n_pos, float *to) {
-    size_t bytes = type == QUANT_Q8_0 ? 32 : 16, blocks = dim / 32;
+    size_t bytes = type == QUANT_Q8_0 ? 32 : 16, blocks = dim / 32, n = n_pos * blocks;
     const uint8_t *scales = from + KERN_ATTN_TILE * blocks * bytes;
-    float scale[KERN_ATTN_DIM_MAX / 32 + 15];
-    for (size_t p = 0; p < n_pos; p++, from += blocks * bytes, to += dim) {
-        for (size_t b = 0; b < blocks; b += 16) vf_store(scale + b, vf_load_f16(scales + 2 * (p * blocks + b)));
-        for (size_t b = 0; b < blocks; b++) unpack_block(type, from + b * bytes, 2, vf_set(scale[b]), to + 32 * b);
+    float scale[16];
+    for (size_t at = 0; at < n; at += 16) {
+        vf_store(scale, vf_load_f16(scales + 2 * at));
+        for (size_t i = at; i < MIN(at + 16, n); i++) unpack_block(type, from + i * bytes, 2, vf_set(scale[i - at]), to + 32 * i);
     }
 }
 
@@ -212,7 +213,7 @@ static void attn_tile(const kern_attn *a) {
         all_seen &= a->from[i] == 0 && a->to[i] >= a->n_pos;
         weigh(a, i, n_groups, s);
     }
-    if (few && all_seen && a->type_v == QUANT_F16 && strips % VEC_STRIP == 0) {
+    if (few && all_seen && a->type_v == QUANT_F16 && a->dim_v % (16 * VEC_STRIP) == 0) {
         values.row = 2 * a->dim_v, values.strip = 32;
         attn_multiply(&values, a->acc, scores, a->n_q, a->v, strips, true, a->v_next);
         return;

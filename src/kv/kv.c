@@ -58,7 +58,7 @@ err_code kv_open(kv_cache **out, const kv_shape *shape, size_t n_tokens, size_t 
     size_t pages_max = div_up(n_held, KV_PAGE), table_max = div_up(n_tokens, KV_PAGE);
     size_t page_bytes = kv_page_bytes(shape), bytes, tables;
     /* Tables: a page pointer per sequence and page, a count and a free entry per page. */
-    if (!mul_size(pages_max, page_bytes, &bytes) || bytes > SIZE_MAX - 64 ||
+    if (!mul_size(pages_max, page_bytes, &bytes) ||
         !mul_size(pages_max + table_max, seqs_max * sizeof(void *) + 8, &tables) ||
         tables > ((size_t)1 << 40))
         return ERR(e, ERR_LIMIT, "a context of %zu tokens is too large", n_tokens);
@@ -81,7 +81,7 @@ err_code kv_open(kv_cache **out, const kv_shape *shape, size_t n_tokens, size_t 
         c->seqs[i].pages = arena_array(&memory, table_max, sizeof *c->seqs[i].pages);
         if (!c->seqs[i].pages) goto no_memory;
     }
-    c->page_memory = mem_block(MEM_KV, bytes + 64);
+    c->page_memory = mem_block(MEM_KV, bytes);
     if (!c->page_memory) goto no_memory;
     while (c->n_free < pages_max) {
         c->free_list[c->n_free] = (uint32_t)(pages_max - 1 - c->n_free);
