@@ -226,7 +226,15 @@ static void type(const char *s) {
         }
         keys[n++] = c;
     }
-    if (write(master, keys, n) != (ssize_t)n) ended = true; /* at once: an escape sequence has no gap */
+    /* At once: an escape sequence has no gap. But a program that cannot write takes no keys: it is listened to. */
+    fcntl(master, F_SETFL, O_NONBLOCK);
+    for (size_t done = 0; done < n && !ended;) {
+        ssize_t took = write(master, keys + done, n - done);
+        if (took > 0) done += (size_t)took;
+        else if (errno == EAGAIN) listen_for(20);
+        else ended = true;
+    }
+    fcntl(master, F_SETFL, 0);
 }
 
 static void set_size(int c, int r) {
@@ -282,10 +290,25 @@ static void step(char *text) {
     }
 }
 
+/* The script may be a pipe: until its next line comes the program is listened to, or it would wait to be. */
+static bool next_line(int script, char *text, size_t cap) {
+    size_t n = 0;
+    while (n + 1 < cap && (!n || text[n - 1] != '\n')) {
+        struct pollfd p[] = {{.fd = script, .events = POLLIN}, {.fd = ended ? -1 : master, .events = POLLIN}};
+        poll(p, 2, -1);
+        if (p[1].revents) listen_for(0);
+        if (!p[0].revents) continue;
+        if (read(script, text + n, 1) != 1) break;
+        n++;
+    }
+    text[n] = 0;
+    return n;
+}
+
 int main(int argc, char **argv) {
     char text[4096];
-    FILE *script = argc > 4 ? fopen(argv[3], "r") : NULL;
-    if (!script || !setlocale(LC_ALL, "C.UTF-8")) {
+    int script = argc > 4 ? open(argv[3], O_RDONLY | O_CLOEXEC) : -1;
+    if (script < 0 || !setlocale(LC_ALL, "C.UTF-8")) {
         fprintf(stderr, "usage: pty COLUMNS ROWS SCRIPT COMMAND...\n");
         return 2;
     }
@@ -298,8 +321,8 @@ int main(int argc, char **argv) {
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     set_size(size.ws_col, size.ws_row);
-    while (fgets(text, sizeof text, script)) step(text);
-    fclose(script);
+    while (next_line(script, text, sizeof text)) step(text);
+    close(script);
     fflush(stdout);
     return 0;
 }
