@@ -387,27 +387,29 @@ static bool come_to_rest(store *s) {
     return true;
 }
 
-static void keep_usage(store *s, cache *from) {
+static bool keep_usage(store *s, const cache *from) {
     store_usage u;
     store_usage_size(s, &u);
-    if (!from || !(u.tokens = mem_block(MEM_ENGINE, (u.n_layers + u.n_experts) * sizeof(float)))) return;
+    if (!from) return true;
+    if (!(u.tokens = mem_block(MEM_ENGINE, (u.n_layers + u.n_experts) * sizeof(float)))) return false;
     u.uses = u.tokens + u.n_layers;
     cache_export(from, u.tokens, u.uses);
     store_usage_set(s, &u);
     mem_block_free(u.tokens);
+    return true;
 }
 
 /* Plans anew within the memory that there is: so dense weights give memory back, too, and take it again. All is read
- * again then. The old plan stays where there is none for so little. */
+ * again then. The old plan stays where there is none for so little, or no memory to make it in. */
 static void plan_anew(store *s, size_t bytes_max) {
     plan p = {0};
     cache *before = s->experts;
     s->experts = NULL;
-    if (choose(s, &p, bytes_max, NULL)) {
+    if (choose(s, &p, bytes_max, NULL) || !keep_usage(s, before)) {
+        cache_close(s->experts);
         s->experts = before;
         return;
     }
-    keep_usage(s, before);
     cache_close(before);
     for (size_t i = 0; i < s->n_units; i++) {
         s->units[i].place = ON_DISK;

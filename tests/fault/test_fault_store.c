@@ -5,6 +5,8 @@
 #include "store/store.h"
 #include "unit/store_file.h"
 
+#include <string.h>
+
 enum { UNITS = 8, UNIT_BYTES = 100000, POLLS_MAX = 1000 };
 
 /* From all pinned, over some and none, to the smallest ring there is. */
@@ -257,6 +259,43 @@ TEST(fault_store_plans_as_ever_or_not_at_all) {
         pass(o.s, 0, UNITS);
         close_both(o);
     }
+}
+
+/* How often experts were used outlives every plan that is made anew, and memory that is refused meanwhile. */
+TEST(fault_store_keeps_what_is_known_of_experts) {
+    enum { BYTES = 1200000, LESS = 700000 };
+    float known[UNITS + EXPERTS], now[UNITS + EXPERTS];
+    store_units units = {.describe = describe_experts, .n_units = UNITS + EXPERTS, .n_layers = UNITS, .n_used = 2};
+    int refused = 0;
+    for (size_t i = 0; i < UNITS; i++) known[i] = 32;
+    for (size_t i = UNITS; i < UNITS + EXPERTS; i++) known[i] = (float)(i - UNITS);
+    bool fails = true;
+    for (int64_t at = -1; fails; at++) { /* the first time nothing does */
+        opened o;
+        err e;
+        store_usage u;
+        CHECK_EQ(gguf_open(&o.g, store_file(false), &e), ERR_NONE);
+        CHECK_EQ(store_open(&o.s, o.g, NULL, &e), ERR_NONE);
+        CHECK_EQ(store_set_units(o.s, &units, &e), ERR_NONE);
+        CHECK_EQ(store_stream(o.s, BYTES, &e), ERR_NONE);
+        store_usage_size(o.s, &u);
+        CHECK(u.n_layers == UNITS && u.n_experts == EXPERTS);
+        u.tokens = known, u.uses = known + UNITS;
+        store_usage_set(o.s, &u);
+        fault_arm(&(fault_plan){.seed = 1, .fail_at = at});
+        bool worked = store_resize(o.s, LESS);
+        fails = at < 0 || fault_hits();
+        fault_arm(NULL);
+        CHECK(worked || at >= 0);
+        refused += !worked;
+        u.tokens = now, u.uses = now + UNITS;
+        store_usage_get(o.s, &u);
+        CHECK_MSG(!memcmp(known, now, sizeof now), "forgotten as call %d fails", (int)at);
+        CHECK(store_resize(o.s, LESS));
+        pass(o.s, 0, UNITS);
+        close_both(o);
+    }
+    CHECK(refused >= 3);
 }
 
 /* ---- all at once ------------------------------------------------------------------------------------------------- */
