@@ -5,11 +5,16 @@
 #define SAMPLES 64
 #define SAMPLE_BYTES 4096
 
-/* Of the header, and of samples from the weights: two trainings of one model have the same header. */
+/* Of the header, all its keys included, and of samples from the weights: two trainings of one model may have the same
+ * header. */
 static err_code hash_model(leat_model *m, uint64_t *out, err *e) {
     uint64_t hash = gguf_total_bytes(m->file), n = gguf_tensor_count(m->file);
     char *sample = mem_block(MEM_ENGINE, SAMPLE_BYTES);
     err_code code = sample ? ERR_NONE : ERR(e, ERR_MEMORY, "no memory to tell models apart");
+    for (size_t i = 0; i < gguf_kv_count(m->file); i++) {
+        const gguf_kv *kv = gguf_kv_at(m->file, i);
+        hash = hash_bytes(kv->data, kv->data_bytes, hash_bytes(kv->key.ptr, kv->key.len, hash + kv->kind));
+    }
     for (size_t i = 0; i < n; i++) {
         const gguf_tensor *t = gguf_tensor_at(m->file, i);
         uint64_t facts[] = {t->type_id, t->dims[0], t->dims[1], t->dims[2], t->dims[3], t->offset};

@@ -287,6 +287,43 @@ TEST(chat_session_files_that_are_damaged_are_refused) {
     leat_model_close(m);
 }
 
+/* The model's file, of 64 MiB with what stands behind its weights, and one letter of the header changed. */
+static leat_model *open_changed(const char *path, size_t letter) {
+    size_t bytes;
+    leat_model *m;
+    leat_error e;
+    unsigned char *data = test_slurp(SAMPLE, &bytes);
+    FILE *f = fopen(path, "wb");
+    if (letter) data[letter] ^= 1;
+    CHECK(f && fwrite(data, 1, bytes, f) == bytes && fclose(f) == 0 && !truncate(path, 64 << 20));
+    free(data);
+    CHECK_MSG(leat_model_open(&m, path, NULL, &e) == LEAT_OK, "%s", e.text);
+    return m;
+}
+
+TEST(chat_session_is_of_a_model_with_the_same_keys) {
+    enum { SAMPLED = 4096 }; /* of the header, by what tells models apart */
+    static const char key[] = "tokenizer.ggml.scores";
+    size_t bytes, at = SAMPLED;
+    unsigned char *data = test_slurp(SAMPLE, &bytes);
+    while (at < bytes && memcmp(data + at, key, sizeof key - 1)) at++;
+    CHECK_MSG(at < bytes / 2, "no %s in %s", key, SAMPLE);
+    at += sizeof key - 1 + 4 + 4 + 8 + 4 * 700; /* the lowest bits of a token's score */
+    free(data);
+    const char *path = test_path(0, "changed.kv");
+    for (size_t letter = 0; letter <= at; letter += at) {
+        leat_model *m = open_changed(test_path(1, "changed.gguf"), letter);
+        leat_session *s = open_session(m, 16);
+        leat_error e;
+        feed(s, &(int32_t){300}, 1, LEAT_PROMPT);
+        if (!letter) save(s, path);
+        CHECK_EQ(leat_session_load(s, path, &e), letter ? LEAT_UNSUPPORTED : LEAT_OK);
+        leat_session_close(s);
+        leat_model_close(m);
+    }
+    remove(test_path(1, "changed.gguf"));
+}
+
 TEST(chat_session_that_cannot_be_written_leaves_the_old_file) {
     leat_model *m = open_model();
     leat_session *s = open_session(m, 128);
