@@ -3,7 +3,7 @@
  * measured again at every start. Hints: whatever is wrong with a file, the model runs without it.
  *
  * A file: what it is and its version in eight letters, of what, two sizes, the values, a hash of all that. It is
- * replaced as a whole (plat_out_replace), so that an end at any moment leaves the old one or the new one.
+ * replaced as a whole (plat_out_create), so that an end at any moment leaves the old one or the new one.
  */
 #include "engine/engine_int.h"
 
@@ -68,7 +68,7 @@ static void save_learnt(learnt_file *f) {
     memcpy(f->at, &f->head, sizeof f->head);
     uint64_t hash = hash_of(f);
     memcpy(f->at + f->bytes - sizeof hash, &hash, sizeof hash);
-    if (plat_out_replace(&out, f->path, true)) return;
+    if (plat_out_create(&out, f->path, true)) return;
     plat_out_settle(out, plat_out_write(out, f->at, f->bytes));
 }
 

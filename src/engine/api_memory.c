@@ -4,12 +4,12 @@
 #include "engine/engine_int.h"
 
 /* What the counted memory does not show: the program itself, its stacks, the file's header in the page cache, the
- * kernel's part of the reads under way; page tables, 8 bytes for each 4096 where there are no larger pages, of what is
- * used of `ram` beside so many bytes that are not weights. */
+ * kernel's part of the reads under way; a sampler, which comes later; page tables, 8 bytes for each 4096 where there
+ * are no larger pages, of what is used of `ram` beside so many bytes that are not weights. */
 static uint64_t overhead(const leat_model *m, uint64_t others, uint64_t ram) {
     uint64_t header = gguf_tensor_count(m->file) ? gguf_tensor_at(m->file, 0)->offset : 0;
     uint64_t used = MIN(ram, others + store_units_bytes(m->weights));
-    return ((uint64_t)6 << 20) + MIN(header, (uint64_t)64 << 20) + used / 512;
+    return ((uint64_t)6 << 20) + engine_sampler_bytes(m) + MIN(header, (uint64_t)64 << 20) + used / 512;
 }
 
 static uint64_t draft_bytes(const leat_model *m) { return m->draft ? store_units_bytes(m->draft->weights) : 0; }
@@ -117,7 +117,8 @@ static err_code place_weights(const leat_session *s, err *e) {
     if (m->map || m->guesses) return ERR_NONE;
     if (m->placed)
         return share_anew(m) ? ERR_NONE
-                             : ERR(e, ERR_MEMORY, "%s of memory are too little for one more session of %zu tokens",
+                             : ERR(e, ERR_MEMORY,
+                                   "%s of memory are too little for one more session of %zu tokens, or none is given",
                                    fmt_bytes(asked, sizeof asked, m->ram_bytes), s->n_ctx);
     uint64_t ram = engine_ram(m);
     *m->warning = 0;

@@ -83,6 +83,9 @@ void engine_warn(leat_model *m, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Before a step: gives memory back, or takes it again, as the machine has become short of it, or not any more. */
 void engine_watch_memory(leat_model *m);
 
+/* sampler.c: what one takes. */
+size_t engine_sampler_bytes(const leat_model *m);
+
 /* api_kept.c. n: prompts to keep at most. */
 err_code engine_kept_open(leat_session *s, size_t n, err *e);
 /* Of the session, which shares `same` tokens with tokens[0..n), and the prompts that are kept: the one that shares most

@@ -85,6 +85,11 @@ static bool breaks_phrase(const leat_model *m, int32_t id) {
     return false;
 }
 
+size_t engine_sampler_bytes(const leat_model *m) {
+    size_t v = (size_t)leat_model_n_vocab(m);
+    return align_up(sizeof(leat_sampler), 64) + v * (sizeof(candidate) + 4 + 2 + 1) + HISTORY_MAX * 12 + 64;
+}
+
 leat_code leat_sampler_open(leat_sampler **out, const leat_model *m, const leat_sampler_options *options,
                             leat_error *error) {
     leat_sampler_options o;
@@ -94,8 +99,7 @@ leat_code leat_sampler_open(leat_sampler **out, const leat_model *m, const leat_
     if (options) o = *options;
     err_code code = check_options(&o, e);
     if (code) return (leat_code)code;
-    size_t v = (size_t)leat_model_n_vocab(m), h = HISTORY_MAX;
-    size_t bytes = align_up(sizeof(leat_sampler), 64) + v * (sizeof(candidate) + 4 + 2 + 1) + h * 12 + 64;
+    size_t v = (size_t)leat_model_n_vocab(m), h = HISTORY_MAX, bytes = engine_sampler_bytes(m);
     char *at = mem_block(MEM_ENGINE, bytes);
     if (!at) return (leat_code)ERR(e, ERR_MEMORY, "no memory for a sampler of %zu tokens (%zu bytes)", v, bytes);
     leat_sampler *s = (leat_sampler *)(void *)at;

@@ -357,21 +357,26 @@ TEST(fault_stream_memory_is_refused) {
 }
 
 /* Without mapping each unit has a block of its own, of whole pages and one more: many small experts take twice their
- * bytes. What is read at once in the least memory that does stays within it, less what is kept for the program. */
+ * bytes. What is read at once in the least memory that does stays within it, with a sampler, less what is kept for the
+ * program. */
 TEST(fault_stream_whole_weights_within_the_ceiling) {
     enum { PROGRAM = 6 << 20 };
     tiny_spec spec = tiny_default("qwen3moe");
     leat_model_options o = {.no_map = true};
     leat_model *m;
     leat_session *s;
+    leat_sampler *sampler;
+    leat_error e;
     spec.n_layer = 4, spec.n_expert = 128, spec.n_ff_expert = 32, spec.type = QUANT_Q8_0;
     model_path = test_path(2, "fault-stream-whole.gguf");
     tiny_write(&spec, model_path);
     for (how[0] = 0, o.ram_bytes = PROGRAM; strncmp(how, "resident", 8); o.ram_bytes += (uint64_t)64 << 10) {
         bool opened = open_both(&m, &s, &o);
+        CHECK_EQ(leat_sampler_open(&sampler, m, NULL, &e), LEAT_OK);
         uint64_t held = opened && !strncmp(how, "resident", 8) ? leat_session_stats(s).held_bytes : 0;
         CHECK_MSG(held + PROGRAM <= o.ram_bytes, "%llu bytes are held of %llu", (unsigned long long)held,
                   (unsigned long long)o.ram_bytes);
+        leat_sampler_close(sampler);
         close_both(m, s);
     }
 }
