@@ -64,10 +64,11 @@ typedef struct quantize_out {
     arena memory;
     gguf_writer **parts;
     const char **paths;
-    size_t n_parts, n_begun;
+    size_t n_parts, n_sealed;
 } quantize_out;
 
-/* Makes the headers of all parts; nothing is written yet. Refuses an output that is a file of the input. */
+/* Begins all parts: their headers are written, and room for the rest is taken. Refuses an output that is a file of the
+ * input. */
 err_code quantize_out_open(quantize_out *out, const quantize_plan *p, const quantize_values *o, err *e);
 /* The next bytes of the tensors, in the plan's order. */
 err_code quantize_out_write(quantize_out *out, size_t part, const void *bytes, size_t n, err *e);

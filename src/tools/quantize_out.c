@@ -1,7 +1,8 @@
 /* quantize_out.c: the files that are written: names of the parts, their keys, and the moment at which they appear.
  *
- * Keys stay as they are and where they are, but those that say what the file has become. Parts are written aside, one
- * after the other, and get their names only when all are on the disk. Next: quantize_stream.c.
+ * Keys stay as they are and where they are, but those that say what the file has become. Parts are all begun before the
+ * work, so that what stands in their way is told then: a full disk, too many open files, another writer. They are
+ * written aside and get their names only when all are on the disk. Next: quantize_stream.c.
  */
 #include "tools/quantize.h"
 
@@ -180,6 +181,7 @@ static err_code open_writers(quantize_out *out, const quantize_plan *p, sets *s,
             fmt(name, sizeof name, "%.*s", (int)x->from->name.len, x->from->name.ptr);
             gguf_put_tensor(w, name, x->to, x->from->n_dims, x->from->dims);
         }
+        if ((code = gguf_write_begin(w, out->paths[i], e))) return code;
     }
     return ERR_NONE;
 }
@@ -208,24 +210,20 @@ err_code quantize_out_open(quantize_out *out, const quantize_plan *p, const quan
     return code;
 }
 
-static err_code begin_next(quantize_out *out, err *e) {
-    size_t i = out->n_begun;
-    err_code code = i > 0 ? gguf_write_seal(out->parts[i - 1], e) : ERR_NONE;
-    if (!code) code = gguf_write_begin(out->parts[i], out->paths[i], e);
-    if (!code) out->n_begun++;
+/* Parts before this one have all their bytes. */
+static err_code seal_before(quantize_out *out, size_t part, err *e) {
+    err_code code = ERR_NONE;
+    while (out->n_sealed < part && !code) code = gguf_write_seal(out->parts[out->n_sealed++], e);
     return code;
 }
 
 err_code quantize_out_write(quantize_out *out, size_t part, const void *bytes, size_t n, err *e) {
-    err_code code = ERR_NONE;
-    while (out->n_begun <= part && !code) code = begin_next(out, e);
+    err_code code = seal_before(out, part, e);
     return code ? code : gguf_write_data(out->parts[part], bytes, n, e);
 }
 
 err_code quantize_out_finish(quantize_out *out, err *e) {
-    err_code code = ERR_NONE;
-    while (out->n_begun < out->n_parts && !code) code = begin_next(out, e);
-    if (!code) code = gguf_write_seal(out->parts[out->n_parts - 1], e);
+    err_code code = seal_before(out, out->n_parts, e);
     for (size_t i = 0; i < out->n_parts && !code; i++) code = gguf_write_finish(out->parts[i], e);
     return code;
 }

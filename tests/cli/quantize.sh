@@ -99,19 +99,30 @@ same joined "$work/whole.gguf" "$work/joined.gguf" "$work/joined-kept.gguf"
 runs_in_leat cut "$work"/cut-00001-of-*.gguf
 for f in "$work"/cut-*; do [ "$(wc -c < "$f")" -le 409600 ] || fail cut-size "$f is $(wc -c < "$f") bytes"; done
 
+# All parts are begun before the work: many of them, and what stands in their way is told then.
+check many-parts 0 '' '' sh -c 'ulimit -Sn 16; "$@"' sh "${q[@]}" "$work/whole.gguf" "$work/many.gguf" copy --split-max-size 40K
+runs_in_leat many "$work"/many-00001-of-*.gguf
+[ "$(ls "$work"/many-* | wc -l)" -ge 16 ] || fail many-parts-number "$(ls "$work"/many-* | wc -l)"
+rm "$work"/many-*
+check too-many-parts 1 '' '^leat quantize: [^:]*: too many files are open$' \
+    sh -c 'ulimit -n 16; "$@"' sh "$leat" quantize -v "$work/whole.gguf" "$work/many.gguf" copy --split-max-size 40K
+if like "$err" '^ *1/'; then fail too-many-parts-early "after the first tensor"; else pass; fi
+absent too-many-parts-none "$work"/many-*
+
 # A set of parts has one writer from its first part to the end: here the first waits amid the second part.
 set=("$leat" quantize -q "$large" "$work/set.gguf" q4_k_m 1 --isa scalar --split-max-size 4M)
 for ((i = 0; i < 20; i++)); do # again when it was done before the signal
     rm -f "$work"/set-*
     "${set[@]}" 2> "$err" &
     pid=$!
-    until [ -e "$(echo "$work"/set-00002-of-*.part)" ] || ! kill -0 $pid 2> /dev/null; do sleep 0.01; done
+    second_begun() { [ "$(cat "$work"/set-00002-of-*.part 2> /dev/null | wc -c)" -gt 1000000 ]; }
+    until second_begun || ! kill -0 $pid 2> /dev/null; do sleep 0.01; done
     kill -STOP $pid 2> /dev/null
-    [ -e "$(echo "$work"/set-00002-of-*.part)" ] && break
+    second_begun && break
     kill -CONT $pid 2> /dev/null
     wait $pid
 done
-check set-second 1 '' 'set-00001-of-000[0-9]+.gguf.part: in use' "${set[@]}"
+check set-second 1 '' 'set-00001-of-000[0-9]+.gguf: in use' "${set[@]}"
 kill -CONT $pid
 wait $pid
 status=$?

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -55,8 +56,17 @@ static void fill_streams(void) {
         if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0) return; /* there is none */
 }
 
+/* A model, or what becomes of one, may have a thousand parts. */
+static void allow_files(void) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files)) return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
 void plat_posix_start(void) {
     fill_streams();
+    allow_files();
     /* No SA_RESTART: a read from the terminal must come back. */
     struct sigaction act = {.sa_handler = on_signal}, was;
     sigemptyset(&act.sa_mask);
