@@ -21,10 +21,10 @@ struct gguf_writer {
     uint64_t data_bytes; /* so far, padded */
     err first;           /* first error of the put calls */
     plat_out *out;
-    const char *path, *part_path;
-    size_t tensor;   /* whose data is being written */
-    uint64_t at;     /* bytes of it that were       */
-    bool sealed, finished;
+    const char *path; /* NULL before gguf_write_begin */
+    size_t tensor;    /* whose data is being written  */
+    uint64_t at;      /* bytes of it that were        */
+    bool sealed;
 };
 
 /* ---- open, close ------------------------------------------------------------------------------------------------ */
@@ -57,8 +57,7 @@ err_code gguf_writer_open(gguf_writer **out, uint32_t version, uint32_t alignmen
 
 void gguf_writer_close(gguf_writer *w) {
     if (!w) return;
-    if (w->part_path && !w->finished) plat_file_remove(w->part_path);
-    if (w->out) plat_out_close(w->out); /* now another one may write there */
+    if (w->out) plat_out_settle(w->out, PLAT_INTERRUPTED);
     arena_close(&w->kvs.mem);
     arena_close(&w->infos.mem);
     arena_close(&w->keys.mem);
@@ -89,7 +88,7 @@ static void append_u64(gguf_writer *w, gguf_table *t, uint64_t v) { append(w, t,
 /* Length and bytes of a key. False when nothing more may be appended. */
 static bool begin_key(gguf_writer *w, str key) {
     if (w->first.code) return false;
-    if (w->part_path) {
+    if (w->path) {
         PUT_FAIL(w, ERR_ARGUMENT, "gguf_put", "key %.*s after gguf_write_begin", gguf_shown(key), key.ptr);
         return false;
     }
@@ -177,10 +176,10 @@ void gguf_put_kv(gguf_writer *w, const gguf_kv *kv) {
 void gguf_put_tensor(gguf_writer *w, const char *name, const quant_type *t, uint32_t n_dims, const uint64_t *dims) {
     str view = str_of(name);
     if (w->first.code) return;
-    if (w->part_path || view.len == 0 || view.len > NAME_BYTES_MAX || !gguf_name_ok(view) || n_dims < 1 || n_dims > 4) {
+    if (w->path || view.len == 0 || view.len > NAME_BYTES_MAX || !gguf_name_ok(view) || n_dims < 1 || n_dims > 4) {
         PUT_FAIL(w, ERR_ARGUMENT, "gguf_put", "tensor %.*s: %zu bytes of name (1 to %d), %u dimensions (1 to 4)%s",
                  gguf_shown(view), name, view.len, NAME_BYTES_MAX, n_dims,
-                 w->part_path ? ", after gguf_write_begin" : "");
+                 w->path ? ", after gguf_write_begin" : "");
         return;
     }
     size_t n = 1, bytes;
@@ -212,7 +211,7 @@ void gguf_put_tensor(gguf_writer *w, const char *name, const quant_type *t, uint
 
 static err_code write_bytes(gguf_writer *w, const void *bytes, size_t n, err *e) {
     int error = n ? plat_out_write(w->out, bytes, n) : PLAT_OK;
-    return error ? err_set(e, ERR_IO, "gguf_write", "writing %zu bytes to %s: %s", n, w->part_path,
+    return error ? err_set(e, ERR_IO, "gguf_write", "writing %zu bytes to %s: %s", n, w->path,
                            plat_error_name(error))
                  : ERR_NONE;
 }
@@ -249,7 +248,7 @@ static err_code check_names(gguf_writer *w, err *e) {
 }
 
 err_code gguf_write_begin(gguf_writer *w, const char *path, err *e) {
-    if (w->part_path) return err_set(e, ERR_ARGUMENT, "gguf_write", "begun twice");
+    if (w->path) return err_set(e, ERR_ARGUMENT, "gguf_write", "begun twice");
     if (w->alignment != GGUF_ALIGNMENT_DEFAULT && begin_key(w, STR("general.alignment"))) {
         append_u32(w, &w->kvs, GGUF_U32);
         append_u32(w, &w->kvs, w->alignment);
@@ -264,21 +263,12 @@ err_code gguf_write_begin(gguf_writer *w, const char *path, err *e) {
                        GGUF_PATH_BYTES_MAX);
     err_code c = check_names(w, e);
     if (c) return c;
-    char *part = arena_alloc(&w->own, view.len + sizeof ".part", 1);
-    w->path = arena_copy(&w->own, view);
-    if (!part || !w->path) return err_set(e, ERR_MEMORY, "gguf_write", "no memory for the path");
-    fmt(part, view.len + sizeof ".part", "%s.part", path);
-    uint64_t id[2];
-    bool taken = plat_file_id(path, id) == PLAT_INVALID; /* by a folder or device: the last step would say so */
-    int error = taken ? PLAT_INVALID : plat_out_create(&w->out, part);
-    if (error) {
-        w->out = NULL;
-        return err_set(e, ERR_IO, "gguf_write", "%s: %s", taken ? path : part, plat_error_name(error));
-    }
-    w->part_path = part;
+    if (!(w->path = arena_copy(&w->own, view))) return err_set(e, ERR_MEMORY, "gguf_write", "no memory for the path");
+    int error = plat_out_create(&w->out, path, false);
+    if (error) return err_set(e, ERR_IO, "gguf_write", "%s: %s", path, plat_error_name(error));
     uint64_t bytes = align_up(sizeof(uint8_t[24]) + w->kvs.count + w->infos.count, w->alignment) + w->data_bytes;
     if ((error = plat_out_expect(w->out, bytes)))
-        return err_set(e, ERR_IO, "gguf_write", "%s: %llu bytes: %s", part, (unsigned long long)bytes,
+        return err_set(e, ERR_IO, "gguf_write", "%s: %llu bytes: %s", path, (unsigned long long)bytes,
                        plat_error_name(error));
     uint8_t start[24];
     memcpy(start, "GGUF", 4);
@@ -319,16 +309,15 @@ err_code gguf_write_seal(gguf_writer *w, err *e) {
                        t->name.ptr, (unsigned long long)w->at, (unsigned long long)t->bytes);
     }
     int error = plat_out_sync(w->out);
-    if (error) return err_set(e, ERR_IO, "gguf_write", "%s: %s", w->part_path, plat_error_name(error));
+    if (error) return err_set(e, ERR_IO, "gguf_write", "%s: %s", w->path, plat_error_name(error));
     w->sealed = true;
     return ERR_NONE;
 }
 
 err_code gguf_write_finish(gguf_writer *w, err *e) {
-    err_code c = w->sealed && !w->finished ? ERR_NONE : gguf_write_seal(w, e);
+    err_code c = w->sealed && w->out ? ERR_NONE : gguf_write_seal(w, e);
     if (c) return c;
-    int error = plat_file_rename(w->part_path, w->path);
-    if (error) return err_set(e, ERR_IO, "gguf_write", "%s: %s", w->path, plat_error_name(error));
-    w->finished = true;
-    return ERR_NONE;
+    int error = plat_out_settle(w->out, PLAT_OK);
+    w->out = NULL;
+    return error ? err_set(e, ERR_IO, "gguf_write", "%s: %s", w->path, plat_error_name(error)) : ERR_NONE;
 }

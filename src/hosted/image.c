@@ -86,8 +86,8 @@ static err_code write_conf(image_plan *p, const image_values *o, const char *mod
  * plat_file_rename refuses as well, but only when all is written), nor what the image is made of. */
 static err_code check_out(image_plan *p, const image_values *o, err *e) {
     uint64_t id[2];
-    if (fmt(p->aside, sizeof p->aside, "%s.part", o->out) + 1 == sizeof p->aside)
-        return ERR(e, ERR_ARGUMENT, "the name of the image is too long");
+    if (!plat_out_aside(o->out, p->aside, sizeof p->aside))
+        return ERR(e, ERR_ARGUMENT, "%.150s: no name that an image can have", o->out);
     for (int aside = 0; aside < 2; aside++) {
         const char *out = aside ? p->aside : o->out;
         if (access(out, F_OK) == 0 && plat_file_id(out, id) != PLAT_OK)

@@ -191,23 +191,21 @@ static err_code write_all(const writer *w, image_plan *p, const loader *l, tools
     return code;
 }
 
-/* What keeps other writers away is the lock of a plat_out; it goes on one's way only, so the bytes take another. */
+/* What keeps other writers away, and renames, is a plat_out; it goes on one's way only, so the bytes take another. */
 err_code image_write(image_plan *p, const char *out, tools *t, err *e) {
     loader l;
     plat_out *lock = NULL;
     err_code code = open_loader(&l, p, e);
     writer w = {-1, out, e};
-    int error = code ? PLAT_OK : plat_out_create(&lock, p->aside);
-    if (error) code = ERR(e, ERR_IO, "%s: %s", p->aside, plat_error_name(error));
-    if (!code) w.fd = open(p->aside, O_WRONLY | O_CLOEXEC);
+    int error = code ? PLAT_OK : plat_out_create(&lock, out, false);
+    if (error) code = ERR(e, ERR_IO, "%s: %s", out, plat_error_name(error));
+    if (!code) w.fd = open(p->aside, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     if (!code && w.fd < 0) code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
     if (!code) code = write_all(&w, p, &l, t);
     if (!code && fsync(w.fd)) code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
     if (w.fd >= 0 && close(w.fd) && !code) code = ERR(e, ERR_IO, "%s: %s", out, strerror(errno));
-    error = code ? PLAT_OK : plat_file_rename(p->aside, out);
-    if (error) code = ERR(e, ERR_IO, "%s: %s", out, plat_error_name(error));
-    if (code && lock) unlink(p->aside);
-    if (lock) plat_out_close(lock);
+    error = lock ? plat_out_settle(lock, code ? PLAT_INTERRUPTED : PLAT_OK) : PLAT_OK;
+    if (error && !code) code = ERR(e, ERR_IO, "%s: %s", out, plat_error_name(error));
     free(l.at);
     return code;
 }

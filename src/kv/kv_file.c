@@ -63,9 +63,9 @@ err_code kv_save(const kv_seq *s, const char *path, const kv_identity *who, cons
     if (page_bytes > UINT32_MAX) return ERR(e, ERR_LIMIT, "a page of %zu bytes is too large to be saved", page_bytes);
     make_head(raw, shape, who, n, first, note);
     writer w = {0};
-    w.status = plat_out_replace(&w.out, path, false);
+    w.status = plat_out_create(&w.out, path, false);
     if (w.status == PLAT_AGAIN) return ERR(e, ERR_IO, "%.150s: another program is writing it just now", path);
-    if (w.status) return ERR(e, ERR_IO, "%.150s.new: %s", path, plat_error_name(w.status));
+    if (w.status) return ERR(e, ERR_IO, "%.150s: %s", path, plat_error_name(w.status));
     write_part(&w, raw, sizeof raw);
     write_part(&w, note.ptr, note.len);
     write_part(&w, tokens, n * sizeof *tokens);

@@ -134,18 +134,19 @@ size_t plat_queue_reap(plat_queue *q, plat_read *done, size_t max, uint64_t time
 /* ---- writing files ----------------------------------------------------------------------------- */
 
 typedef struct plat_out plat_out;
-int plat_out_create(plat_out **out, const char *path);             /* truncates; PLAT_AGAIN: somebody writes it */
+/* A file that appears under its name when it is whole, in the place of what is there: until then it is PATH.part, which
+ * one writer at a time has the right to. What a killed one left there the next writes over. Where PATH is a link all
+ * that is so of what it leads to. private: of its owner alone. What is there and keeps nothing, a pipe or a device, is
+ * written as it is. PLAT_AGAIN: another one is at it. PLAT_DENIED: also where what is there may not be written. */
+int plat_out_create(plat_out **out, const char *path, bool private);
+bool plat_out_aside(const char *path, char *buf, size_t cap); /* that PATH.part; false where there can be none */
 /* The file will have that many bytes: PLAT_NO_SPACE now rather than later, where the system can tell. A large file then
  * does not push other files out of the system's cache. */
 int plat_out_expect(plat_out *o, uint64_t bytes);
-int plat_out_write(plat_out *o, const void *bytes, size_t n);      /* all or an error */
-int plat_out_sync(plat_out *o);                                    /* all that was written is on the disk */
-int plat_out_close(plat_out *o);                                   /* frees o in any case */
-/* A file that takes the place of another as a whole: written to PATH.new, to which one writer at a time has the right.
- * PLAT_AGAIN: another one is at it. What a killed one left there the next writes over. private: of its owner alone. */
-int plat_out_replace(plat_out **out, const char *path, bool private);
+int plat_out_write(plat_out *o, const void *bytes, size_t n); /* all or an error */
+int plat_out_sync(plat_out *o);                               /* all that was written is on the disk */
 /* Syncs and renames it, unless something went wrong before (`error`): then PATH stays what it was. Returns the first
- * error; frees o in any case. PLAT_INVALID: PATH is no plain file. */
+ * error; frees o in any case. PLAT_NOT_FOUND: somebody took PATH.part away. */
 int plat_out_settle(plat_out *o, int error);
 int plat_file_rename(const char *from, const char *to); /* over an existing file; PLAT_INVALID: it is no plain one */
 int plat_file_remove(const char *path);

@@ -408,7 +408,7 @@ static int run(tools *t, const void *values) {
     mem_block_free(b.tokens);
     trace_close(&b.trace);
     err e;
-    if (trace_write_close(&b.recorded, &e) && !status) status = tools_fail_text(t, e.text);
+    if (trace_write_close(&b.recorded, !status, &e)) status = tools_fail_text(t, e.text);
     load_close(&b.l);
     return status;
 }

@@ -74,7 +74,7 @@ static void save_line(line *l, str s) {
     plat_out *out;
     tools_text old;
     uint64_t id[2];
-    if (!l->path[0] || s.len > HISTORY_LINE_MAX || plat_out_replace(&out, l->path, true)) return;
+    if (!l->path[0] || s.len > HISTORY_LINE_MAX || plat_out_create(&out, l->path, true)) return;
     bool unread = tools_text_open(&old, l->path, NULL) && plat_file_id(l->path, id) != PLAT_NOT_FOUND;
     int status = unread ? PLAT_IO_ERROR : PLAT_OK;
     size_t end = old.bytes, n = 0, mark = arena_mark(&l->memory);

@@ -76,7 +76,7 @@ static int run(tools *t, const void *values) {
     }
     options.n_ctx = (int32_t)ids.n;
     if ((status = load_session(t, &l, &options))) goto done;
-    int error = plat_out_create(&v.out, o->logits);
+    int error = plat_out_create(&v.out, o->logits, false);
     if (!error && str_ends(str_of(o->logits), STR(".npy")))
         error = write_npy_header(v.out, ids.n, leat_model_n_vocab(l.model));
     if (error) {
@@ -90,7 +90,7 @@ static int run(tools *t, const void *values) {
     tools_progress_end(&v.progress);
 done:
     if (v.out) {
-        error = plat_out_close(v.out);
+        error = plat_out_settle(v.out, status ? PLAT_INTERRUPTED : PLAT_OK);
         if (error && !status) status = tools_fail(t, "%s: %s", o->logits, plat_error_name(error));
     }
     tools_ids_close(&ids);
@@ -118,7 +118,7 @@ const tools_command tools_eval = {
     .usage = "-m FILE --ids IDS --logits OUT [-b N] [options]",
     .notes = "OUT holds (n_tokens, n_vocab) floats, row i being the logits after token i. Prompt tokens and "
              "generated tokens are computed by different kernels, each with bits of its own; threads and batch sizes "
-             "never change them.",
+             "never change them. OUT appears when it is whole.",
     .options = options,
     .n_options = COUNT_OF(options),
     .values_bytes = sizeof(eval_values),

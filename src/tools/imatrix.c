@@ -168,19 +168,39 @@ static int write_to(collector *c, const char *path, bool trial) {
     }
     if (c->o->file) datasets[o.n_datasets++] = str_of(c->o->file);
     err_code code = imatrix_write(path, &o, &e);
-    return !code || (trial && code == ERR_CANCELLED) ? TOOLS_OK : tools_fail(c->t, "%s: %s", path, e.text);
+    return !code || (trial && code == ERR_CANCELLED) ? TOOLS_OK : tools_fail_text(c->t, e.text);
 }
 
-/* The result so far, and copies of it, as often as was asked for. */
+typedef char copy_path[4200];
+static const char *copy_at(const collector *c, size_t n_done, copy_path path) {
+    return fmt(path, sizeof(copy_path), "%s.at_%zu", c->o->out, n_done), path;
+}
+
+/* The result so far, and copies of it, as often as was asked for. What cannot be written is told; the sums go on, and
+ * the output may yet be written in the end. */
 static int write_on_the_way(collector *c) {
     const imatrix_values *o = c->o;
-    int status = TOOLS_OK;
+    copy_path path;
     if (o->output_frequency && c->n_done % (size_t)o->output_frequency == 0 && c->n_done < c->text.n)
-        status = write_to(c, o->out, false);
-    if (status || !o->save_frequency || c->n_done % (size_t)o->save_frequency) return status;
-    char path[4200];
-    fmt(path, sizeof path, "%s.at_%zu", o->out, c->n_done);
-    return write_to(c, path, false);
+        write_to(c, o->out, false);
+    bool copies = o->save_frequency && c->n_done % (size_t)o->save_frequency == 0;
+    return copies ? write_to(c, copy_at(c, c->n_done, path), false) : TOOLS_OK;
+}
+
+/* The output may take the place of a file that it adds up, but is not written through it; copies are new files. */
+static int check_outs(const collector *c) {
+    const imatrix_values *o = c->o;
+    const char *const read[] = {o->model, o->file};
+    copy_path path;
+    err e;
+    err_code code = tools_check_out(o->out, read, COUNT_OF(read), &e);
+    if (!code && plat_out_aside(o->out, path, sizeof path))
+        code = tools_check_out(path, o->in_files.at, o->in_files.n, &e);
+    for (size_t n = (size_t)o->save_frequency; n && n <= c->text.n && !code; n += (size_t)o->save_frequency) {
+        code = tools_check_out(copy_at(c, n, path), read, COUNT_OF(read), &e);
+        if (!code) code = tools_check_out(path, o->in_files.at, o->in_files.n, &e);
+    }
+    return code ? tools_usage(c->t, "%s", e.text) : TOOLS_OK;
 }
 
 /* ---- the text ------------------------------------------------------------------------------------------------ */
@@ -213,7 +233,7 @@ static int feed_text(collector *c) {
     size_t from = (size_t)c->o->from_chunk;
     uint64_t start = plat_time_ns();
     tools_progress_start(&bar, c->t, "imatrix");
-    for (; c->n_done < c->text.n && !status; status = write_on_the_way(c)) {
+    for (; c->n_done < c->text.n; status |= write_on_the_way(c)) {
         if (feed_chunk(c, chunks_at(&c->text, from + c->n_done), &e)) {
             tools_progress_end(&bar);
             if (!plat_interrupted()) return tools_fail_text(c->t, e.text);
@@ -280,15 +300,16 @@ static int run(tools *t, const void *values) {
     const imatrix_values *o = values;
     collector c = {.t = t, .o = o};
     int status = TOOLS_OK;
-    err e;
     if (!o->file && !o->in_files.n) return tools_usage(t, "the text is missing: -f TEXT, or --in-file FILE to add up");
     if (!o->file != !o->model) return tools_usage(t, "%s is missing: a text needs a model and a model a text",
                                                   o->file ? "the model (-m FILE)" : "the text (-f TEXT)");
-    if (tools_check_out(o->out, (const char *const[]){o->model, o->file}, 2, &e)) return tools_usage(t, "%s", e.text);
-    if ((status = open_files(&c)) || (o->model && (status = open_model(&c))) || (status = plan(&c)) ||
-        (o->model && ((status = write_to(&c, o->out, true)) || (status = feed_text(&c)))))
+    if ((status = open_files(&c)) || (o->model && (status = open_model(&c))) || (status = check_outs(&c)) ||
+        (status = plan(&c)) || (o->model && (status = write_to(&c, o->out, true))))
         goto done;
-    if (!(status = write_to(&c, o->out, false))) report(&c);
+    if (o->model) status = feed_text(&c);
+    if (c.n_done < c.text.n) goto done;
+    if (write_to(&c, o->out, false)) status = TOOLS_FAILED;
+    else report(&c);
 done:
     for (size_t f = 0; f < o->in_files.n; f++) imatrix_close(c.files[f]);
     arena_close(&c.memory);

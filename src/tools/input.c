@@ -80,10 +80,9 @@ static bool is_of(const uint64_t id[2], const char *read) {
 }
 
 err_code tools_check_out(const char *out, const char *const *read, size_t n, err *e) {
-    char path[4096 + 8];
+    char aside[4096];
     uint64_t id[2];
-    for (int aside = 0; aside < 2; aside++) {
-        fmt(path, sizeof path, aside ? "%s.part" : "%s", out);
+    for (const char *path = out; path; path = path == out && plat_out_aside(out, aside, sizeof aside) ? aside : NULL) {
         if (plat_file_id(path, id)) continue; /* nothing is there, or what keeps nothing */
         for (size_t i = 0; i < n; i++)
             if (read[i] && is_of(id, read[i]))

@@ -53,7 +53,7 @@ typedef struct trace_shape {
 } trace_shape;
 err_code trace_write_open(trace_writer *w, const char *path, const trace_shape *shape, err *e);
 void trace_write_put(trace_writer *w, const leat_routed *what);
-/* Accepts a zeroed one. */
-err_code trace_write_close(trace_writer *w, err *e);
+/* whole: else what PATH was before stays. Accepts a zeroed one. */
+err_code trace_write_close(trace_writer *w, bool whole, err *e);
 
 #endif

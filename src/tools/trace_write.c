@@ -18,7 +18,7 @@ err_code trace_write_open(trace_writer *w, const char *path, const trace_shape *
                    (unsigned long long)shape->n_layer, (unsigned long long)shape->n_expert, TRACE_LAYERS_MAX,
                    TRACE_EXPERTS_MAX);
     if (!(w->text = mem_block(MEM_TOOLS, TEXT_BYTES))) return ERR(e, ERR_MEMORY, "no memory to record routing");
-    int error = plat_out_create(&w->out, path);
+    int error = plat_out_create(&w->out, path, false);
     if (error) {
         mem_block_free(w->text);
         w->text = NULL;
@@ -46,13 +46,12 @@ void trace_write_put(trace_writer *w, const leat_routed *what) {
         }
 }
 
-err_code trace_write_close(trace_writer *w, err *e) {
+err_code trace_write_close(trace_writer *w, bool whole, err *e) {
     if (!w->out) return ERR_NONE;
     flush(w);
-    int error = plat_out_close(w->out);
-    if (w->error) error = w->error;
+    int error = plat_out_settle(w->out, whole ? w->error : PLAT_INTERRUPTED);
     mem_block_free(w->text);
     w->out = NULL;
     w->text = NULL;
-    return error ? ERR(e, ERR_IO, "%.200s: %s", w->path, plat_error_name(error)) : ERR_NONE;
+    return error && whole ? ERR(e, ERR_IO, "%.200s: %s", w->path, plat_error_name(error)) : ERR_NONE;
 }

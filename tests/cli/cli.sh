@@ -133,6 +133,28 @@ wait $pid
 status=$?
 if [ $status = 130 ]; then pass; else fail run-interrupt-prompt "exit status $status"; fi
 
+# What eval cannot write as a whole leaves what was there: on a full disk, after a signal. A pipe is written at once.
+printf old > "$work/logits"
+"$leat" tokenize "$demo" -f "$work/long" > "$work/long.ids" 2> "$err"
+check eval-full-disk 1 '' 'logits: no space left' sh -c 'ulimit -f 8; "$@"' sh "$leat" eval "$demo" --ids "$work/long.ids" --logits "$work/logits"
+"$leat" eval "$demo" --ids "$work/long.ids" --logits "$work/logits" 2> "$err" &
+pid=$!
+until [ -s "$work/logits.part" ] || ! kill -0 $pid; do sleep 0.02; done
+kill -TERM $pid
+wait $pid
+status=$?
+if [ $status = 130 ]; then pass; else fail eval-interrupt "exit status $status"; fi
+check eval-leaves 0 '^old$' '' cat "$work/logits"
+check eval-leaves-nothing 1 '' '' test -e "$work/logits.part"
+"$leat" eval "$demo" --ids "$work/ids" --logits /dev/stdout 2> "$err" | cat > "$work/piped"
+ln -sf logits "$work/linked"
+check eval-link 0 '' '*' "$leat" eval "$demo" --ids "$work/ids" --logits "$work/linked"
+same eval-pipe "$work/piped" "$work/logits"
+check eval-link-stays 0 '^logits$' '' readlink "$work/linked"
+check eval-aside-link 2 '' 'logits.part is a file that is read' sh -c 'cp "$4" "$5/logits.part"; "$1" eval "$2" --ids "$5/logits.part" --logits "$3"' \
+    sh "$leat" "$demo" "$work/linked" "$work/ids" "$work"
+rm "$work/logits.part"
+
 # ---- tokenize, inspect ----------------------------------------------------------------------------------
 
 for m in "$demo" "$bpe"; do
@@ -312,6 +334,15 @@ own eval-over-ids own.ids "$leat" eval "$split" --ids "$work/own.ids" --logits
 own imatrix-over-text own.txt "$leat" imatrix "$split" -f "$work/own.txt" -c 64 -o
 own bench-over-routing own.ids "$leat" bench "$split" -p 4 -n 0 -r 1 --routing "$work/own.ids" --record
 own bench-aside-routing own.trace "$leat" bench "$split" -p 4 -n 0 -r 1 --routing "$work/own.trace.part" --record
+# Nor where a copy will come to be, or the output until it is whole.
+copy=own.matrix.at_2
+cp "$work/story" "$work/$copy" && cp "$work/$copy" "$work/owned"
+check imatrix-copy-over-text 2 '' 'own.matrix.at_2 is a file that is read: write to another' \
+    "$leat" imatrix "$split" -f "$work/$copy" -c 64 -o "$work/own.matrix" --save-frequency 2
+"$leat" imatrix "$split" -f "$work/own.txt" -c 64 --chunks 1 -o "$work/own.sums.part" > "$out" 2> "$err"
+cp "$work/own.sums.part" "$work/owned"
+check imatrix-through-sums 2 '' 'own.sums.part is a file that is read' \
+    "$leat" imatrix -c 64 --in-file "$work/own.sums.part" -o "$work/own.sums"
 for f in "$work"/owned/*; do same "not-written-${f##*/}" "$f" "$work/${f##*/}"; done
 
 # ---- imatrix ------------------------------------------------------------------------------------------
@@ -337,11 +368,16 @@ check imatrix-no-model 2 '' 'the model \(-m FILE\) is missing' "$leat" imatrix -
 check imatrix-no-matrix 1 '' 'no importance matrix' "$leat" imatrix --in-file "$demo"
 check imatrix-short 1 '' 'a context of 100000 wants 100000 at least' "${imatrix[@]}" -c 100000
 check imatrix-bare 1 '' 'has no tokenizer' "$leat" imatrix -m "$bare" -f "$work/story"
-check imatrix-no-folder 1 '' 'no/such' "${imatrix[@]}" --chunks 2 -o "$work/no/such"
+check imatrix-no-folder 1 '' '^leat imatrix: [^:]*no/such: no such file$' "${imatrix[@]}" --chunks 2 -o "$work/no/such"
 rm -rf "$work/im-folder"*
 mkdir "$work/im-folder" # told before the work: no copy of the first chunk
 check imatrix-onto-folder 1 '' 'im-folder: not a regular file' "${imatrix[@]}" --chunks 2 -o "$work/im-folder" --save-frequency 1
 check imatrix-trial 1 '' '' test -e "$work/im-folder.at_1"
+# A copy that cannot be written is told; the sums are not lost by it.
+mkdir -p "$work/ic2.at_1"
+check imatrix-copy-fails 1 . '^leat imatrix: [^:]*ic2.at_1: not a regular file' "${imatrix[@]}" --chunks 2 --save-frequency 1 -o "$work/ic2"
+same imatrix-copy-fails-only "$work/i-first" "$work/ic2"
+rmdir "$work/ic2.at_1"
 check imatrix-quantize 0 '*' '*' "$leat" quantize -q "$parts" "$work/x.gguf" q4_k_s --imatrix "$work/i4"
 
 # ---- bench --------------------------------------------------------------------------------------------
@@ -644,6 +680,10 @@ check plan-little 1 '' '^leat plan: 1.0 MiB of memory are too little' "${plan[@]
 check bench-routing 0 'tg8' 'stats: .*experts in memory [0-9.]+ %; read' "${bench[@]}" -p 0 -n 8 -t 1 --ram 17M --routing "$trace"
 # What occurred may be recorded, and replayed: eight tokens of the trace, the first ones uncounted.
 check bench-record 0 'tg8' 'stats' "${bench[@]}" -p 0 -n 8 -r 1 -t 1 --ram 17M --routing "$trace" --record "$work/recorded.csv"
+printf old > "$work/old.csv"
+check bench-record-full-disk 1 '*' 'old.csv: no space left' sh -c 'ulimit -f 2; "$@"' sh "${bench[@]}" -p 0 -n 64 -r 1 -t 1 --ram 17M \
+    --record "$work/old.csv"
+check bench-record-leaves 0 '^old$' '' cat "$work/old.csv"
 check bench-record-replay 0 ' 8 tokens generated' '' "$leat" cache-sim "$work/recorded.csv" --prompt --ram 4M
 # A mixture of types: experts of layer 0 are Q8_0, those of layer 1 Q4_0.
 check bench-mixture 0 '*' '*' "$leat" quantize "$bare" "$work/mixture.gguf" q8_0 --tensor-type 'blk.1.ffn_.*_exps=q4_0'
@@ -704,7 +744,7 @@ check image-no-output 2 '' '-o FILE is missing' "$leat" image "$demo"
 check image-both 2 '' 'exclude each other' "$leat" image "$demo" -o "$work/disk2" --raw --iso
 check image-no-model 1 '' 'no such file' "$leat" image /nowhere.gguf -o "$work/disk2" --raw
 check image-twice 1 '' 'two files are called demo.gguf' "$leat" image "$demo" "$demo" -o "$work/disk2" --raw
-check image-no-folder 1 '' 'nowhere/disk.part: no such file' "$leat" image "$demo" -o /nowhere/disk --raw
+check image-no-folder 1 '' 'nowhere/disk: no such file' "$leat" image "$demo" -o /nowhere/disk --raw
 check image-no-loader 1 '' 'nowhere: no such file' "$leat" image "$demo" -o "$work/disk2" --boot /nowhere
 check image-bad-loader 1 '' 'no image of loaders' "$leat" image "$demo" -o "$work/disk2" --boot "$demo"
 check image-bad-ip 1 '' "the address is '10.0.0.2'; wanted dhcp, or as" "$leat" image "$demo" -o "$work/disk2" --raw --ip 10.0.0.2
@@ -720,7 +760,7 @@ ln "$work/one.gguf" "$work/one.part" # where the image would be written until it
 check image-through-model 1 '' 'one.part is a file that is read' "$leat" image "$work/one.gguf" -o "$work/one" --raw
 same image-aside-stays "$demo" "$work/one.gguf"
 rm "$work/one.part"
-check image-one-writer 1 '' 'one.part: in use' flock "$work/one.part" "$leat" image "$work/one.gguf" -o "$work/one" --raw
+check image-one-writer 1 '' 'one: in use' flock "$work/one.part" "$leat" image "$work/one.gguf" -o "$work/one" --raw
 [ -e "$work/one" ] && echo "image-one-writer: there is an image" && failed=$((failed + 1))
 rm "$work/one.part"
 cp "$demo" "$work/o\"ne.gguf"

@@ -16,7 +16,7 @@ static const char *state_file(const char *state, const char *prefix) {
     snprintf(dir, sizeof dir, "%s/leat", state);
     DIR *d = opendir(dir);
     for (struct dirent *entry; d && (entry = readdir(d));)
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 && !strstr(entry->d_name, ".new"))
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 && !strstr(entry->d_name, ".part"))
             snprintf(path, sizeof path, "%.500s/%.300s", dir, entry->d_name);
     if (d) closedir(d);
     return path;

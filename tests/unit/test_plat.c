@@ -34,9 +34,9 @@ TEST(plat_memory) {
 
 static void write_file(const char *path, const char *text) {
     plat_out *o;
-    CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
+    CHECK_EQ(plat_out_create(&o, path, false), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text, cstr_len(text)), PLAT_OK);
-    CHECK_EQ(plat_out_close(o), PLAT_OK);
+    CHECK_EQ(plat_out_settle(o, PLAT_OK), PLAT_OK);
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at) {
@@ -356,7 +356,7 @@ TEST(plat_threads_have_the_mask_they_are_given) {
 
 static void settle(const char *path, const char *text, int error, int want) {
     plat_out *o;
-    CHECK_EQ(plat_out_replace(&o, path, true), PLAT_OK);
+    CHECK_EQ(plat_out_create(&o, path, true), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text, strlen(text)), PLAT_OK);
     CHECK_EQ(plat_out_settle(o, error), want);
 }
@@ -380,14 +380,14 @@ TEST(plat_files_replaced_in_private) {
     char aside[600];
     struct stat st;
     plat_out *o;
-    snprintf(aside, sizeof aside, "%s.new", path);
+    snprintf(aside, sizeof aside, "%s.part", path);
     write_file(aside, "left");
     CHECK_EQ(chmod(aside, 0666), 0);
     settle(path, "one", PLAT_OK, PLAT_OK);
     CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600);
     write_file(other, "whose");
     CHECK_EQ(symlink("plat-bystander", aside), 0);
-    CHECK_EQ(plat_out_replace(&o, path, true), PLAT_INVALID);
+    CHECK_EQ(plat_out_create(&o, path, true), PLAT_INVALID);
     CHECK_STR(text_of(other), "whose");
     CHECK_EQ(remove(aside), 0);
     CHECK_STR(text_of(path), "one");
@@ -397,7 +397,7 @@ TEST(plat_files_replaced_as_a_whole) {
     const char *path = test_path(0, "plat-replaced");
     char aside[600];
     plat_out *first, *second;
-    snprintf(aside, sizeof aside, "%s.new", path);
+    snprintf(aside, sizeof aside, "%s.part", path);
     remove(path);
     write_file(aside, "what somebody left who was killed");
     settle(path, "one", PLAT_OK, PLAT_OK);
@@ -405,37 +405,53 @@ TEST(plat_files_replaced_as_a_whole) {
     settle(path, "two", PLAT_NO_SPACE, PLAT_NO_SPACE);
     CHECK_STR(text_of(path), "one");
     CHECK(access(aside, F_OK) != 0);
-    CHECK_EQ(plat_out_replace(&first, path, true), PLAT_OK);
+    CHECK_EQ(plat_out_create(&first, path, true), PLAT_OK);
     CHECK_EQ(plat_out_write(first, "three", 5), PLAT_OK);
-    CHECK_EQ(plat_out_replace(&second, path, true), PLAT_AGAIN);
+    CHECK_EQ(plat_out_create(&second, path, true), PLAT_AGAIN);
     CHECK(second == NULL);
     CHECK_EQ(plat_out_settle(first, PLAT_OK), PLAT_OK);
     CHECK_STR(text_of(path), "three");
     CHECK_EQ(remove(path), 0);
     CHECK_EQ(mkdir(path, 0700), 0);
-    settle(path, "four", PLAT_OK, PLAT_INVALID);
+    CHECK_EQ(plat_out_create(&first, path, true), PLAT_INVALID);
     CHECK(access(aside, F_OK) != 0);
     CHECK_EQ(rmdir(path), 0);
     snprintf(aside, sizeof aside, "%s/none", path);
-    CHECK_EQ(plat_out_replace(&first, aside, true), PLAT_NOT_FOUND);
+    CHECK_EQ(plat_out_create(&first, aside, true), PLAT_NOT_FOUND);
 }
 
 TEST(plat_files_have_one_writer) {
     const char *path = test_path(0, "plat-written");
     plat_out *first, *second;
     write_file(path, "what was there before");
-    CHECK_EQ(plat_out_create(&first, path), PLAT_OK);
+    CHECK_EQ(plat_out_create(&first, path, false), PLAT_OK);
     CHECK_EQ(plat_out_write(first, "one", 3), PLAT_OK);
-    CHECK_EQ(plat_out_create(&second, path), PLAT_AGAIN);
+    CHECK_EQ(plat_out_create(&second, path, false), PLAT_AGAIN);
     CHECK(second == NULL);
-    CHECK_EQ(plat_out_close(first), PLAT_OK);
+    CHECK_STR(text_of(path), "what was there before");
+    CHECK_EQ(plat_out_settle(first, PLAT_OK), PLAT_OK);
     CHECK_STR(text_of(path), "one");
-    CHECK_EQ(plat_out_create(&second, path), PLAT_OK);
-    CHECK_EQ(plat_out_close(second), PLAT_OK);
+    /* Somebody takes the first one's file away while it is written, and a second one begins: that is not the first's to
+     * rename, nor to remove. */
+    char aside[600];
+    snprintf(aside, sizeof aside, "%s.part", path);
+    for (int error = PLAT_NO_SPACE; error <= PLAT_OK; error -= PLAT_NO_SPACE) {
+        CHECK_EQ(plat_out_create(&first, path, false), PLAT_OK);
+        CHECK_EQ(plat_out_write(first, "all", 3), PLAT_OK);
+        CHECK_EQ(remove(aside), 0);
+        CHECK_EQ(plat_out_create(&second, path, false), PLAT_OK);
+        CHECK_EQ(plat_out_write(second, "half", 4), PLAT_OK);
+        CHECK_EQ(plat_out_settle(first, error), error ? error : PLAT_NOT_FOUND);
+        CHECK_STR(text_of(path), "one");
+        CHECK_STR(text_of(aside), "half");
+        CHECK_EQ(plat_out_settle(second, PLAT_NO_SPACE), PLAT_NO_SPACE);
+    }
+    CHECK_EQ(plat_out_create(&second, path, false), PLAT_OK);
+    CHECK_EQ(plat_out_settle(second, PLAT_OK), PLAT_OK);
     CHECK_STR(text_of(path), "");
-    for (int i = 0; i < 2; i++) CHECK_EQ(plat_out_create(i ? &second : &first, "/dev/null"), PLAT_OK);
-    CHECK_EQ(plat_out_close(first), PLAT_OK);
-    CHECK_EQ(plat_out_close(second), PLAT_OK);
+    for (int i = 0; i < 2; i++) CHECK_EQ(plat_out_create(i ? &second : &first, "/dev/null", false), PLAT_OK);
+    CHECK_EQ(plat_out_settle(first, PLAT_OK), PLAT_OK);
+    CHECK_EQ(plat_out_settle(second, PLAT_OK), PLAT_OK);
 }
 
 TEST(plat_files_read_map_write) {
@@ -443,11 +459,11 @@ TEST(plat_files_read_map_write) {
     unsigned char text[10000], back[10001];
     for (size_t i = 0; i < sizeof text; i++) text[i] = (unsigned char)(i * 7);
     plat_out *o;
-    CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
+    CHECK_EQ(plat_out_create(&o, path, false), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text, 5000), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text + 5000, 5000), PLAT_OK);
     CHECK_EQ(plat_out_sync(o), PLAT_OK);
-    CHECK_EQ(plat_out_close(o), PLAT_OK);
+    CHECK_EQ(plat_out_settle(o, PLAT_OK), PLAT_OK);
     write_file(other, "old");
     CHECK_EQ(plat_file_rename(path, "/dev/null"), PLAT_INVALID); /* a device keeps its place */
     struct stat st;
@@ -486,17 +502,17 @@ TEST(plat_files_refused) {
     CHECK_EQ(mkfifo(fifo, 0666), 0);
     CHECK_EQ(plat_file_open(&f, fifo), PLAT_INVALID);
     remove(fifo);
-    CHECK_EQ(plat_out_create(&o, "/no/such/directory/x"), PLAT_NOT_FOUND);
-    CHECK_EQ(plat_out_create(&o, "/"), PLAT_INVALID);
+    CHECK_EQ(plat_out_create(&o, "/no/such/directory/x", false), PLAT_NOT_FOUND);
+    CHECK_EQ(plat_out_create(&o, "/", false), PLAT_INVALID);
     const char *empty = test_path(0, "empty");
     write_file(empty, "");
     CHECK_EQ(plat_file_open(&f, empty), PLAT_OK);
     const void *at;
     CHECK_EQ(plat_file_map(f, &at), PLAT_INVALID);
     plat_file_close(f);
-    if (plat_out_create(&o, "/dev/full") == PLAT_OK) {
+    if (plat_out_create(&o, "/dev/full", false) == PLAT_OK) {
         CHECK_EQ(plat_out_write(o, "x", 1), PLAT_NO_SPACE);
-        CHECK_EQ(plat_out_close(o), PLAT_OK);
+        CHECK_EQ(plat_out_settle(o, PLAT_OK), PLAT_OK);
     }
     struct rlimit files, none;
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
@@ -517,9 +533,9 @@ static void check_queue(bool uring) {
     for (size_t i = 0; i < BYTES; i++) text[i] = (unsigned char)(i * 31 >> 3);
     const char *path = test_path(0, "queue");
     plat_out *o;
-    CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
+    CHECK_EQ(plat_out_create(&o, path, false), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text, BYTES), PLAT_OK);
-    CHECK_EQ(plat_out_close(o), PLAT_OK);
+    CHECK_EQ(plat_out_settle(o, PLAT_OK), PLAT_OK);
     plat_file *f;
     CHECK_EQ(plat_file_open(&f, path), PLAT_OK);
     CHECK_EQ(fcntl(posix_file_fd(f), F_GETFL) & O_NONBLOCK, 0); /* else older kernels refuse to read it */
@@ -621,9 +637,9 @@ TEST(plat_queue_reads_where_io_uring_is_refused) {
     const char *path = test_path(0, "queue");
     for (size_t i = 0; i < sizeof text; i++) text[i] = (unsigned char)(i * 31 >> 3);
     plat_out *o;
-    CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
+    CHECK_EQ(plat_out_create(&o, path, false), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text, sizeof text), PLAT_OK);
-    CHECK_EQ(plat_out_close(o), PLAT_OK);
+    CHECK_EQ(plat_out_settle(o, PLAT_OK), PLAT_OK);
     for (size_t i = 0; i < 8; i++) {
         plat_thread *t;
         r = (refusal){.error = errors[i % 2], .before = i / 2 * 4};
@@ -647,10 +663,10 @@ TEST(plat_direct_reads) {
     unsigned char *text = malloc(BYTES);
     for (size_t i = 0; i < BYTES; i++) text[i] = (unsigned char)(i * 17 >> 2);
     plat_out *o;
-    CHECK_EQ(plat_out_create(&o, path), PLAT_OK);
+    CHECK_EQ(plat_out_create(&o, path, false), PLAT_OK);
     CHECK_EQ(plat_out_write(o, text, BYTES), PLAT_OK);
     CHECK_EQ(plat_out_sync(o), PLAT_OK);
-    CHECK_EQ(plat_out_close(o), PLAT_OK);
+    CHECK_EQ(plat_out_settle(o, PLAT_OK), PLAT_OK);
     plat_file *f;
     CHECK_EQ(plat_file_open_direct(&f, "/no/such"), PLAT_NOT_FOUND);
     int error = plat_file_open_direct(&f, path);

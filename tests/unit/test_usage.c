@@ -188,6 +188,6 @@ TEST(usage_survives_many_that_end_at_once) {
         }
     }
     CHECK_MSG(!bad, "%zu of %zu looks saw no whole file", bad, looks);
-    snprintf(file + strlen(file), sizeof file - strlen(file), ".new");
+    snprintf(file + strlen(file), sizeof file - strlen(file), ".part");
     CHECK(access(file, F_OK) != 0);
 }

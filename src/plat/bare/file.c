@@ -104,14 +104,13 @@ void plat_file_unmap(const void *at, uint64_t bytes) { (void)at, (void)bytes; }
 
 /* ---- nothing is written here ----------------------------------------------------------------------- */
 
-int plat_out_create(plat_out **out, const char *path) { return (void)path, *out = NULL, PLAT_UNSUPPORTED; }
+int plat_out_create(plat_out **out, const char *path, bool private) {
+    return (void)path, (void)private, *out = NULL, PLAT_UNSUPPORTED;
+}
+bool plat_out_aside(const char *path, char *buf, size_t cap) { return (void)path, (void)buf, (void)cap, false; }
 int plat_out_expect(plat_out *o, uint64_t bytes) { return (void)o, (void)bytes, PLAT_UNSUPPORTED; }
 int plat_out_write(plat_out *o, const void *bytes, size_t n) { return (void)o, (void)bytes, (void)n, PLAT_UNSUPPORTED; }
 int plat_out_sync(plat_out *o) { return (void)o, PLAT_UNSUPPORTED; }
-int plat_out_close(plat_out *o) { return (void)o, PLAT_UNSUPPORTED; }
-int plat_out_replace(plat_out **out, const char *path, bool private) {
-    return (void)private, plat_out_create(out, path);
-}
 int plat_out_settle(plat_out *o, int error) { return (void)o, (void)error, PLAT_UNSUPPORTED; }
 int plat_file_rename(const char *from, const char *to) { return (void)from, (void)to, PLAT_UNSUPPORTED; }
 int plat_file_remove(const char *path) { return (void)path, PLAT_UNSUPPORTED; }

@@ -219,18 +219,11 @@ void __wrap_plat_file_forget(plat_file *f, uint64_t offset, uint64_t bytes) {
     __real_plat_file_forget(f, offset, bytes);
 }
 
-int __real_plat_out_create(plat_out **out, const char *path);
-int __wrap_plat_out_create(plat_out **out, const char *path);
-int __wrap_plat_out_create(plat_out **out, const char *path) {
+int __real_plat_out_create(plat_out **out, const char *path, bool private);
+int __wrap_plat_out_create(plat_out **out, const char *path, bool private);
+int __wrap_plat_out_create(plat_out **out, const char *path, bool private) {
     *out = NULL;
-    return strikes(&plan.write_error) ? PLAT_DENIED : __real_plat_out_create(out, path);
-}
-
-int __real_plat_out_replace(plat_out **out, const char *path, bool private);
-int __wrap_plat_out_replace(plat_out **out, const char *path, bool private);
-int __wrap_plat_out_replace(plat_out **out, const char *path, bool private) {
-    *out = NULL;
-    return strikes(&plan.write_error) ? PLAT_DENIED : __real_plat_out_replace(out, path, private);
+    return strikes(&plan.write_error) ? PLAT_DENIED : __real_plat_out_create(out, path, private);
 }
 
 int __real_plat_out_expect(plat_out *o, uint64_t bytes);
@@ -252,14 +245,6 @@ int __real_plat_out_sync(plat_out *o);
 int __wrap_plat_out_sync(plat_out *o);
 int __wrap_plat_out_sync(plat_out *o) {
     return strikes(&plan.write_error) ? PLAT_IO_ERROR : __real_plat_out_sync(o);
-}
-
-int __real_plat_out_close(plat_out *o);
-int __wrap_plat_out_close(plat_out *o);
-int __wrap_plat_out_close(plat_out *o) {
-    bool hit = strikes(&plan.write_error);
-    int error = __real_plat_out_close(o);
-    return error || !hit ? error : PLAT_IO_ERROR;
 }
 
 int __real_plat_out_settle(plat_out *o, int error);

@@ -4,11 +4,10 @@
  * nobody reads soon, at the price of what others have in it, and writing it back costs more time than the writing
  * itself (1 GB and a sync on the disk of a VM: 2.8 s, 1.8 s of it in the kernel; directly 0.5 s and 0.1 s). Such
  * writes are of whole pages from an aligned buffer, so a failure may be reported one buffer late, at the latest by
- * plat_out_close.
+ * plat_out_sync.
  *
- * A file that replaces another is written beside it. All are written under a lock: of two writers that shared a name
- * the second would cut what the first is about to rename. The lock goes with the file when it is renamed, and with a
- * process that ends.
+ * All are written beside their place, under a lock: of two writers that shared a name the second would cut what the
+ * first is about to rename. The lock goes with the file when it is renamed, and with a process that ends.
  */
 #include "plat/posix/posix.h"
 
@@ -30,21 +29,22 @@ struct plat_out {
     int fd;
     char *direct; /* NULL: through the cache */
     size_t used;
-    char *aside; /* of a file that replaces another: where it is written, and behind that whom it replaces */
     const char *path;
+    char *aside; /* where it is written; NULL: at its place, which keeps nothing */
 };
 
-/* The file of this name, locked and empty, whoever left it there. Where there are no locks it must do without. */
-static int open_locked(const char *path, bool aside, bool private, int *fd) {
+static bool is_at(const char *path, int fd) {
     struct stat named, opened;
+    return !stat(path, &named) && !fstat(fd, &opened) && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
+}
+
+/* The file of this name, locked and empty, whoever left it there. Where there are no locks it must do without. */
+static int open_locked(const char *path, bool private, int *fd) {
     for (int i = 0; i < TRIES_MAX; i++) {
-        int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (aside ? O_NONBLOCK | O_NOFOLLOW : 0);
-        *fd = open(path, flags, private ? 0600 : 0666);
+        *fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW, private ? 0600 : 0666);
         if (*fd < 0) return posix_error(errno);
-        if (!aside && !fstat(*fd, &opened) && !S_ISREG(opened.st_mode)) return PLAT_OK; /* it keeps nothing */
         int error = flock(*fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK ? PLAT_AGAIN : PLAT_OK;
-        bool moved = !error && (stat(path, &named) || fstat(*fd, &opened) || named.st_ino != opened.st_ino ||
-                                named.st_dev != opened.st_dev);
+        bool moved = !error && !is_at(path, *fd);
         if (!error && !moved && ((private && fchmod(*fd, 0600) != 0) || ftruncate(*fd, 0) != 0))
             error = posix_error(errno);
         if (!error && !moved) return PLAT_OK;
@@ -55,35 +55,38 @@ static int open_locked(const char *path, bool aside, bool private, int *fd) {
     return PLAT_AGAIN;
 }
 
-int plat_out_create(plat_out **out, const char *path) {
+/* A link stays one. What has no name (/dev/stdout of a file that was removed) cannot be replaced. */
+bool plat_out_aside(const char *path, char *buf, size_t cap) {
+    struct stat st;
+    char *real = realpath(path, NULL);
+    int n = real || stat(path, &st) ? snprintf(buf, cap, "%s.part", real ? real : path) : -1;
+    free(real);
+    return n >= 0 && (size_t)n < cap;
+}
+
+int plat_out_create(plat_out **out, const char *path, bool private) {
+    struct stat st;
+    char aside[4096] = "";
+    bool there = !stat(path, &st), keeps = !there || S_ISREG(st.st_mode);
+    int error = PLAT_OK;
     *out = NULL;
-    plat_out *o = calloc(1, sizeof *o);
+    if (keeps && !plat_out_aside(path, aside, sizeof aside)) return PLAT_INVALID;
+    size_t n = strlen(aside) + 1;
+    plat_out *o = calloc(1, sizeof *o + 2 * n);
     if (!o) return PLAT_NO_MEMORY;
-    int error = open_locked(path, false, false, &o->fd);
+    if (!keeps) {
+        o->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        if (o->fd < 0) error = posix_error(errno);
+    } else if (there && access(path, W_OK)) { /* its owner wants it to stay */
+        error = posix_error(errno);
+    } else {
+        o->aside = memcpy(o + 1, aside, n);
+        o->path = memcpy(o->aside + n, aside, n - sizeof ".part");
+        error = open_locked(aside, private, &o->fd);
+    }
     if (error) free(o);
     else *out = o;
     return error;
-}
-
-int plat_out_replace(plat_out **out, const char *path, bool private) {
-    size_t n = strlen(path) + 1;
-    *out = NULL;
-    plat_out *o = calloc(1, sizeof *o);
-    char *aside = malloc(2 * n + sizeof ".new");
-    int error = o && aside ? PLAT_OK : PLAT_NO_MEMORY;
-    if (!error) {
-        o->path = memcpy(aside + n + sizeof ".new", path, n);
-        snprintf(aside, n + sizeof ".new", "%s.new", path);
-        error = open_locked(aside, true, private, &o->fd);
-    }
-    if (error) {
-        free(aside);
-        free(o);
-        return error;
-    }
-    o->aside = aside;
-    *out = o;
-    return PLAT_OK;
 }
 
 int plat_out_expect(plat_out *o, uint64_t bytes) {
@@ -93,7 +96,7 @@ int plat_out_expect(plat_out *o, uint64_t bytes) {
         if (posix_error(errno) == PLAT_NO_SPACE) return PLAT_NO_SPACE;
         break; /* this file system or kind of file cannot reserve */
     }
-    if (bytes < DIRECT_MIN || o->direct) return PLAT_OK;
+    if (bytes < DIRECT_MIN || o->direct || !o->aside) return PLAT_OK;
     int flags = fcntl(o->fd, F_GETFL);
     if (flags < 0 || fcntl(o->fd, F_SETFL, flags | O_DIRECT) != 0) return PLAT_OK;
     o->direct = aligned_alloc(DIRECT_ALIGN, DIRECT_BYTES);
@@ -150,19 +153,14 @@ int plat_out_sync(plat_out *o) {
     return error;
 }
 
-int plat_out_close(plat_out *o) {
-    int error = end_direct(o);
-    /* Some systems report a full disk only here. */
-    if (close(o->fd) != 0 && errno != EINTR && error == PLAT_OK) error = posix_error(errno);
-    free(o->aside);
-    free(o);
-    return error;
-}
-
 int plat_out_settle(plat_out *o, int error) {
     if (!error) error = plat_out_sync(o);
-    if (!error) error = plat_file_rename(o->aside, o->path);
-    if (error) plat_file_remove(o->aside);
-    int closed = plat_out_close(o);
-    return error ? error : closed;
+    bool ours = o->aside && is_at(o->aside, o->fd); /* else somebody took it away, and another may be at work there */
+    if (!error && o->aside) error = ours ? plat_file_rename(o->aside, o->path) : PLAT_NOT_FOUND;
+    if (error && ours) plat_file_remove(o->aside);
+    /* Some systems report a full disk only here. */
+    if (close(o->fd) != 0 && errno != EINTR && !error) error = posix_error(errno);
+    free(o->direct);
+    free(o);
+    return error;
 }
