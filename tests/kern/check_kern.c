@@ -6,13 +6,19 @@
 #include <math.h>
 #include <string.h>
 
+static const kern *level_or_model(size_t i) {
+    const kern *const models[] = {&ck_avxvnni_model, &ck_amx_model};
+    size_t n = 0;
+    while (kern_at(n)) n++;
+    return i < n ? kern_at(i) : i < n + COUNT_OF(models) ? models[i - n] : NULL;
+}
+
 const kern *ck_next(const kern *k) {
-    bool after = false;
-    for (size_t i = 0; kern_at(i); i++) {
-        if (after && kern_runs(kern_at(i))) return kern_at(i);
-        if (kern_at(i) == k) after = true;
-    }
-    return after && &ck_amx_model && kern_runs(&ck_amx_model) ? &ck_amx_model : NULL;
+    size_t i = 0;
+    while (level_or_model(i) != k) i++;
+    do k = level_or_model(++i);
+    while (k && !kern_runs(k));
+    return k;
 }
 
 const kern *ck_find(const char *name) {

@@ -7,7 +7,7 @@
 #include "kern/kern.h"
 
 /* Of levels whose instructions are written out; NULL where there is none. */
-extern const kern ck_amx_model __attribute__((weak));
+extern const kern ck_avxvnni_model __attribute__((weak)), ck_amx_model __attribute__((weak));
 const kern *ck_find(const char *name);
 
 /* Every level that this machine runs, scalar first, and every model. */
