@@ -10,7 +10,7 @@ typedef struct peer {
     char name[24];
     const char *line;
 } peer;
-/* "NAME: LINE"; without a name the program's own, or `otherwise` where that is not to be seen. */
+/* "NAME: LINE"; without a name the first word's, less its folders. */
 peer peer_of(const char *option);
 
 /* n_prompt or n_gen is 0. */
