@@ -60,6 +60,9 @@ leat_code leat_model_open(leat_model **out, const char *path, const leat_model_o
 /* Where weights are streamed: all memory to hold from now on, at most what it was opened with. Between steps. leat does
  * so by itself when a control group's limit falls and while the machine is short of memory. Numbers stay the same. */
 void leat_model_resize(leat_model *model, uint64_t ram_bytes);
+/* What leat does by itself before each step, at most once a second, for a program that waits between steps: memory is
+ * given back where it has become scarce, and taken again where that is over. Accepts NULL. */
+void leat_model_watch(leat_model *model);
 /* Sessions must be closed first. Accepts NULL. */
 void leat_model_close(leat_model *model);
 /* A line for the user, once the first session is open: all that there is to warn of, or "". */

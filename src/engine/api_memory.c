@@ -163,8 +163,8 @@ err_code engine_place_weights(leat_session *s, err *e) {
 #define PRESSURE_LOW 0.01
 #define SQUEEZED_MOST 12
 
-void engine_watch_memory(leat_model *m) {
-    if (store_mode_of(m->weights) != STORE_STREAMING) return;
+void leat_model_watch(leat_model *m) {
+    if (!m || store_mode_of(m->weights) != STORE_STREAMING) return;
     uint64_t now = plat_time_ns();
     if (now - m->looked_ns < LOOK_NS) return;
     m->looked_ns = now;

@@ -185,12 +185,12 @@ static err_code deliver(leat_session *s, kern_role role, size_t from, size_t to,
 static err_code feed(leat_session *s, const int32_t *tokens, size_t n, leat_role role, logits_want *w, err *e) {
     err_code code = check_feed(s, tokens, n, e);
     if (code) return code;
-    engine_watch_memory(s->model);
     kern_role k = role == LEAT_PROMPT ? KERN_PROMPT : KERN_DECODE;
     if (role == LEAT_GENERATED) engine_kept_prompt(s);
     for (size_t done = 0; done < n && !w->stopped;) {
         size_t rows = MIN(s->rows_max, n - done);
         bool last = done + rows == n;
+        leat_model_watch(s->model);
         while ((code = kv_seq_reserve(s->sequence, rows, e)) == ERR_LIMIT && engine_kept_drop(s)) {}
         if (code) return code;
         dev_run run = {.row = 0, .n = rows, .pos = kv_seq_length(s->sequence), .pages = kv_seq_pages(s->sequence)};

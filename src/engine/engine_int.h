@@ -80,8 +80,6 @@ void engine_save_disk(const leat_model *m, double bytes_s, size_t depth);
 void engine_judge_disk(const leat_model *m);
 /* One more for leat_model_warning, beside those that are there. */
 void engine_warn(leat_model *m, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Before a step: gives memory back, or takes it again, as the machine has become short of it, or not any more. */
-void engine_watch_memory(leat_model *m);
 
 /* sampler.c: what one takes. */
 size_t engine_sampler_bytes(const leat_model *m);

@@ -409,6 +409,7 @@ bool srv_step(srv *s, uint64_t timeout_ns) {
     if (s->draining && !s->last_polls && !busy(s)) return false;
     bool queued = s->n_queue > 0;
     if (queued) srv_job_next(s);
+    leat_model_watch(s->model); /* also while nobody asks for anything */
     srv_poll(s, queued ? 0 : timeout_ns);
     return true;
 }

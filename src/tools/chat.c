@@ -112,9 +112,17 @@ static int talk_once(chat *c) {
     return status;
 }
 
+/* While the user thinks. */
+static bool watch_memory(void *user) {
+    const chat *c = user;
+    leat_model_watch(c->l.model);
+    return false;
+}
+
 static int talk(chat *c) {
+    yield_hook idle = {watch_memory, c};
     for (bool warned = false;;) {
-        line_result result = chat_line_read(c->line, "> ");
+        line_result result = chat_line_read(c->line, "> ", &idle);
         if (result == LINE_END || plat_interrupted()) return TOOLS_OK;
         if (result == LINE_FAILED) return tools_fail(c->t, "the terminal cannot be read");
         if (result == LINE_INTERRUPT && warned) return TOOLS_OK;

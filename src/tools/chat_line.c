@@ -21,6 +21,7 @@ struct line {
     char *text; /* (TEXT_BYTES_MAX) */
     size_t bytes, at;
     const char *prompt;
+    const yield_hook *idle;
     bool colours, pasting, done;
     bool plain; /* see plat_terminal_dumb */
     line_result result;
@@ -317,7 +318,10 @@ static void enter(line *l) {
 
 static bool next_key(line *l, uint64_t timeout_ns, uint8_t *key) {
     if (l->keys_at == l->keys_bytes) {
-        if (!plat_stdin_ready(timeout_ns)) return false;
+        if (!plat_stdin_ready(timeout_ns)) {
+            if (timeout_ns) yield_now(l->idle);
+            return false;
+        }
         int64_t n = plat_stdin_read(l->keys, sizeof l->keys);
         l->keys_at = 0;
         l->keys_bytes = n > 0 ? (size_t)n : 0;
@@ -454,8 +458,9 @@ static void read_keys(line *l) {
     if (l->result == LINE_OK) plat_terminal_keys(PLAT_KEYS_SIGNAL);
 }
 
-line_result chat_line_read(line *l, const char *prompt) {
+line_result chat_line_read(line *l, const char *prompt, const yield_hook *idle) {
     l->prompt = prompt;
+    l->idle = idle;
     l->bytes = l->at = l->drawn_row = 0;
     l->past_at = l->n_past;
     l->pasting = l->done = false;

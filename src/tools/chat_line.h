@@ -18,8 +18,8 @@ typedef struct line line;
 err_code chat_line_open(line **out, tools *t, const char *history, bool colours, err *e);
 void chat_line_close(line *l); /* accepts NULL */
 /* prompt: ASCII, two cells. While a line is read Ctrl-C is a key; until the next one, it interrupts. From open to close
- * the terminal echoes nothing by itself. */
-line_result chat_line_read(line *l, const char *prompt);
+ * the terminal echoes nothing by itself. idle is called now and then while no key comes. */
+line_result chat_line_read(line *l, const char *prompt, const yield_hook *idle);
 str chat_line_text(const line *l); /* valid until the next read; may hold line ends */
 
 #endif

@@ -95,6 +95,41 @@ static void machine_close(machine *m) {
     CHECK_EQ(mem_bytes_total(), m->held);
 }
 
+static int dense_pinned(const leat_session *s) {
+    char how[256];
+    int n = -1;
+    const char *before = "in memory, ", *at = strstr(leat_session_memory(s, how, sizeof how), before);
+    return at && sscanf(at + strlen(before), "%d of", &n) == 1 ? n : -1;
+}
+
+/* A server of which nobody asks anything gives memory back all the same. */
+TEST(server_gives_memory_back_while_idle) {
+    machine m;
+    machine_open(&m, "llama");
+    m.how.ram_bytes = (uint64_t)7 << 20;
+    leat_error e;
+    leat_session_options options = {.n_ctx = 64, .n_threads = 1};
+    for (int n = -1; n < 50; m.how.ram_bytes += (uint64_t)64 << 10) { /* until some dense parts stay */
+        CHECK(leat_model_open(&m.model, m.o.path, &m.how, &e) == LEAT_OK);
+        if (!leat_session_open(&m.session, m.model, &options, &e)) n = dense_pinned(m.session);
+        leat_session_close(m.session);
+        leat_model_close(m.model);
+        m.session = NULL;
+    }
+    machine_start(&m, 64, srv_yield, m.s);
+    int most = dense_pinned(m.session);
+    fault_arm(&(fault_plan){.fail_at = -1, .memory_total = m.how.ram_bytes - ((uint64_t)256 << 10)});
+    fault_clock(2000000000);
+    CHECK(srv_step(m.s, 0));
+    CHECK_MSG(dense_pinned(m.session) < most, "%d dense parts stay pinned", most);
+    fault_arm(NULL);
+    fault_clock(2000000000);
+    CHECK(srv_step(m.s, 0));
+    CHECK_EQ(dense_pinned(m.session), most);
+    fault_clock(FAULT_CLOCK_RUNS);
+    machine_close(&m);
+}
+
 TEST(server_on_a_failing_machine) {
     static char out[65536], sound[COUNT_OF(requests)];
     machine m;

@@ -456,6 +456,53 @@ TEST(fault_stream_dense_weights_give_way) {
     want = NULL;
 }
 
+/* The limit falls amid a prompt, by which the session's hook is asked. */
+static bool limit_falls(void *user) {
+    const uint64_t *total = user;
+    fault_arm(&(fault_plan){.fail_at = -1, .memory_total = *total});
+    fault_clock(2000000000);
+    return false;
+}
+
+/* Memory is looked at between the chunks of a prompt, and while there is nothing to do. */
+TEST(fault_stream_memory_is_watched_between_steps) {
+    static int32_t ids[12];
+    static float logits[128];
+    tiny_spec spec = tiny_default("llama");
+    leat_model *m;
+    leat_session *s;
+    leat_error e;
+    spec.n_layer = 12, spec.type = QUANT_F16;
+    leat_model_options o = streamed(&spec, "fault-stream-watch.gguf", "dense parts pinned");
+    o.ram_bytes += (uint64_t)2 << 20;
+    for (int32_t i = 0; i < 12; i++) ids[i] = i * 7 % 128;
+    uint64_t total = o.ram_bytes - ((uint64_t)1 << 20);
+    leat_session_options options = {.n_ctx = 64, .n_threads = 1, .n_chunk = 4, .user = &total};
+    leat_model_watch(NULL);
+    for (int falls = 0; falls < 2; falls++) {
+        options.yield = falls ? limit_falls : NULL;
+        CHECK_EQ(leat_model_open(&m, model_path, &o, &e), LEAT_OK);
+        CHECK_MSG(leat_session_open(&s, m, &options, &e) == LEAT_OK, "%s", e.text);
+        int most = pinned(s);
+        CHECK_MSG(leat_feed(s, ids, 12, LEAT_PROMPT, &e) == LEAT_OK, "%s", e.text);
+        if (!falls) {
+            memcpy(logits, leat_logits(s), sizeof logits);
+        } else {
+            CHECK(!memcmp(logits, leat_logits(s), sizeof logits));
+            CHECK_MSG(pinned(s) < most, "%d parts are pinned as before", most);
+            leat_model_watch(m);
+            fault_arm(NULL);
+            leat_model_watch(m);
+            CHECK(pinned(s) < most); /* it was looked at less than a second ago */
+            fault_clock(2000000000);
+            leat_model_watch(m);
+            CHECK_EQ(pinned(s), most);
+            fault_clock(FAULT_CLOCK_RUNS);
+        }
+        close_both(m, s);
+    }
+}
+
 /* However little the ceiling leaves, and as often as it is asked. */
 TEST(fault_stream_refuses_sessions_above_the_ceiling) {
     static const int32_t id = 7;
