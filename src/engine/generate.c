@@ -165,6 +165,7 @@ leat_code leat_generate(leat_generator *g, int32_t *token, leat_error *error) {
         err_code code = ERR_NONE;
         if (g->n_decided) code = pass(g, err_of(error));
         else draw(g, leat_logits(g->session));
+        if (code == ERR_IO && !g->n_ready) code = pass(g, err_of(error)); /* a disk may fail for a moment */
         /* A pass that failed late may have decided tokens all the same: they are handed out first. */
         if (code && !g->n_ready) return (leat_code)code;
     }

@@ -222,6 +222,48 @@ TEST(fault_stream_reads_fail_for_good) {
     }
 }
 
+/* Ids of a text after a prompt; of what each token needs of the machine the call with this number fails. How many did. */
+static uint64_t write_text(const leat_model_options *o, int64_t fail_at, int32_t *ids, size_t n) {
+    static const int32_t prompt[N_MOST] = {9, 70, 33, 51};
+    leat_model *m;
+    leat_session *s;
+    leat_sampler *sampler;
+    leat_generator *g;
+    leat_error e = {0};
+    leat_sampler_options greedy;
+    uint64_t hits = 0;
+    leat_sampler_defaults(&greedy);
+    greedy.temperature = 0;
+    CHECK(open_both(&m, &s, o));
+    CHECK_EQ(leat_feed(s, prompt, N_MOST, LEAT_PROMPT, &e), LEAT_OK);
+    CHECK_EQ(leat_sampler_open(&sampler, m, &greedy, &e), LEAT_OK);
+    CHECK_EQ(leat_generator_open(&g, s, sampler, &(leat_generator_options){.n_draft = 4, .always = true}, &e), LEAT_OK);
+    for (size_t i = 0; i < n; i++) {
+        fault_arm(fail_at < 0 ? NULL : &(fault_plan){.seed = 1, .fail_at = fail_at});
+        CHECK_MSG(leat_generate(g, &ids[i], &e) == LEAT_OK, "token %zu: %s", i, e.text);
+        hits += fault_hits();
+        fault_arm(NULL);
+    }
+    leat_generator_close(g);
+    leat_sampler_close(sampler);
+    close_both(m, s);
+    return hits;
+}
+
+TEST(fault_stream_a_read_that_fails_once_ends_no_text) {
+    enum { N = 12 };
+    int32_t sound_ids[N], ids[N];
+    uint64_t hits = 0;
+    leat_model_options o = streamed_experts();
+    stop_at = 0;
+    write_text(&o, -1, sound_ids, N);
+    for (int64_t at = 0; at < 10; at++) {
+        hits += write_text(&o, at, ids, N);
+        CHECK(!memcmp(ids, sound_ids, sizeof ids));
+    }
+    CHECK_MSG(hits > 10, "%d faults", (int)hits);
+}
+
 static void check_waits(const leat_model_options *o) {
     static const int32_t ids[N_MOST] = {9, 70, 33, 51};
     leat_model *m;
