@@ -63,12 +63,12 @@ void store_probe(store *s, char *to, size_t bytes) {
     size_t skip = (size_t)(align_up((uintptr_t)to, MEM_LARGE_PAGE) - (uintptr_t)to);
     if (bytes >= 4 * MEM_LARGE_PAGE) to += skip, bytes -= skip;
     bytes = MIN(bytes, (size_t)STORE_PROBE_BYTES);
-    if (bytes < 2 * PROBE_READ_BYTES) return;
+    if (bytes < depths[COUNT_OF(depths) - 1] * PROBE_READ_BYTES) return; /* the result is kept for others with more */
     places all = {.first = to, .n = bytes / PROBE_READ_BYTES};
     plat_populate(to, bytes);
     measure(s, &dice, &all, 1); /* wakes the disk */
     for (int round = 0; round < ROUNDS; round++)
-        for (size_t i = 0; i < COUNT_OF(depths) && depths[i] <= all.n; i++)
+        for (size_t i = 0; i < COUNT_OF(depths); i++)
             best = MAX(best, speed[i][round] = measure(s, &dice, &all, depths[i]));
     if (best <= 0) return;
     for (size_t i = 0; i < COUNT_OF(depths); i++) {

@@ -9,6 +9,7 @@
 #include <time.h>
 
 static char warning[640], memory[512];
+static uint64_t ram_bytes = (uint64_t)96 << 20;
 
 /* Streams; feeds so many tokens. The disk's speed as the session has it. */
 static double stream(const char *path, bool keep, int n_tokens) {
@@ -16,7 +17,7 @@ static double stream(const char *path, bool keep, int n_tokens) {
     leat_model *m;
     leat_session *s;
     leat_error e;
-    leat_model_options options = {.ram_bytes = (uint64_t)96 << 20, .keep_learnt = keep};
+    leat_model_options options = {.ram_bytes = ram_bytes, .keep_learnt = keep};
     CHECK_MSG(leat_model_open(&m, path, &options, &e) == LEAT_OK, "%s", e.text);
     leat_session_options session = {.n_ctx = 64, .n_threads = 1, .n_chunk = 8};
     CHECK_MSG(leat_session_open(&s, m, &session, &e) == LEAT_OK, "%s", e.text);
@@ -79,11 +80,10 @@ static void forge(const char *path, const char *head, double bytes_s, uint64_t d
     write_kept(path, to, BYTES);
 }
 
-static const char *model_file(bool holes) {
-    static const huge_model model = {"qwen3moe", "sparse", 12, 1024, 8, 4, 64, 3584, 8, 4, 256, 4096};
+static const char *write_model(const huge_model *model, bool holes) {
     const char *path = test_path(6, "disk-speed.gguf");
     uint64_t size;
-    if (!huge_write(&model, path, &size)) test_skip("no sparse files here");
+    if (!huge_write(model, path, &size)) test_skip("no sparse files here");
     CHECK(size > (uint64_t)256 << 20);
     FILE *f = fopen(path, "r+b");
     CHECK(f);
@@ -91,6 +91,11 @@ static const char *model_file(bool holes) {
         CHECK(fseek(f, at, SEEK_SET) == 0 && fwrite("\1\1\1\1\1\1\1\1", 1, 8, f) == 8);
     CHECK(fclose(f) == 0);
     return path;
+}
+
+static const char *model_file(bool holes) {
+    static const huge_model model = {"qwen3moe", "sparse", 12, 1024, 8, 4, 64, 3584, 8, 4, 256, 4096};
+    return write_model(&model, holes);
 }
 
 TEST(disk_speed_is_kept_and_never_trusted) {
@@ -170,5 +175,24 @@ TEST(disk_speed_of_holes_is_none) {
     CHECK_STR(kept(), "");
     CHECK(stream(path, true, 0) == 0 && !strstr(memory, "GB/s"));
     CHECK_STR(kept(), "");
+    remove(path);
+}
+
+/* Memory of a few reads tells nothing of many at once, and what is kept is for models with more memory, too. */
+TEST(disk_speed_is_not_measured_in_little_memory) {
+    static const huge_model model = {"qwen3moe", "sparse", 12, 1024, 8, 4, 64, 512, 32, 1, 256, 4096};
+    uint64_t usual = ram_bytes;
+    int mib;
+    const char *path = write_model(&model, false);
+    open_state();
+    bool measures = stream(path, true, 0) > 0;
+    if (measures) remove(kept());
+    ram_bytes = (uint64_t)24 << 20;
+    double speed = stream(path, true, 0);
+    CHECK_MSG(sscanf(memory, "streaming: %d", &mib) == 1 && mib < 16, "%s", memory);
+    CHECK_MSG(speed == 0 && !*kept(), "%s", memory);
+    ram_bytes = usual;
+    CHECK((stream(path, true, 0) > 0) == measures);
+    if (measures) remove(kept());
     remove(path);
 }
