@@ -66,6 +66,7 @@ static void load_history(line *l) {
             l->text[n++] = c;
         }
     }
+    remember(l, (str){l->text, n});
     tools_text_close(&file);
 }
 
@@ -78,9 +79,7 @@ static void save_line(line *l, str s) {
     if (!l->path[0] || s.len > HISTORY_LINE_MAX || plat_out_create(&out, l->path, true)) return;
     bool unread = tools_text_open(&old, l->path, NULL) && plat_file_id(l->path, id) != PLAT_NOT_FOUND;
     int status = unread ? PLAT_IO_ERROR : PLAT_OK;
-    size_t end = old.bytes, n = 0, mark = arena_mark(&l->memory);
-    while (end && old.data[end - 1] != '\n') end--;
-    size_t from = end, lines = 0;
+    size_t end = old.bytes, n = 0, mark = arena_mark(&l->memory), from = end, lines = 0;
     for (size_t at = end; lines < HISTORY_MAX && end - at < HISTORY_BYTES_MAX / 2; at--) {
         if (!at || old.data[at - 1] == '\n') from = at, lines++;
         if (!at) break;
@@ -94,6 +93,8 @@ static void save_line(line *l, str s) {
     bool again = n <= end && str_eq((str){old.data + end - n, n}, (str){escaped, n}); /* or no memory */
     if (!status && again && (n == end || old.data[end - n - 1] == '\n')) status = PLAT_EXISTS;
     if (!status) status = plat_out_write(out, old.data + from, end - from);
+    bool ends = !end || old.data[end - 1] == '\n'; /* somebody's editor may have left that out */
+    if (!status && !ends) status = plat_out_write(out, "\n", 1);
     if (!status) status = plat_out_write(out, escaped, n);
     plat_out_settle(out, status);
     arena_reset(&l->memory, mark);

@@ -39,6 +39,14 @@ ok $? "history: $(cat "$work/out")"
 ok $? "history holds: $(cat "$work/state/leat/chat_history")"
 [ "$(stat -c %a "$work/state/leat/chat_history")" = 600 ]
 ok $? "the history can be read by others"
+# A line whose end is missing is one.
+printf kept > "$work/state/leat/chat_history"
+printf '%s\n' 'wait /help' 'type \e[A' 'wait kept' 'type \x03' 'wait ^C' 'type /show\r' 'wait model' 'type \x04' end > "$work/unended.script"
+"$pty" 72 20 "$work/unended.script" "$leat" chat $sample > "$work/out"
+ok $? "history without its end: $(cat "$work/out")"
+printf 'kept\n/show\n' | cmp -s - "$work/state/leat/chat_history"
+ok $? "history without its end holds: $(cat "$work/state/leat/chat_history")"
+
 # Two chats at once, the first one's script a pipe: what the other wrote meanwhile stays. So does all after a large paste.
 echo /clear >> "$work/history"
 cp "$work/history" "$work/state/leat/chat_history"
