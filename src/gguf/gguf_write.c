@@ -211,7 +211,7 @@ void gguf_put_tensor(gguf_writer *w, const char *name, const quant_type *t, uint
 
 static err_code write_bytes(gguf_writer *w, const void *bytes, size_t n, err *e) {
     int error = n ? plat_out_write(w->out, bytes, n) : PLAT_OK;
-    return error ? err_set(e, ERR_IO, "gguf_write", "writing %zu bytes to %s: %s", n, w->path,
+    return error ? err_set(e, ERR_IO, "gguf_write", "writing %zu bytes to %.150s: %s", n, w->path,
                            plat_error_name(error))
                  : ERR_NONE;
 }
@@ -265,10 +265,10 @@ err_code gguf_write_begin(gguf_writer *w, const char *path, err *e) {
     if (c) return c;
     if (!(w->path = arena_copy(&w->own, view))) return err_set(e, ERR_MEMORY, "gguf_write", "no memory for the path");
     int error = plat_out_create(&w->out, path, false);
-    if (error) return err_set(e, ERR_IO, "gguf_write", "%s: %s", path, plat_error_name(error));
+    if (error) return err_set(e, ERR_IO, "gguf_write", "%.150s: %s", path, plat_error_name(error));
     uint64_t bytes = align_up(sizeof(uint8_t[24]) + w->kvs.count + w->infos.count, w->alignment) + w->data_bytes;
     if ((error = plat_out_expect(w->out, bytes)))
-        return err_set(e, ERR_IO, "gguf_write", "%s: %llu bytes: %s", path, (unsigned long long)bytes,
+        return err_set(e, ERR_IO, "gguf_write", "%.150s: %llu bytes: %s", path, (unsigned long long)bytes,
                        plat_error_name(error));
     uint8_t start[24];
     memcpy(start, "GGUF", 4);
@@ -309,7 +309,7 @@ err_code gguf_write_seal(gguf_writer *w, err *e) {
                        t->name.ptr, (unsigned long long)w->at, (unsigned long long)t->bytes);
     }
     int error = plat_out_sync(w->out);
-    if (error) return err_set(e, ERR_IO, "gguf_write", "%s: %s", w->path, plat_error_name(error));
+    if (error) return err_set(e, ERR_IO, "gguf_write", "%.150s: %s", w->path, plat_error_name(error));
     w->sealed = true;
     return ERR_NONE;
 }
@@ -319,5 +319,7 @@ err_code gguf_write_finish(gguf_writer *w, err *e) {
     if (c) return c;
     int error = plat_out_settle(w->out, PLAT_OK);
     w->out = NULL;
-    return error ? err_set(e, ERR_IO, "gguf_write", "%s: %s", w->path, plat_error_name(error)) : ERR_NONE;
+    return error ? err_set(e, ERR_IO, "gguf_write", "%.150s.part is whole, but keeps its name: %s", w->path,
+                           plat_error_name(error))
+                 : ERR_NONE;
 }

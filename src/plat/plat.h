@@ -146,7 +146,8 @@ int plat_out_expect(plat_out *o, uint64_t bytes);
 int plat_out_write(plat_out *o, const void *bytes, size_t n); /* all or an error */
 int plat_out_sync(plat_out *o);                               /* all that was written is on the disk */
 /* Syncs and renames it, unless something went wrong before (`error`): then PATH stays what it was. Returns the first
- * error; frees o in any case. PLAT_NOT_FOUND: somebody took PATH.part away. */
+ * error; frees o in any case. Where it could not be renamed PATH.part stays, whole. PLAT_NOT_FOUND: somebody took that
+ * away. */
 int plat_out_settle(plat_out *o, int error);
 int plat_file_rename(const char *from, const char *to); /* over an existing file; PLAT_INVALID: it is no plain one */
 int plat_file_remove(const char *path);

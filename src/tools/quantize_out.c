@@ -224,7 +224,9 @@ err_code quantize_out_write(quantize_out *out, size_t part, const void *bytes, s
 
 err_code quantize_out_finish(quantize_out *out, err *e) {
     err_code code = seal_before(out, out->n_parts, e);
-    for (size_t i = 0; i < out->n_parts && !code; i++) code = gguf_write_finish(out->parts[i], e);
+    if (code) return code;
+    for (size_t i = 0; i < out->n_parts; i++) /* one that keeps its name does not hold the others up */
+        if (gguf_write_finish(out->parts[i], code ? NULL : e)) code = ERR_IO;
     return code;
 }
 

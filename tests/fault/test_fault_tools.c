@@ -125,7 +125,18 @@ TEST(fault_tools_inspect_takes_no_memory_for_weights) {
 }
 TEST(fault_tools_inspect) { try("inspect -m %s --json --tensors --kv", model(TINY_TOK_SPM), NULL); }
 
-/* Whatever fails, what was at OUT stays or is replaced by the whole file, and nothing lies beside it. */
+/* Whatever fails, what was at OUT stays or is replaced by the whole file, and nothing lies beside it but, where that
+ * cannot be renamed, the whole file. */
+static unsigned char *whole;
+static size_t whole_bytes;
+
+static void check_whole(const char *path) {
+    size_t bytes;
+    unsigned char *data = test_slurp(path, &bytes);
+    CHECK_MSG(bytes == whole_bytes && !memcmp(data, whole, bytes), "%s has %zu bytes", path, bytes);
+    free(data);
+}
+
 static bool quantize(void) {
     const char *path = test_path(2, "fault-tools-quantized.gguf");
     char part[512];
@@ -138,16 +149,27 @@ static bool quantize(void) {
     CHECK_MSG(!memcmp(start, worked ? "GGUF" : "old", worked ? 4 : 3), "after %s: %.4s",
               worked ? "success" : "failure", start);
     snprintf(part, sizeof part, "%s.part", path);
-    CHECK_MSG(access(part, F_OK) != 0, "%s is left over", part);
+    if (worked) check_whole(path);
+    if (access(part, F_OK) == 0) {
+        check_whole(part);
+        CHECK_MSG(!worked && remove(part) == 0, "%s is left over", part);
+    }
     return worked;
+}
+
+static void begin_quantize(const char *line) {
+    command(line);
+    CHECK(run());
+    whole = test_slurp(test_path(2, "fault-tools-quantized.gguf"), &whole_bytes);
 }
 
 TEST(fault_tools_quantize) {
     char line[1024];
     snprintf(line, sizeof line, "quantize %s %s q8_0 -t 2", model(TINY_TOK_SPM),
              test_path(2, "fault-tools-quantized.gguf"));
-    command(line);
+    begin_quantize(line);
     every_call_fails_once(quantize);
+    free(whole);
 }
 
 TEST(fault_tools_quantize_reads) {
@@ -155,7 +177,8 @@ TEST(fault_tools_quantize_reads) {
     int worked = 0;
     snprintf(line, sizeof line, "quantize %s %s q8_0 -t 2 -q", model(TINY_TOK_SPM),
              test_path(2, "fault-tools-quantized.gguf"));
-    command(line);
+    begin_quantize(line);
     random_faults(quantize, &(fault_plan){.read_short = 0.02, .read_delay = 0.3, .write_error = 0.02}, 60, &worked);
     CHECK_MSG(worked > 0 && worked < 60, "%d of 60 worked", worked);
+    free(whole);
 }

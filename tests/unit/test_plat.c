@@ -416,6 +416,13 @@ TEST(plat_files_replaced_as_a_whole) {
     CHECK_EQ(plat_out_create(&first, path, true), PLAT_INVALID);
     CHECK(access(aside, F_OK) != 0);
     CHECK_EQ(rmdir(path), 0);
+    /* What was written as a whole and cannot get its name in the end is not thrown away. */
+    CHECK_EQ(plat_out_create(&first, path, true), PLAT_OK);
+    CHECK_EQ(plat_out_write(first, "four", 4), PLAT_OK);
+    CHECK_EQ(mkdir(path, 0700), 0);
+    CHECK_EQ(plat_out_settle(first, PLAT_OK), PLAT_INVALID);
+    CHECK_STR(text_of(aside), "four");
+    CHECK(rmdir(path) == 0 && remove(aside) == 0);
     snprintf(aside, sizeof aside, "%s/none", path);
     CHECK_EQ(plat_out_create(&first, aside, true), PLAT_NOT_FOUND);
 }

@@ -29,6 +29,7 @@ struct plat_out {
     int fd;
     char *direct; /* NULL: through the cache */
     size_t used;
+    bool synced; /* and nothing was written since */
     const char *path;
     char *aside; /* where it is written; NULL: at its place, which keeps nothing */
 };
@@ -128,6 +129,7 @@ static int end_direct(plat_out *o) {
 
 int plat_out_write(plat_out *o, const void *bytes, size_t n) {
     const char *at = bytes;
+    o->synced = false;
     while (o->direct && n) {
         size_t part = MIN(n, DIRECT_BYTES - o->used);
         memcpy(o->direct + o->used, at, part);
@@ -145,19 +147,20 @@ int plat_out_write(plat_out *o, const void *bytes, size_t n) {
 
 int plat_out_sync(plat_out *o) {
     int error = end_direct(o);
-    while (!error && fsync(o->fd) != 0) {
+    while (!error && !o->synced && fsync(o->fd) != 0) {
         if (errno == EINTR) continue;
         if (errno != EINVAL) error = posix_error(errno); /* EINVAL: a pipe or device, which keeps nothing to sync */
         break;
     }
+    o->synced = !error;
     return error;
 }
 
 int plat_out_settle(plat_out *o, int error) {
     if (!error) error = plat_out_sync(o);
     bool ours = o->aside && is_at(o->aside, o->fd); /* else somebody took it away, and another may be at work there */
-    if (!error && o->aside) error = ours ? plat_file_rename(o->aside, o->path) : PLAT_NOT_FOUND;
     if (error && ours) plat_file_remove(o->aside);
+    else if (!error && o->aside) error = ours ? plat_file_rename(o->aside, o->path) : PLAT_NOT_FOUND;
     /* Some systems report a full disk only here. */
     if (close(o->fd) != 0 && errno != EINTR && !error) error = posix_error(errno);
     free(o->direct);
