@@ -225,7 +225,13 @@ err_code quantize_out_write(quantize_out *out, size_t part, const void *bytes, s
 err_code quantize_out_finish(quantize_out *out, err *e) {
     err_code code = seal_before(out, out->n_parts, e);
     if (code) return code;
-    for (size_t i = 0; i < out->n_parts; i++) /* one that keeps its name does not hold the others up */
+    /* Whoever is killed amid this leaves no set of old and new parts that opens: the first is gone until the end. */
+    char first[4096];
+    if (out->n_parts > 1 && plat_out_aside(out->paths[0], first, sizeof first)) {
+        first[cstr_len(first) - (sizeof ".part" - 1)] = 0;
+        plat_file_remove(first);
+    }
+    for (size_t i = out->n_parts; i-- > 0;) /* one that keeps its name does not hold the others up */
         if (gguf_write_finish(out->parts[i], code ? NULL : e)) code = ERR_IO;
     return code;
 }

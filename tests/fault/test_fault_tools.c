@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ARGS_MAX 24
@@ -181,4 +182,50 @@ TEST(fault_tools_quantize_reads) {
     random_faults(quantize, &(fault_plan){.read_short = 0.02, .read_delay = 0.3, .write_error = 0.02}, 60, &worked);
     CHECK_MSG(worked > 0 && worked < 60, "%d of 60 worked", worked);
     free(whole);
+}
+
+/* A set of parts that takes the place of another: whoever is killed while it gets its names leaves nothing that opens
+ * as half of each, and all of the new one. */
+TEST(fault_tools_quantize_killed_amid_names) {
+    enum { PARTS_MAX = 9 };
+    char line[1024], path[PARTS_MAX][600], part[612];
+    unsigned char *bytes[PARTS_MAX];
+    size_t n_bytes[PARTS_MAX], n = 0;
+    const char *out = test_path(2, "fault-tools-set.gguf");
+    snprintf(line, sizeof line, "quantize %s %s q8_0 -t 1 -q --split-max-size 60K", model(TINY_TOK_SPM), out);
+    command(line);
+    CHECK(run());
+    for (size_t count = 2; count <= PARTS_MAX && !n; count++) {
+        for (size_t i = 0; i < count; i++)
+            snprintf(path[i], sizeof path[i], "%.*s-%05zu-of-%05zu.gguf", (int)strlen(out) - 5, out, i + 1, count);
+        if (access(path[0], F_OK) == 0) n = count;
+    }
+    CHECK(n > 2);
+    for (size_t i = 0; i < n; i++) bytes[i] = test_slurp(path[i], &n_bytes[i]);
+    for (int last = 1; last <= (int)n; last++) {
+        for (size_t i = 0; i < n; i++) {
+            FILE *f = fopen(path[i], "w");
+            CHECK(f && fputs("old", f) >= 0 && fclose(f) == 0);
+        }
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (!child) {
+            fault_arm(&(fault_plan){.fail_at = -1, .last_rename = last});
+            run();
+            _exit(0);
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == FAULT_DIED);
+        CHECK_MSG(access(path[0], F_OK) != 0, "killed at number %d, %s is there", last, path[0]);
+        for (size_t i = 0; i < n; i++) {
+            snprintf(part, sizeof part, "%.600s.part", path[i]);
+            bool named = access(part, F_OK) != 0;
+            whole = test_slurp(named ? path[i] : part, &whole_bytes);
+            bool same = whole_bytes == n_bytes[i] && !memcmp(whole, bytes[i], n_bytes[i]);
+            CHECK_MSG(same, "killed at number %d, %s", last, part);
+            free(whole);
+            if (!named) CHECK_EQ(remove(part), 0);
+        }
+    }
+    for (size_t i = 0; i < n; i++) free(bytes[i]);
 }

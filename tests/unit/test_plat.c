@@ -511,6 +511,7 @@ TEST(plat_files_refused) {
     remove(fifo);
     CHECK_EQ(plat_out_create(&o, "/no/such/directory/x", false), PLAT_NOT_FOUND);
     CHECK_EQ(plat_out_create(&o, "/", false), PLAT_INVALID);
+    CHECK_EQ(plat_out_create(&o, "", false), PLAT_INVALID);
     const char *empty = test_path(0, "empty");
     write_file(empty, "");
     CHECK_EQ(plat_file_open(&f, empty), PLAT_OK);

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool armed;
@@ -257,6 +258,7 @@ int __wrap_plat_out_settle(plat_out *o, int error) {
 int __real_plat_file_rename(const char *from, const char *to);
 int __wrap_plat_file_rename(const char *from, const char *to);
 int __wrap_plat_file_rename(const char *from, const char *to) {
+    if (armed && plan.last_rename && !--plan.last_rename) _exit(FAULT_DIED);
     return strikes(&plan.write_error) ? PLAT_DENIED : __real_plat_file_rename(from, to);
 }
 

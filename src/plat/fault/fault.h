@@ -13,9 +13,11 @@ typedef struct fault_plan {
     double read_delay;    /* chance that a queued read stays unfinished for a while   */
     bool queued_only;     /* the three above strike queued reads alone, none when it is submitted */
     double memory_error;  /* chance that memory, a mapping, a thread, a queue is refused */
+    int die_at_rename;   /* the process ends at that one, counted from 1 */
     double write_error;   /* chance that creating, writing, closing or renaming fails */
     double stream_error;  /* chance that a stream breaks: accept, recv, send          */
     double stream_short;  /* chance that it moves fewer bytes, or none just now       */
+    int last_rename;      /* the process ends at the renaming of this number; 0: never */
     int64_t fail_at;      /* >= 0: exactly the call with this number (from 0) fails; -1 off */
     bool no_map;          /* hide PLAT_CAN_MAP                                        */
     bool no_direct;       /* files are not read past the page cache                   */
@@ -28,6 +30,7 @@ typedef struct fault_plan {
     double memory_pressure; /* what plat_mem_pressure says, where memory_total is set  */
 } fault_plan;
 
+#define FAULT_DIED 99 /* exit status of last_rename */
 void fault_arm(const fault_plan *plan); /* NULL: everything passes again */
 uint64_t fault_calls(void);             /* faultable calls since the last arm */
 uint64_t fault_hits(void);              /* of which failed                    */

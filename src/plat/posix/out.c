@@ -56,11 +56,11 @@ static int open_locked(const char *path, bool private, int *fd) {
     return PLAT_AGAIN;
 }
 
-/* A link stays one. What has no name (/dev/stdout of a file that was removed) cannot be replaced. */
+/* A link stays one. What has no name ("", /dev/stdout of a file that was removed) cannot be replaced. */
 bool plat_out_aside(const char *path, char *buf, size_t cap) {
     struct stat st;
     char *real = realpath(path, NULL);
-    int n = real || stat(path, &st) ? snprintf(buf, cap, "%s.part", real ? real : path) : -1;
+    int n = *path && (real || stat(path, &st)) ? snprintf(buf, cap, "%s.part", real ? real : path) : -1;
     free(real);
     return n >= 0 && (size_t)n < cap;
 }
