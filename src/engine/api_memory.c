@@ -163,6 +163,11 @@ err_code engine_place_weights(leat_session *s, err *e) {
 #define PRESSURE_LOW 0.01
 #define SQUEEZED_MOST 12
 
+/* For a sixteenth more: else it would have to go again. */
+static bool has_room(const leat_model *m) {
+    return plat_mem_available() >= m->weights_bytes / (16 - m->squeezed);
+}
+
 void leat_model_watch(leat_model *m) {
     if (!m || store_mode_of(m->weights) != STORE_STREAMING) return;
     uint64_t now = plat_time_ns();
@@ -170,7 +175,7 @@ void leat_model_watch(leat_model *m) {
     m->looked_ns = now;
     double pressure = plat_mem_pressure();
     if (pressure > PRESSURE_HIGH) m->squeezed = MIN(m->squeezed + 1, SQUEEZED_MOST);
-    else if (pressure < PRESSURE_LOW && m->squeezed) m->squeezed--;
+    else if (pressure < PRESSURE_LOW && m->squeezed && has_room(m)) m->squeezed--;
     if (bytes_for_weights(m) != m->weights_bytes) resize(m);
 }
 

@@ -47,7 +47,8 @@ void plat_populate(void *at, size_t bytes);   /* a hint: all of it is used soon;
 void plat_spread(void *at, size_t bytes);     /* a hint: pages not yet used lie on all nodes of memory in turn */
 size_t plat_page_bytes(void);
 uint64_t plat_mem_total(void);     /* bytes, within the limits that hold for this process */
-double plat_mem_pressure(void);    /* share of the last ten seconds in which somebody waited for memory; 0: unknown */
+/* Share of the last ten seconds in which somebody waited for memory; 1: more is held than may be; 0: unknown. */
+double plat_mem_pressure(void);
 uint64_t plat_major_faults(void);  /* of this process so far: pages read from a disk; 0 where nobody counts */
 uint64_t plat_disk_bytes(void);    /* likewise: bytes read from disks, by page faults too   */
 uint64_t plat_mem_available(void); /* bytes that could be used now without swapping       */

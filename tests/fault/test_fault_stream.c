@@ -506,6 +506,13 @@ static bool limit_falls(void *user) {
     return false;
 }
 
+/* A second later, on such a machine. */
+static void look(leat_model *m, const fault_plan *plan) {
+    fault_arm(plan);
+    fault_clock(2000000000);
+    leat_model_watch(m);
+}
+
 /* Memory is looked at between the chunks of a prompt, and while there is nothing to do. */
 TEST(fault_stream_memory_is_watched_between_steps) {
     static int32_t ids[12];
@@ -538,6 +545,14 @@ TEST(fault_stream_memory_is_watched_between_steps) {
             CHECK(pinned(s) < most); /* it was looked at less than a second ago */
             fault_clock(2000000000);
             leat_model_watch(m);
+            CHECK_EQ(pinned(s), most);
+            look(m, &(fault_plan){.fail_at = -1, .memory_total = o.ram_bytes, .memory_pressure = 0.5});
+            int squeezed = pinned(s);
+            CHECK(squeezed < most);
+            /* Nobody waits any more, but what was given back is used by others. */
+            look(m, &(fault_plan){.fail_at = -1, .memory_total = o.ram_bytes, .memory_available = 1});
+            CHECK_EQ(pinned(s), squeezed);
+            look(m, NULL);
             CHECK_EQ(pinned(s), most);
             fault_clock(FAULT_CLOCK_RUNS);
         }

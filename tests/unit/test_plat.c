@@ -137,6 +137,13 @@ TEST(plat_group_pressure) {
     tree(root, "sys/fs/cgroup/a/memory.pressure", "some avg10=0.00\n");
     posix_group_limits(root, &l);
     CHECK_NEAR(l.pressure, 0, 1e-9);
+    tree(root, "sys/fs/cgroup/a/memory.current", "1010000\n");
+    posix_group_limits(root, &l);
+    CHECK_NEAR(l.pressure, 0, 1e-9);
+    tree(root, "sys/fs/cgroup/a/memory.high", "999999\n"); /* less than is held, by whomever */
+    posix_group_limits(root, &l);
+    CHECK_NEAR(l.pressure, 1, 1e-9);
+    tree(root, "sys/fs/cgroup/a/memory.high", "max\n");
 }
 
 TEST(plat_group_limits_v1) {
@@ -155,6 +162,11 @@ TEST(plat_group_limits_v1) {
     tree(root, "cg/memory/m/memory.soft_limit_in_bytes", "2000000\n");
     posix_group_limits(root, &l);
     CHECK_EQ(l.memory_bytes, 2000000);
+    CHECK_NEAR(l.pressure, 0, 1e-9);
+    tree(root, "cg/memory/m/memory.soft_limit_in_bytes", "900000\n");
+    posix_group_limits(root, &l);
+    CHECK_NEAR(l.pressure, 1, 1e-9);
+    CHECK_EQ(l.memory_free_bytes, 0);
     CHECK(l.cores == UINT64_MAX);
     tree(root, "cg/cpu/c/cpu.cfs_quota_us", "-1\n");
     tree(root, "cg/cpu/cpu.cfs_quota_us", "400000\n");

@@ -58,6 +58,7 @@ static void one_group(const char *dir, bool v2, posix_limits *l) {
         l->memory_bytes = MIN(l->memory_bytes, most);
         l->memory_free_bytes = MIN(l->memory_free_bytes, most - MIN(most, used));
         if (v2) l->pressure = MAX(l->pressure, pressure(dir, "memory.pressure", most - MIN(most, used), most));
+        if (used > most) l->pressure = 1; /* the limit fell: of all in the group somebody has to give */
     }
     uint64_t time[2] = {NO_LIMIT, 100000}; /* microseconds: of which each period has so many */
     char file[4200];
