@@ -429,6 +429,9 @@ TEST(plat_files_replaced_as_a_whole) {
     CHECK(access(aside, F_OK) != 0);
     CHECK_EQ(rmdir(path), 0);
     /* What was written as a whole and cannot get its name in the end is not thrown away. */
+    CHECK_EQ(mkfifo(aside, 0600), 0); /* that is nothing to write to */
+    CHECK_EQ(plat_out_create(&first, path, true), PLAT_IO_ERROR);
+    CHECK_EQ(remove(aside), 0);
     CHECK_EQ(plat_out_create(&first, path, true), PLAT_OK);
     CHECK_EQ(plat_out_write(first, "four", 4), PLAT_OK);
     CHECK_EQ(mkdir(path, 0700), 0);

@@ -48,7 +48,7 @@ static int open_locked(const char *path, bool private, int *fd) {
         bool moved = !error && !is_at(path, *fd);
         if (!error && !moved && ((private && fchmod(*fd, 0600) != 0) || ftruncate(*fd, 0) != 0))
             error = posix_error(errno);
-        if (!error && !moved) return PLAT_OK;
+        if (!error && !moved) return fcntl(*fd, F_SETFL, 0), PLAT_OK; /* a pipe would have kept us waiting */
         close(*fd);
         if (error) return error;
         /* Whoever had the lock has renamed the file since it was opened here. */
