@@ -188,8 +188,8 @@ err_code pool_open(pool **out, const pool_opts *o, err *e) {
         seat->p = p;
         int error = plat_thread_start(&seat->thread, work, seat, p->pinned ? core[p->n_started] : -1);
         if (!error) continue;
-        ERR(e, ERR_MEMORY, "worker %d of %d did not start: %s, or a limit of threads; -t wants fewer", p->n_started + 1, n,
-            plat_error_name(error));
+        ERR(e, ERR_MEMORY, "worker %d of %d did not start: %s, or a limit of threads; -t wants fewer",
+            p->n_started + 1, n, plat_error_name(error));
         pool_close(p);
         return ERR_MEMORY;
     }

@@ -222,7 +222,8 @@ TEST(fault_stream_reads_fail_for_good) {
     }
 }
 
-/* Ids of a text after a prompt; of what each token needs of the machine the call with this number fails. How many did. */
+/* Ids of a text after a prompt; of what each token needs of the machine the call with this number fails. How many
+ * did. */
 static uint64_t write_text(const leat_model_options *o, int64_t fail_at, int32_t *ids, size_t n) {
     static const int32_t prompt[N_MOST] = {9, 70, 33, 51};
     leat_model *m;

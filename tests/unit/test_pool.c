@@ -132,7 +132,8 @@ TEST(pool_whose_threads_fail) {
             bool hit = fault_hits() > 0;
             fault_arm(NULL);
             CHECK_EQ(code, hit ? ERR_MEMORY : ERR_NONE);
-            if (code && at > 1) CHECK(strstr(e.text, "of 3 did not start: not enough memory, or a limit of threads; -t wants fewer"));
+            if (code && at > 1)
+                CHECK(strstr(e.text, "of 3 did not start: not enough memory, or a limit of threads; -t wants fewer"));
             pool_close(p);
             CHECK_EQ(mem_bytes_total(), before);
             if (!hit) break;
