@@ -82,7 +82,7 @@ static int prompt(tools *t, const void *values) {
     (void)values;
     if (chat_line_open(&l, t, NULL, plat_terminal_colours(), &e)) return tools_fail_text(t, e.text);
     for (;;) {
-        line_result result = chat_line_read(l, "> ");
+        line_result result = chat_line_read(l, "> ", NULL);
         if (result == LINE_FAILED) break;
         if (result != LINE_OK) continue;
         str typed = chat_line_text(l);
