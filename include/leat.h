@@ -40,7 +40,9 @@ const char *leat_version(void); /* "0.1.0 (commit)" */
 typedef struct leat_model leat_model;
 
 typedef struct leat_model_options {
-    bool no_map; /* read the weights into memory instead of mapping the file */
+    /* Read the weights into memory instead of mapping the file. Of mapped weights that cannot be read the system tells
+     * by SIGBUS: leat's own program makes an error of the step of that, others have to handle it themselves. */
+    bool no_map;
     bool map;    /* map the file even if it is larger than the memory: the system pages */
     /* All memory that leat may hold, weights, context and all sessions; no more than is free when the first session is
      * opened, of which leat_model_warning tells. Where the weights do not fit they are streamed: read again and again,

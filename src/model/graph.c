@@ -553,6 +553,7 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
     };
     if (s->n_expert && !in_place(g)) model_leases_expect_all(&g->experts, g->model, 0, b->n);
     g->yield = (yield_hook){b->yield, b->user};
+    uint64_t mark = store_mark(g->model->store);
     size_t recorded = 0; /* bytes of weights that ops not yet submitted read */
     for (size_t layer = 0; layer < s->n_layer; layer++) {
         code = model_yield(b, g->model, layer, e);
@@ -573,7 +574,7 @@ err_code model_graph_run(model_graph *g, const model_batch *b, err *e) {
         run_recorded(g);
         store_forget_wants(g->model->store);
     }
-    return code;
+    return code ? code : store_check(g->model->store, mark, e);
 }
 
 err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows, size_t n,
@@ -581,12 +582,13 @@ err_code model_graph_logits(model_graph *g, kern_role role, const uint32_t *rows
     ASSERT(n > 0 && n <= g->logits_max);
     const bound_matrix *matrix = &g->model->output;
     const dev_buf *out = &g->logits;
+    uint64_t mark = store_mark(g->model->store);
     record_norm(g, g->model->output_norm, n, rows, input_formats(g, role, &matrix, 1));
     if (g->inputs.n_matrices) dev_add_squares(g->dev, n, &g->inputs.output);
     err_code code = record_matmul(g, role, &matrix, &out, 1, n, e);
     if (!code && g->model->output_bias) dev_add_bias(g->dev, &g->logits, g->model->output_bias, n);
     run_recorded(g);
-    if (code) return code;
+    if (code || (code = store_check(g->model->store, mark, e))) return code;
     *rows_out = (const float *const *)g->logits.rows;
     return ERR_NONE;
 }

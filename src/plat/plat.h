@@ -110,9 +110,13 @@ int64_t plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
 void plat_file_forget(plat_file *f, uint64_t offset, uint64_t bytes);
 /* What tells a file from all others under any of its names; PLAT_INVALID for what is no plain file. */
 int plat_file_id(const char *path, uint64_t id[2]);
-/* Read-only mapping of the whole file; needs PLAT_CAN_MAP. */
+/* Read-only mapping of the whole file, which stays open meanwhile; needs PLAT_CAN_MAP. What cannot be read when it is
+ * touched (the disk fails, the file has become shorter) is zeros from there to the end, until the next mark is taken,
+ * by whichever thread: what was made of mapped bytes since a mark is to be thrown away if plat_map_failed then. */
 int plat_file_map(plat_file *f, const void **at);
-void plat_file_unmap(const void *at, uint64_t bytes);
+void plat_file_unmap(const void *at);
+uint64_t plat_map_mark(void); /* what could not be read before is tried again */
+bool plat_map_failed(const void *at, uint64_t mark, uint64_t *offset); /* since then; where it did last */
 
 /* Asynchronous reads: submit never blocks for I/O, reap returns finished ones in any order. A queue is used
  * by one thread. */

@@ -10,7 +10,7 @@
 
 static void unmap_parts(store *s) {
     for (size_t i = 0; s->map && i < gguf_part_count(s->g); i++)
-        if (s->map[i]) plat_file_unmap(s->map[i], plat_file_bytes(gguf_part_file(s->g, i)));
+        if (s->map[i]) plat_file_unmap(s->map[i]);
     mem_block_free(s->map);
     s->map = NULL;
 }
@@ -347,6 +347,26 @@ const void *store_tensor_at(const store *s, uint32_t tensor) {
     ASSERT(tensor < gguf_tensor_count(s->g));
     const gguf_tensor *t = gguf_tensor_at(s->g, tensor);
     return s->map ? (const char *)s->map[t->part] + t->offset : NULL;
+}
+
+uint64_t store_mark(const store *s) { return s->map ? plat_map_mark() : 0; }
+
+err_code store_check(const store *s, uint64_t mark, err *e) {
+    uint64_t offset;
+    uint32_t part = 0, tensor = 0;
+    uint64_t rest = 0; /* of the tensor */
+    size_t n_parts = s->map ? gguf_part_count(s->g) : 0;
+    while (part < n_parts && !plat_map_failed(s->map[part], mark, &offset)) part++;
+    if (part == n_parts) return ERR_NONE;
+    for (uint32_t i = 0; i < gguf_tensor_count(s->g); i++) {
+        const gguf_tensor *t = gguf_tensor_at(s->g, i);
+        if (t->part != part || t->offset > offset || offset - t->offset >= t->bytes) continue;
+        tensor = i;
+        rest = t->bytes - (offset - t->offset);
+    }
+    char byte;
+    int64_t got = plat_file_read(gguf_part_file(s->g, part), offset, &byte, 1); /* does it end there? */
+    return store_read_error(s, tensor, offset, rest, got == 1 ? PLAT_IO_ERROR : got, e);
 }
 
 /* ---- gathering --------------------------------------------------------------------------------------- */

@@ -154,6 +154,11 @@ err_code store_lease_now(store *s, uint32_t unit, const yield_hook *yield, store
 err_code store_read_all(store *s, bool uncache, const yield_hook *yield, err *e);
 /* A tensor's bytes where they lie in one piece as long as the store is open (MAPPED), else NULL. */
 const void *store_tensor_at(const store *s, uint32_t tensor);
+/* MAPPED: what cannot be read when it is used has any values. Weights that are used between a mark and its check were
+ * read if that says so; else *e names tensor, file and offset, and with the next mark it is tried again. In every
+ * thread that uses them. */
+uint64_t store_mark(const store *s);
+err_code store_check(const store *s, uint64_t mark, err *e);
 /* Copies part of a tensor (embedding rows are gathered, not leased). */
 err_code store_gather(store *s, uint32_t tensor, uint64_t offset, void *to, size_t bytes, err *e);
 

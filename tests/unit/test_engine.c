@@ -2,9 +2,12 @@
  * roles only), sessions that fail or are cancelled and go on, files that do not fit.
  */
 #include "kern/kern.h"
+#include "plat/posix/posix.h"
 #include "unit/tiny_model.h"
 
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define N_TOKENS 150
 
@@ -144,6 +147,60 @@ TEST(engine_reads_weights_like_a_mapping) {
     free(b);
     leat_model_close(mapped);
     leat_model_close(read);
+}
+
+/* What a program gets is there, so this runs in a process of its own: its status, of a check that failed, or 44. */
+static int fail_for_a_while(const tiny_spec *spec) {
+    const char *path = test_path(0, "lost.gguf"), *copy = test_path(1, "whole.gguf");
+    leat_error e;
+    leat_model *m = open_tiny(spec, "lost.gguf");
+    int32_t ids[40], more = 5;
+    random_tokens(ids, 40, leat_model_n_vocab(m), 1);
+    leat_session *s = open_tiny_session(m, (leat_session_options){.n_ctx = 64, .n_threads = 2});
+    leat_session *sound = open_tiny_session(m, (leat_session_options){.n_ctx = 64, .n_threads = 2});
+    size_t row = (size_t)leat_model_n_vocab(m) * sizeof(float);
+    if (leat_feed(sound, ids, 40, LEAT_PROMPT, &e) || leat_feed(sound, &more, 1, LEAT_GENERATED, &e)) return 1;
+    tiny_write(spec, copy);
+    FILE *whole = fopen(copy, "rb");
+    static char bytes[4 << 20];
+    size_t n = whole ? fread(bytes, 1, sizeof bytes, whole) : 0;
+    size_t cut = n / 4 * 3; /* behind the embedding, which is read */
+    if (!whole || n == sizeof bytes || fclose(whole)) return 2;
+    for (int generated = 0; generated < 2; generated++) {
+        const int32_t *fed = generated ? &more : ids;
+        size_t n_fed = generated ? 1 : 40;
+        leat_role role = generated ? LEAT_GENERATED : LEAT_PROMPT;
+        if (truncate(path, (off_t)cut)) return 3;
+        for (int again = 0; again < 2; again++) {
+            if (leat_feed(s, fed, n_fed, role, &e) != LEAT_IO) return 4;
+            if (!strstr(e.text, "lost.gguf ends early: 0 of ")) return 5;
+            if (leat_session_length(s) != (generated ? 40 : 0)) return 6;
+        }
+        FILE *lost = fopen(path, "rb+");
+        if (!lost || fwrite(bytes, 1, n, lost) != n || fclose(lost)) return 7;
+        if (leat_feed(s, fed, n_fed, role, &e)) return 8;
+    }
+    if (memcmp(leat_logits(s), leat_logits(sound), row)) return 9;
+    leat_session_close(s);
+    leat_session_close(sound);
+    leat_model_close(m);
+    return 44;
+}
+
+TEST(engine_mapped_weights_that_cannot_be_read) {
+    static const char *const archs[] = {"llama", "qwen3moe"};
+    for (size_t i = 0; i < COUNT_OF(archs); i++) {
+        tiny_spec spec = tiny_default(archs[i]);
+        spec.type = QUANT_Q4_K;
+        pid_t pid = fork();
+        if (!pid) {
+            plat_posix_start();
+            _exit(fail_for_a_while(&spec));
+        }
+        int status;
+        CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+        CHECK_EQ(WEXITSTATUS(status), 44);
+    }
 }
 
 /* ---- windows -------------------------------------------------------------------------------------------------- */

@@ -507,9 +507,8 @@ TEST(plat_files_read_map_write) {
     CHECK_EQ(plat_file_map(f, &at), PLAT_OK);
     plat_huge_pages(at, 10000); /* a hint, which changes no byte */
     CHECK(memcmp(text, at, 10000) == 0);
+    plat_file_unmap(at);
     plat_file_close(f);
-    CHECK(memcmp(text, at, 10000) == 0); /* the mapping outlives the file */
-    plat_file_unmap(at, 10000);
     CHECK_EQ(plat_file_remove(other), PLAT_OK);
     CHECK_EQ(plat_file_remove(other), PLAT_NOT_FOUND);
     plat_file_close(NULL);
@@ -809,6 +808,49 @@ TEST(plat_process) {
     CHECK_EQ(child_status(reads_and_is_ended), 43);
     CHECK_EQ(child_status(reads_interrupted), 41);
     CHECK_EQ(child_status(asserts), -SIGABRT);
+}
+
+/* A mapped file that is made shorter, and whole again. Each check that fails has a status of its own. */
+static void loses_what_is_mapped(void) {
+    enum { PAGE = 65536, N = 4 * PAGE };
+    static char bytes[N];
+    const char *path = test_path(0, "mapped"), *other = test_path(1, "mapped too");
+    const void *at, *beside;
+    plat_file *f, *g;
+    uint64_t offset = 0, mark, none;
+    memset(bytes, 'x', N);
+    plat_posix_start();
+    for (int i = 0; i < 2; i++) {
+        FILE *out = fopen(i ? other : path, "wb");
+        if (!out || fwrite(bytes, 1, N, out) != N || fclose(out)) _exit(1);
+    }
+    if (plat_file_open(&f, path) || plat_file_open(&g, other)) _exit(2);
+    if (plat_file_map(f, &at) || plat_file_map(g, &beside)) _exit(3);
+    const volatile char *p = at;
+    mark = plat_map_mark();
+    if (p[2 * PAGE + 7] != 'x' || plat_map_failed(at, mark, &offset)) _exit(4);
+    if (truncate(path, PAGE)) _exit(5);
+    if (p[2 * PAGE + 7] != 0 || p[PAGE - 1] != 'x') _exit(6); /* the first touch of what is gone */
+    if (!plat_map_failed(at, mark, &offset) || offset != 2 * PAGE + 7) _exit(7);
+    if (plat_map_failed(beside, mark, &none)) _exit(8);
+    mark = plat_map_mark();
+    if (plat_map_failed(at, mark, &offset) || p[3 * PAGE] != 0) _exit(9); /* still gone */
+    if (!plat_map_failed(at, mark, &offset) || offset != 3 * PAGE) _exit(10);
+    FILE *out = fopen(path, "rb+");
+    if (!out || fwrite(bytes, 1, N, out) != N || fclose(out)) _exit(11);
+    mark = plat_map_mark();
+    for (size_t i = 0; i < N; i++)
+        if (p[i] != 'x') _exit(12);
+    if (plat_map_failed(at, mark, &offset)) _exit(13);
+    plat_file_unmap(at);
+    plat_file_unmap(beside);
+    plat_file_close(f);
+    plat_file_close(g);
+    _exit(44);
+}
+
+TEST(plat_mapped_file_that_cannot_be_read) {
+    CHECK_EQ(child_status(loses_what_is_mapped), 44);
 }
 
 TEST(plat_machine) {

@@ -100,7 +100,11 @@ int plat_file_map(plat_file *f, const void **at) {
     return f->memory ? PLAT_OK : PLAT_UNSUPPORTED;
 }
 
-void plat_file_unmap(const void *at, uint64_t bytes) { (void)at, (void)bytes; }
+void plat_file_unmap(const void *at) { (void)at; }
+uint64_t plat_map_mark(void) { return 0; }
+bool plat_map_failed(const void *at, uint64_t mark, uint64_t *offset) {
+    return (void)at, (void)mark, (void)offset, false; /* modules are in memory */
+}
 
 /* ---- nothing is written here ----------------------------------------------------------------------- */
 

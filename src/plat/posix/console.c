@@ -33,10 +33,13 @@ static void on_signal(int sig) {
     _exit(128 + sig);
 }
 
-/* The only way that a read of mapped memory can fail. */
-static void on_bus_error(int sig) {
-    static const char text[] = "leat: a mapped file cannot be read: it was made shorter, or its disk fails\n";
-    (void)sig;
+static void on_bus_error(int sig, siginfo_t *info, void *context) {
+    static const char text[] = "leat: memory cannot be read: it, or the disk of the program, fails\n";
+    int before = errno;
+    (void)sig, (void)context;
+    bool mapped = posix_map_fault(info->si_addr);
+    errno = before;
+    if (mapped) return;
     make_cooked();
     plat_stderr_write(text, sizeof text - 1);
     _exit(1);
@@ -73,11 +76,12 @@ void plat_posix_start(void) {
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
     if (!sigaction(SIGHUP, NULL, &was) && was.sa_handler != SIG_IGN) sigaction(SIGHUP, &act, NULL); /* else nohup */
-    act.sa_handler = on_bus_error;
-    sigaction(SIGBUS, &act, NULL);
     act.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &act, NULL);
     sigaction(SIGXFSZ, &act, NULL); /* a file above the limit is a failed write, too */
+    struct sigaction bus = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+    sigemptyset(&bus.sa_mask);
+    sigaction(SIGBUS, &bus, NULL);
     assert_hook = on_assert;
 }
 

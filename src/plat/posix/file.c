@@ -1,4 +1,4 @@
-/* file.c: reading and mapping files, names of files. Asynchronous reads are in queue.c, writing in out.c. */
+/* file.c: reading files, names of files. Asynchronous reads are in queue.c, mapping in map.c, writing in out.c. */
 #include "plat/posix/posix.h"
 
 #include <errno.h>
@@ -151,22 +151,6 @@ int64_t posix_read(plat_file *f, uint64_t offset, void *to, size_t bytes) {
 
 int64_t plat_file_read(plat_file *f, uint64_t offset, void *to, size_t bytes) {
     return posix_read(f, offset, to, bytes);
-}
-
-int plat_file_map(plat_file *f, const void **at) {
-    if (!f->bytes) return PLAT_INVALID;
-    void *p = mmap(NULL, f->bytes, PROT_READ, MAP_SHARED, f->fd, 0);
-    if (p == MAP_FAILED) return posix_error(errno);
-    *at = p;
-    return PLAT_OK;
-}
-
-void plat_file_unmap(const void *at, uint64_t bytes) {
-    union {
-        const void *from;
-        void *to;
-    } p = {at};
-    munmap(p.to, bytes);
 }
 
 void plat_file_forget(plat_file *f, uint64_t offset, uint64_t bytes) {

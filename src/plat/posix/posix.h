@@ -7,7 +7,8 @@
 #include <sched.h>
 
 /* First call of main: Ctrl-C, SIGTERM and SIGHUP raise the flag of plat_interrupted (the third one ends the process at
- * once, with 128 + the signal), a closed stdout becomes an error instead of SIGPIPE, failed assertions print. */
+ * once, with 128 + the signal), a closed stdout becomes an error instead of SIGPIPE, a mapped file that cannot be read
+ * one of the step instead of SIGBUS, failed assertions print. */
 void plat_posix_start(void);
 
 int posix_error(int error_number); /* errno to plat_error */
@@ -16,6 +17,8 @@ int posix_bind(int core); /* as plat_pin_self, whatever bound the thread before 
 /* plat_file_read under a name of its own, for the threads of a queue. */
 int64_t posix_read(plat_file *f, uint64_t offset, void *to, size_t bytes);
 int posix_file_fd(const plat_file *f);
+/* Who touched this could not read it: zeros are there now, see plat_map_mark. False where nothing is mapped. */
+bool posix_map_fault(const void *touched);
 
 /* io_uring behind plat_queue, see uring.c. NULL where the kernel or a sandbox forbids it, or leat was built without. */
 typedef struct posix_uring posix_uring;
