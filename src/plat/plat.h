@@ -142,7 +142,8 @@ typedef struct plat_out plat_out;
 /* A file that appears under its name when it is whole, in the place of what is there: until then it is PATH.part, which
  * one writer at a time has the right to. What a killed one left there the next writes over. Where PATH is a link all
  * that is so of what it leads to. private: of its owner alone. What is there and keeps nothing, a pipe or a device, is
- * written as it is. PLAT_AGAIN: another one is at it. PLAT_DENIED: also where what is there may not be written. */
+ * written as it is. PLAT_AGAIN: another one is at it. PLAT_DENIED: also where what is there may not be written.
+ * PLAT_INVALID: a folder, or what has no name of its own, as a link that leads nowhere. */
 int plat_out_create(plat_out **out, const char *path, bool private);
 bool plat_out_aside(const char *path, char *buf, size_t cap); /* that PATH.part; false where there can be none */
 /* The file will have that many bytes: PLAT_NO_SPACE now rather than later, where the system can tell. A large file then

@@ -403,6 +403,10 @@ TEST(plat_files_replaced_in_private) {
     CHECK_STR(text_of(other), "whose");
     CHECK_EQ(remove(aside), 0);
     CHECK_STR(text_of(path), "one");
+    /* Nor does a file that is its owner's already, from the first byte on. */
+    CHECK_EQ(plat_out_create(&o, path, false), PLAT_OK);
+    CHECK(stat(aside, &st) == 0 && (st.st_mode & 0777) == 0600);
+    CHECK_EQ(plat_out_settle(o, PLAT_NO_SPACE), PLAT_NO_SPACE);
 }
 
 TEST(plat_files_replaced_as_a_whole) {
@@ -428,10 +432,13 @@ TEST(plat_files_replaced_as_a_whole) {
     CHECK_EQ(plat_out_create(&first, path, true), PLAT_INVALID);
     CHECK(access(aside, F_OK) != 0);
     CHECK_EQ(rmdir(path), 0);
-    /* What was written as a whole and cannot get its name in the end is not thrown away. */
     CHECK_EQ(mkfifo(aside, 0600), 0); /* that is nothing to write to */
     CHECK_EQ(plat_out_create(&first, path, true), PLAT_IO_ERROR);
     CHECK_EQ(remove(aside), 0);
+    CHECK_EQ(symlink("plat-nowhere", path), 0); /* nor is that: the link would be lost, and its file elsewhere */
+    CHECK_EQ(plat_out_create(&first, path, true), PLAT_INVALID);
+    CHECK(access(aside, F_OK) != 0 && remove(path) == 0);
+    /* What was written as a whole and cannot get its name in the end is not thrown away. */
     CHECK_EQ(plat_out_create(&first, path, true), PLAT_OK);
     CHECK_EQ(plat_out_write(first, "four", 4), PLAT_OK);
     CHECK_EQ(mkdir(path, 0700), 0);

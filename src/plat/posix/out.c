@@ -39,14 +39,15 @@ static bool is_at(const char *path, int fd) {
     return !stat(path, &named) && !fstat(fd, &opened) && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
 }
 
-/* The file of this name, locked and empty, whoever left it there. Where there are no locks it must do without. */
-static int open_locked(const char *path, bool private, int *fd) {
+/* The file of this name, locked and empty, whoever left it there. Where there are no locks it must do without. What is
+ * for its owner alone is so from the beginning. */
+static int open_locked(const char *path, mode_t mode, int *fd) {
     for (int i = 0; i < TRIES_MAX; i++) {
-        *fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW, private ? 0600 : 0666);
+        *fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW, mode);
         if (*fd < 0) return posix_error(errno);
         int error = flock(*fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK ? PLAT_AGAIN : PLAT_OK;
         bool moved = !error && !is_at(path, *fd);
-        if (!error && !moved && ((private && fchmod(*fd, 0600) != 0) || ftruncate(*fd, 0) != 0))
+        if (!error && !moved && ((!(mode & 077) && fchmod(*fd, mode) != 0) || ftruncate(*fd, 0) != 0))
             error = posix_error(errno);
         if (!error && !moved) return fcntl(*fd, F_SETFL, 0), PLAT_OK; /* a pipe would have kept us waiting */
         close(*fd);
@@ -56,11 +57,12 @@ static int open_locked(const char *path, bool private, int *fd) {
     return PLAT_AGAIN;
 }
 
-/* A link stays one. What has no name ("", /dev/stdout of a file that was removed) cannot be replaced. */
+/* A link stays one. What has no name ("", a link that leads nowhere, /dev/stdout of a file that was removed) cannot be
+ * replaced. */
 bool plat_out_aside(const char *path, char *buf, size_t cap) {
     struct stat st;
     char *real = realpath(path, NULL);
-    int n = *path && (real || stat(path, &st)) ? snprintf(buf, cap, "%s.part", real ? real : path) : -1;
+    int n = *path && (real || lstat(path, &st)) ? snprintf(buf, cap, "%s.part", real ? real : path) : -1;
     free(real);
     return n >= 0 && (size_t)n < cap;
 }
@@ -83,7 +85,7 @@ int plat_out_create(plat_out **out, const char *path, bool private) {
     } else {
         o->aside = memcpy(o + 1, aside, n);
         o->path = memcpy(o->aside + n, aside, n - sizeof ".part");
-        error = open_locked(aside, private, &o->fd);
+        error = open_locked(aside, private ? 0600 : there ? st.st_mode & 0777 : 0666, &o->fd);
     }
     if (error) free(o);
     else *out = o;
