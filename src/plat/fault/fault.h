@@ -13,7 +13,6 @@ typedef struct fault_plan {
     double read_delay;    /* chance that a queued read stays unfinished for a while   */
     bool queued_only;     /* the three above strike queued reads alone, none when it is submitted */
     double memory_error;  /* chance that memory, a mapping, a thread, a queue is refused */
-    int die_at_rename;   /* the process ends at that one, counted from 1 */
     double write_error;   /* chance that creating, writing, closing or renaming fails */
     double stream_error;  /* chance that a stream breaks: accept, recv, send          */
     double stream_short;  /* chance that it moves fewer bytes, or none just now       */
