@@ -319,7 +319,7 @@ err_code gguf_write_finish(gguf_writer *w, err *e) {
     if (c) return c;
     int error = plat_out_settle(w->out, PLAT_OK);
     w->out = NULL;
-    return error ? err_set(e, ERR_IO, "gguf_write", "%.150s.part is whole, but keeps its name: %s", w->path,
+    return error ? err_set(e, ERR_IO, "gguf_write", "all is written, but %.150s.part cannot be renamed: %s", w->path,
                            plat_error_name(error))
                  : ERR_NONE;
 }
