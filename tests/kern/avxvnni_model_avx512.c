@@ -1,5 +1,5 @@
-/* avxvnni_model_avx512.c: the level of kern_avxvnni.c for CPUs with AVX-512 and without AVX-VNNI, whose instruction they have in
- * another encoding. */
+/* avxvnni_model_avx512.c: the level of kern_avxvnni.c for CPUs with AVX-512 and without AVX-VNNI, whose instruction they
+ * have in another encoding. */
 #include <immintrin.h>
 
 #define _mm256_dpbusd_avx_epi32 _mm256_dpbusd_epi32

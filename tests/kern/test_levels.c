@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-static const char *const pairs[][2] = {{"avx2", "avxvnni"}, {"avx2", "avxvnni-model"}, {"avx512", "amx"}, {"avx512", "amx-model"}, {"neon", "i8mm"}};
+static const char *const pairs[][2] = {
+    {"avx2", "avxvnni"}, {"avx2", "avxvnni-model"}, {"avx512", "amx"}, {"avx512", "amx-model"}, {"neon", "i8mm"},
+};
 
 static void same_bits(const kern *a, const kern *b, const quant_type *t, kern_role role, size_t n_act) {
     enum { ROWS = 37, ACTS_MAX = 19 };
