@@ -356,8 +356,8 @@ typedef struct leat_generator_options {
 leat_code leat_generator_open(leat_generator **out, leat_session *session, leat_sampler *sampler,
                               const leat_generator_options *options, leat_error *error);
 /* The next token, accepted by the sampler. One that ends the text is handed out too; do not go on after it. LEAT_LIMIT
- * when the context is full, LEAT_IO when a read failed twice. After an error the same call may be tried again: nothing is
- * lost. */
+ * when the context is full, LEAT_IO when a read failed twice. After an error the same call may be tried again: nothing
+ * is lost. */
 leat_code leat_generate(leat_generator *generator, int32_t *token, leat_error *error);
 /* Leaves the session with all tokens that were handed out, but for the last one. Accepts NULL. */
 void leat_generator_close(leat_generator *generator);

@@ -108,9 +108,9 @@ void gguf_put_kv(gguf_writer *w, const gguf_kv *kv);
 void gguf_put_tensor(gguf_writer *w, const char *name, const quant_type *t, uint32_t n_dims, const uint64_t *dims);
 /* Errors of the put calls are kept and reported here. Then write each tensor's bytes in order, in pieces of any size
  * (no piece reaches into the next tensor; padding is the writer's work); finish checks that all came, syncs and renames
- * path.part to path; where that cannot be, path.part stays. A writer closed before that removes path.part. seal is finish
- * without its last step, for who writes several files that shall appear together: finish then renames. Up to then nobody
- * else writes there. */
+ * path.part to path; where that cannot be, path.part stays. A writer closed before that removes path.part. seal is
+ * finish without its last step, for who writes several files that shall appear together: finish then renames. Up to
+ * then nobody else writes there. */
 err_code gguf_write_begin(gguf_writer *w, const char *path, err *e);
 err_code gguf_write_data(gguf_writer *w, const void *bytes, size_t n, err *e);
 err_code gguf_write_seal(gguf_writer *w, err *e);
