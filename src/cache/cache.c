@@ -234,6 +234,12 @@ void cache_close(cache *c) {
 size_t cache_bytes(const cache *c) { return c->bytes; }
 size_t cache_slots(const cache *c) { return c->n_slots; }
 
+size_t cache_free_bytes(const cache *c) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < c->classes.n; i++) bytes += c->classes.at[i].n_free * c->classes.at[i].slot_bytes;
+    return bytes;
+}
+
 static const size_class *class_at(const cache *c, uint32_t s) {
     const size_class *k = c->classes.at;
     ASSERT(s < c->n_slots);

@@ -41,6 +41,7 @@ void cache_close(cache *c); /* accepts NULL */
 
 size_t cache_bytes(const cache *c); /* the arena's: slots lie at [0, cache_bytes) */
 size_t cache_slots(const cache *c);
+size_t cache_free_bytes(const cache *c); /* of slots within the limit that are empty */
 /* From now on slots of at most bytes_max together are used, the first ones of each size, at least slots_min: memory
  * has become scarce, or is there again. Units beyond lose theirs but for held ones, which a later call takes care of.
  * Fills gone (cache_slots) and returns how many. */

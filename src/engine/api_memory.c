@@ -163,9 +163,10 @@ err_code engine_place_weights(leat_session *s, err *e) {
 #define PRESSURE_LOW 0.01
 #define SQUEEZED_MOST 12
 
-/* For a sixteenth more: else it would have to go again. */
+/* For a sixteenth more, beside what may be read already and was not yet: else it would have to go again. */
 static bool has_room(const leat_model *m) {
-    return plat_mem_available() >= m->weights_bytes / (16 - m->squeezed);
+    uint64_t more = m->weights_bytes / (16 - m->squeezed) + store_unfilled_bytes(m->weights);
+    return plat_mem_available() >= more;
 }
 
 void leat_model_watch(leat_model *m) {

@@ -88,6 +88,8 @@ err_code store_stream(store *s, size_t bytes_max, err *e);
  * given, and never less than can be planned with. Experts go first; where they have no more to give, dense weights do,
  * and all is read again then. Not while leases are out. False where they still take more. */
 bool store_resize(store *s, size_t bytes_max);
+/* STREAMING: memory within those bytes in which nothing was read yet, and may be at any time. */
+uint64_t store_unfilled_bytes(const store *s);
 
 /* STREAMING: until all its memory has been touched once, which begins with store_stream. */
 void store_await_memory(store *s);

@@ -432,6 +432,13 @@ bool store_resize(store *s, size_t bytes_max) {
     return bytes_max >= least_bytes(s);
 }
 
+uint64_t store_unfilled_bytes(const store *s) {
+    uint64_t bytes = s->experts ? cache_free_bytes(s->experts) : 0;
+    for (size_t i = 0; i < s->n_dense; i++)
+        if (s->units[i].home == HOME_PINNED && s->units[i].place != IN_RAM) bytes += s->units[i].bytes;
+    return bytes;
+}
+
 void store_usage_size(const store *s, store_usage *out) {
     *out = (store_usage){0};
     if (s->experts) *out = (store_usage){.n_layers = s->n_layers, .n_experts = s->n_units - s->n_dense};

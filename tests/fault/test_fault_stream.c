@@ -561,6 +561,40 @@ TEST(fault_stream_memory_is_watched_between_steps) {
     }
 }
 
+/* Four sixteenths are given back, of which one and a half would fit again. So one comes back, however often memory is
+ * looked at, and none while those left are not in memory yet. */
+TEST(fault_stream_memory_comes_back_as_far_as_it_is_used) {
+    static const int32_t id = 7;
+    tiny_spec spec = tiny_default("llama");
+    leat_model *m;
+    leat_session *s;
+    leat_error e;
+    spec.n_layer = 12, spec.type = QUANT_F16;
+    leat_model_options o = streamed(&spec, "fault-stream-back.gguf", "dense parts pinned");
+    o.ram_bytes += (uint64_t)2 << 20;
+    stop_at = 0;
+    CHECK(open_both(&m, &s, &o));
+    CHECK_MSG(leat_feed(s, &id, 1, LEAT_GENERATED, &e) == LEAT_OK, "%s", e.text);
+    int most = pinned(s);
+    fault_plan waits = {.fail_at = -1, .memory_total = o.ram_bytes, .memory_pressure = 1}, room = waits;
+    room.memory_pressure = 0, room.memory_available = leat_session_stats(s).weights_bytes * 3 / 32;
+    for (int i = 0; i < 4; i++) look(m, &waits);
+    int least = pinned(s);
+    CHECK(least < most);
+    for (int i = 0; i < 4; i++) look(m, &room);
+    CHECK_EQ(pinned(s), least); /* nothing of it is in memory yet */
+    CHECK_MSG(leat_feed(s, &id, 1, LEAT_GENERATED, &e) == LEAT_OK, "%s", e.text);
+    look(m, &room);
+    int more = pinned(s);
+    CHECK(more > least && more < most);
+    for (int i = 0; i < 4; i++) look(m, &room);
+    CHECK_EQ(pinned(s), more);
+    for (int i = 0; i < 4; i++) look(m, NULL);
+    CHECK_EQ(pinned(s), most);
+    fault_clock(FAULT_CLOCK_RUNS);
+    close_both(m, s);
+}
+
 /* However little the ceiling leaves, and as often as it is asked. */
 TEST(fault_stream_refuses_sessions_above_the_ceiling) {
     static const int32_t id = 7;

@@ -105,9 +105,12 @@ TEST(cache_gives_slots_back_and_takes_them_again) {
     cache_let_go(c, 31);
     CHECK_EQ(cache_limit(c, 0, gone), 16); /* one slot is left */
     CHECK(!cache_slot_left(c, 0) && cache_slot_left(c, 1) && cache_slot_left(c, 31));
+    CHECK_EQ(cache_free_bytes(c), 0);
     CHECK_EQ(cache_limit(c, SIZE_MAX, gone), 0);
+    CHECK_EQ(cache_free_bytes(c), cache_bytes(c) / 32 * 31);
     CHECK_EQ(cache_place(c, 31, false, &evicted), 1);
     CHECK_EQ(evicted, CACHE_NONE);
+    CHECK_EQ(cache_free_bytes(c), cache_bytes(c) / 32 * 30);
     cache_close(c);
 }
 

@@ -138,6 +138,33 @@ TEST(stream_reads_ahead_while_that_pays) {
     posix_uring_allow(true);
 }
 
+/* What is allowed and not read yet: experts that come back are, and all that is pinned under a new plan. */
+TEST(stream_knows_what_is_not_filled_yet) {
+    gguf *g;
+    store *s;
+    err e;
+    store_units units = {.describe = describe, .n_units = LAYERS + LAYERS * EACH, .n_layers = LAYERS, .n_used = 2};
+    CHECK_EQ(gguf_open(&g, store_file(false), &e), ERR_NONE);
+    CHECK_EQ(store_open(&s, g, NULL, &e), ERR_NONE);
+    CHECK_EQ(store_set_units(s, &units, &e), ERR_NONE);
+    CHECK_EQ(store_stream(s, 3000000, &e), ERR_NONE);
+    CHECK(store_unfilled_bytes(s) > 2500000 && store_unfilled_bytes(s) <= 3000000);
+    walk(s, 40, false);
+    CHECK_EQ(store_unfilled_bytes(s), 0);
+    CHECK(store_resize(s, 2000000));
+    CHECK_EQ(store_unfilled_bytes(s), 0);
+    CHECK(store_resize(s, 3000000));
+    CHECK(store_unfilled_bytes(s) > 800000 && store_unfilled_bytes(s) <= 1000000);
+    walk(s, 40, false);
+    CHECK_EQ(store_unfilled_bytes(s), 0);
+    CHECK(store_resize(s, 1000000));
+    CHECK(store_unfilled_bytes(s) > 0);
+    walk(s, 40, false);
+    CHECK_EQ(store_unfilled_bytes(s), 0);
+    store_close(s);
+    gguf_close(g);
+}
+
 TEST(stream_says_what_is_too_little) {
     gguf *g;
     store *s;
