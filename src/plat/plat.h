@@ -98,6 +98,7 @@ int plat_file_open(plat_file **out, const char *path); /* for reading */
  * Offsets, lengths and buffers must then be multiples of plat_file_align; the file's last bytes come as a short read.
  * */
 int plat_file_open_direct(plat_file **out, const char *path);
+bool plat_file_same(const plat_file *a, const plat_file *b); /* else another has come in its place, by that name */
 size_t plat_file_align(const plat_file *f);            /* 1 without direct reads */
 /* A hint: what the system keeps of the file in its cache, and nobody has mapped, will not be wanted, nor what it would
  * read ahead from now on. */

@@ -267,17 +267,14 @@ static void close_direct(store *s) {
     s->align = 1;
 }
 
-/* All parts or none: then reads go through the page cache. */
+/* All parts or none: then reads go through the page cache, of the files whose header was read. */
 static void open_direct(store *s) {
     size_t n = gguf_part_count(s->g);
     s->direct = mem_block(MEM_ENGINE, n * sizeof *s->direct);
     for (size_t i = 0; s->direct && i < n; i++) {
-        if (plat_file_open_direct(&s->direct[i], gguf_part_path(s->g, i)) == PLAT_OK) {
-            s->align = MAX(s->align, plat_file_align(s->direct[i]));
-            continue;
-        }
-        s->direct[i] = NULL;
-        close_direct(s);
+        int error = plat_file_open_direct(&s->direct[i], gguf_part_path(s->g, i));
+        if (!error) s->align = MAX(s->align, plat_file_align(s->direct[i]));
+        if (error || !plat_file_same(s->direct[i], gguf_part_file(s->g, i))) close_direct(s);
     }
 }
 

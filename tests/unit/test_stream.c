@@ -138,6 +138,26 @@ TEST(stream_reads_ahead_while_that_pays) {
     posix_uring_allow(true);
 }
 
+/* Another file has got the name since the header was read: the bytes are those of the file that was opened. */
+TEST(stream_reads_the_file_that_was_opened) {
+    char other[700];
+    gguf *g;
+    uint64_t bytes;
+    err e;
+    for (int split = 0; split < 2; split++) {
+        CHECK_EQ(gguf_open(&g, store_file(split), &e), ERR_NONE);
+        const char *path = gguf_part_path(g, gguf_part_count(g) - 1);
+        snprintf(other, sizeof other, "%s.other", path);
+        FILE *f = fopen(other, "wb");
+        CHECK(f && !fseek(f, 20 << 20, SEEK_SET) && fputc(0, f) == 0 && !fclose(f));
+        CHECK_EQ(rename(other, path), 0);
+        stream_within(g, 3000000, &bytes);
+        CHECK_EQ(remove(path), 0);
+        stream_within(g, 3000000, &bytes);
+        gguf_close(g);
+    }
+}
+
 /* What is allowed and not read yet: experts that come back are, and all that is pinned under a new plan. */
 TEST(stream_knows_what_is_not_filled_yet) {
     gguf *g;

@@ -118,6 +118,11 @@ int plat_file_open_direct(plat_file **out, const char *path) {
     return PLAT_UNSUPPORTED;
 }
 
+bool plat_file_same(const plat_file *a, const plat_file *b) {
+    struct stat x, y;
+    return !fstat(a->fd, &x) && !fstat(b->fd, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 size_t plat_file_align(const plat_file *f) { return f->align; }
 
 void plat_file_uncache(plat_file *f) {
