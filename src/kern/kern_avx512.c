@@ -18,6 +18,7 @@ static void prepare_i16_pairs(const float *x, size_t n, void *act); /* kern_pair
 static void prepare_i16_fives(const float *x, size_t n, void *act); /* kern_fives.h */
 static void prepare_i16_units(const float *x, size_t n, void *act); /* kern_fours.h */
 #include "kern/kern_asm.h"
+#include "kern/kern_fill.h"
 #include "kern/kern_level.h"
 #include "kern/kern_paired.h"
 #include "kern/kern_signed.h"

@@ -63,7 +63,7 @@ _Static_assert(sizeof(kern_act16) == 640 && sizeof(kern_act8) == 64, "whole cach
 #define KERN_PANEL_DEPTH 512                 /* columns of a panel of bytes                       */
 #define KERN_PANEL_FLOAT_DEPTH 256           /* columns of a panel of floats                      */
 #define KERN_PANEL_ACTS 512                  /* activations a pass: their sums must stay in L2    */
-#define KERN_PANEL_FEW 16                    /* activations, whose tiles take less time than filling */
+#define KERN_PANEL_FEW 32                    /* activations, whose tiles take less time than filling */
 #define KERN_PANEL_GROUP 4                   /* blocks of 32 columns that 128 weights with one scale are */
 #define KERN_PANEL_EXCESS 16                 /* sums that a multiplier may write beyond           */
 
@@ -78,10 +78,11 @@ typedef struct kern_panel {
         float f[KERN_PANEL_FLOAT_DEPTH][KERN_PANEL_SUBS][16];
     };
     int zero_shift; /* log2 of what is taken off the integers */
-    struct {        /* the weights that fill the panel after this one: rows of so many bytes */
+    struct { /* weights that are used after this panel: rows of so many bytes, of the first of which `done` are fetched */
         const uint8_t *at;
-        size_t row_bytes, n_rows, bytes;
-        bool early; /* fetched while that one is filled, not while it is multiplied */
+        size_t row_bytes, n_rows, bytes, done;
+        size_t share; /* bytes to fetch while this panel is multiplied */
+        bool early;   /* fetched while panels are filled instead */
     } next;
     struct { /* where the sums of n activations go (0: not yet), and of how many they went there */
         float *const *to;
@@ -98,6 +99,8 @@ typedef struct kern_rows {
     _Alignas(64) float scale[16][KERN_UNITS], min[16][KERN_UNITS];
 } kern_rows;
 typedef void kern_load_rows(kern_rows *to, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, const quant_type *t);
+/* 256 columns of 16 rows straight to the panel, from column `at` and row 16 * sub on. */
+typedef void kern_fill(kern_panel *p, size_t at, size_t sub, const uint8_t *b, size_t row_bytes);
 typedef void kern_load_floats(float to[16][16], const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in);
 /* sums[i] += panel * activation i, for n of them: of n_blocks blocks of 32 columns (or n_in columns of floats). */
 typedef void kern_multiply(kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
@@ -145,6 +148,7 @@ typedef struct kern_ops {
     kern_load_rows *load_rows[QUANT_ID_MAX]; /* NULL for float types */
     kern_load_rows *load_folded[QUANT_ID_MAX]; /* in place of that one for panels, see KERN_FOLDED; NULL for most */
     kern_load_floats *load_floats[QUANT_ID_MAX];
+    kern_fill *fill[QUANT_ID_MAX]; /* in place of loading rows and turning them, where all 16 have all 256 columns; NULL for most */
     /* 16 rows of 16 words of 4 bytes, the rows stride apart, turned: column w goes to the 64 bytes at
      * to + w / 4 * far + w % 4 * near. */
     void (*turn)(const void *from, size_t stride, void *to, size_t far, size_t near);

@@ -52,6 +52,7 @@ const kern_ops KERN_OF(VEC_LEVEL, _ops) = {
     .load_folded = {VEC_FOLDED(ENTRY_FOLDED)},
     .load_floats = {KERN_FLOAT_FORMATS(ENTRY_ROWS)},
     .turn = turn,
+    VEC_OPS_MORE
     .attn = attn_tile,
     .rms_norm = rms_norm,
     .add = add,

@@ -7,10 +7,17 @@
  */
 #include "kern/kern_int.h"
 
-/* Of rows [row, to) of the next panel the lines of n bytes from `at` on. */
-static void fetch(const kern_panel *p, size_t row, size_t to, size_t at, size_t n) {
-    for (to = MIN(to, p->next.n_rows); row < to; row++)
-        for (size_t i = at; i < MIN(at + n, p->next.bytes + 63); i += 64) __builtin_prefetch(p->next.at + row * p->next.row_bytes + i);
+/* Lines of what comes next, n bytes of them: to L2 where all of a tile's rows must stay until they are used. */
+static void fetch(kern_panel *p, size_t n) {
+    for (size_t i = 0; i < n && p->next.n_rows; i += 64) {
+        if (p->next.early) __builtin_prefetch(p->next.at + p->next.done, 0, 2);
+        else __builtin_prefetch(p->next.at + p->next.done);
+        p->next.done += 64;
+        if (p->next.done < p->next.bytes) continue;
+        p->next.done = 0;
+        p->next.at += p->next.row_bytes;
+        p->next.n_rows--;
+    }
 }
 
 /* n_in columns from the start of the rows at b, of which n_rows exist. */
@@ -23,9 +30,11 @@ static void fill(const kern *k, kern_panel *p, const uint8_t *b, size_t row_byte
         if (here < 16) memset(&rows, 0, sizeof rows);
         for (size_t at = 0; at < n_in; at += KERN_CHUNK) {
             size_t step = at / 4, unit = at / KERN_UNIT;
-            if (p->next.early) /* of a deeper panel than this one the rest beside the last chunk */
-                fetch(p, 16 * sub, 16 * (sub + 1), at / KERN_CHUNK * chunk_bytes,
-                      n_in - at > KERN_CHUNK ? chunk_bytes : p->next.bytes);
+            if (p->next.early) fetch(p, 16 * chunk_bytes);
+            if (k->ops->fill[t->id] && here == 16 && n_in - at >= KERN_CHUNK) {
+                k->ops->fill[t->id](p, at, sub, b + at / KERN_CHUNK * chunk_bytes, row_bytes);
+                continue;
+            }
             load(&rows, b + at / KERN_CHUNK * chunk_bytes, row_bytes, here, MIN(n_in - at, KERN_CHUNK), t);
             for (size_t v = 0; v < 4; v++)
                 k->ops->turn(rows.q[0] + 64 * v, KERN_CHUNK, p->q[step + 4 * v][sub], 16 * near, near);
@@ -35,29 +44,39 @@ static void fill(const kern *k, kern_panel *p, const uint8_t *b, size_t row_byte
     }
 }
 
+/* The same with panels of floats. */
 static void fill_floats(const kern *k, kern_panel *p, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in,
                         const quant_type *t) {
     _Alignas(64) float w[16][16];
     for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub++, b += 16 * row_bytes) {
         size_t here = n_rows > 16 * sub ? MIN(n_rows - 16 * sub, 16) : 0;
         for (size_t at = 0; at < n_in; at += 16) {
+            if (p->next.early) fetch(p, 16 * 16 * (size_t)t->block_bytes);
             k->ops->load_floats[t->id](w, b + at * t->block_bytes, row_bytes, here, MIN(n_in - at, 16));
             k->ops->turn(w, sizeof w[0], p->f[at][sub], 4 * sizeof p->f[0], sizeof p->f[0]);
         }
     }
 }
 
-/* Where the panel after that of column `at` of rows from `row` on begins; after the last that of the next call. */
-static void look_ahead(kern_panel *p, const kern_matmul *m, const quant_type *t, size_t row, size_t at, size_t depth_max) {
-    bool same = at + depth_max < m->n_in;
-    if (same) at += depth_max;
-    else row += KERN_PANEL_ROWS, at = 0;
-    const uint8_t *rows = (const uint8_t *)m->weights + row * m->row_bytes;
-    if (row >= m->n_rows) row = m->then ? m->n_rows - MIN(m->n_rows, (size_t)KERN_PANEL_ROWS) : m->n_rows, rows = m->then;
-    p->next.n_rows = MIN(m->n_rows - row, (size_t)KERN_PANEL_ROWS);
-    p->next.at = rows + at / t->block_len * t->block_bytes;
+/* What comes after the panel of column `at` of rows from `row` on; after the last rows those of the next call. With few activations
+ * it is the next tile of rows, all of it in the order of memory, which brings it soonest; with many, which drive out of L2
+ * what waits for long, the next panel. */
+static void look_ahead(kern_panel *p, const kern_matmul *m, const quant_type *t, size_t row, size_t at, size_t depth) {
+    size_t n = MIN(m->n_rows - row, (size_t)KERN_PANEL_ROWS), after = MIN(m->n_rows - row - n, (size_t)KERN_PANEL_ROWS);
+    const uint8_t *rows = (const uint8_t *)m->weights + row * m->row_bytes, *behind = after ? rows + n * m->row_bytes : m->then;
+    size_t n_behind = after ? after : behind ? n : 0, column = at + depth < m->n_in ? at + depth : 0;
+    p->next.done = 0;
     p->next.row_bytes = m->row_bytes;
-    p->next.bytes = MIN(m->n_in - at, depth_max) / t->block_len * t->block_bytes;
+    if (p->next.early) { /* as a single row */
+        p->next.at = behind;
+        p->next.n_rows = n_behind > 0;
+        p->next.bytes = n_behind * m->row_bytes;
+    } else {
+        p->next.at = column ? rows + column / t->block_len * t->block_bytes : behind;
+        p->next.n_rows = column ? n : n_behind;
+        p->next.bytes = MIN(m->n_in - column, depth) / t->block_len * t->block_bytes + 63;
+        p->next.share = p->next.n_rows * align_up(p->next.bytes, 64);
+    }
 }
 
 static void put_sums(kern_panel *p, size_t n) {
@@ -69,26 +88,25 @@ static void put_sums(kern_panel *p, size_t n) {
     }
 }
 
-/* Before each of `turns` tiles, 1 the first: rows of p->next from `row` on that are due by then are prefetched, and the sums of
- * the first `done` activations, which are complete, leave, so that the tile hides what that takes. Returns the row to go on with. */
-static size_t work_ahead(kern_panel *p, size_t row, size_t turn, size_t turns, size_t done) {
+/* Before a tile: n bytes of what comes next are prefetched, and the sums of the first `done` activations, which are complete,
+ * leave, so that the tile hides what that takes. */
+static void work_ahead(kern_panel *p, size_t n, size_t done) {
     put_sums(p, done);
-    for (; row * turns < turn * p->next.n_rows; row++) fetch(p, row, row + 1, 0, p->next.bytes + 63);
-    return row;
+    fetch(p, n);
 }
 
 void kern_panel_tiles(kern_panel *p, const void *const *acts, size_t n, size_t to, float (*sums)[KERN_PANEL_SUBS][16], kern_tilers t) {
-    size_t turns = KERN_PANEL_SUBS / t.subs * div_up(n, t.tokens), turn = 0, row = p->next.early ? p->next.n_rows : 0;
+    size_t turns = KERN_PANEL_SUBS / t.subs * div_up(n, t.tokens), share = p->next.early ? 0 : div_up(p->next.share, turns);
     for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += t.subs) {
         const bool last_sub = sub + t.subs == KERN_PANEL_SUBS;
         size_t i = 0;
         for (; t.tokens > t.few && i + t.few < n; i += t.tokens) {
             const void *some[KERN_PANEL_EXCESS];
             for (size_t j = 0; i + t.tokens > n && j < t.tokens; j++) some[j] = acts[MIN(i + j, n - 1)];
-            row = work_ahead(p, row, ++turn, turns, last_sub ? i : 0);
+            work_ahead(p, share, last_sub ? i : 0);
             t.many(p, sub, 0, to, i + t.tokens > n ? some : acts + i, sums + i);
         }
-        if (i < n) row = work_ahead(p, row, ++turn, turns, last_sub ? i : 0);
+        if (i < n) work_ahead(p, share, last_sub ? i : 0);
         for (; i < n; i++) t.one(p, sub, 0, to, acts + i, sums + i);
     }
 }
@@ -106,11 +124,11 @@ static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, s
     p->out.at = m->out_first + row;
     p->out.n_rows = MIN(m->n_rows - row, (size_t)KERN_PANEL_ROWS);
     p->out.n = p->out.done = 0;
+    p->next.early = n <= KERN_PANEL_FEW;
     for (size_t at = 0; at < m->n_in; at += depth_max) {
         size_t depth = MIN(m->n_in - at, depth_max), act_at = floats ? at * sizeof(float) : at / KERN_ACT8_LEN * sizeof(kern_act8);
         for (size_t i = 0; i < n; i++) acts[i] = (const char *)m->acts[first + i] + act_at;
-        look_ahead(p, m, t, row, at, depth_max);
-        p->next.early = !floats && n <= KERN_PANEL_FEW;
+        if (!at || !p->next.early) look_ahead(p, m, t, row, at, depth_max);
         if (at + depth == m->n_in) p->out.n = n;
         if (floats) {
             fill_floats(k, p, b + at * t->block_bytes, m->row_bytes, m->n_rows - row, depth, t);

@@ -29,6 +29,7 @@
 #define VEC_DECODE_SIXES VEC_DECODE_SIGNED
 #define VEC_DECODE_PAIRED VEC_DECODE_SIGNED                                           /* kern_paired.h */
 #define VEC_DECODE_DIGITS VEC_DECODE_SIGNED                                           /* kern_fives.h */
+#define VEC_OPS_MORE .fill = {[QUANT_Q4_K] = fill_q4_k, [QUANT_Q6_K] = fill_q6_k}, /* kern_fill.h */
 #define VEC_QUERIES 4
 #define VEC_STRIP 4
 #define VEC_STEPS(q_max, n) (n)
@@ -409,11 +410,13 @@ static inline void vf_of_nibbles(const void *p, vf *low, vf *high) {
 
 /* ---- others ----------------------------------------------------------------------------------------- */
 
-static inline void v_transpose(const void *from, size_t stride, void *to, size_t far, size_t near) {
+static inline vf row_once(const void *p) { return _mm512_castsi512_ps(once(vb_load(p))); }
+/* 16 rows of 64 bytes: word 4 i + j of all of them is words[j][i]. */
+static inline __attribute__((always_inline)) void transpose(const void *from, size_t stride, vf words[4][4]) {
     __m512 quad[16];
     for (size_t i = 0; i < 16; i += 4) { /* words of a lane: quad[i + j] has words j, 4+j, 8+j, 12+j of rows i..i+3 */
         const char *at = (const char *)from + i * stride;
-        vf a = vf_load(at), b = vf_load(at + stride), c = vf_load(at + 2 * stride), d = vf_load(at + 3 * stride);
+        vf a = row_once(at), b = row_once(at + stride), c = row_once(at + 2 * stride), d = row_once(at + 3 * stride);
         __m512d ab = _mm512_castps_pd(_mm512_unpacklo_ps(a, b)), cd = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
         __m512d ef = _mm512_castps_pd(_mm512_unpackhi_ps(a, b)), gh = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
         quad[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
@@ -424,12 +427,17 @@ static inline void v_transpose(const void *from, size_t stride, void *to, size_t
     for (size_t j = 0; j < 4; j++) { /* lanes */
         vf ab = _mm512_shuffle_f32x4(quad[j], quad[4 + j], 0x88), cd = _mm512_shuffle_f32x4(quad[8 + j], quad[12 + j], 0x88);
         vf ef = _mm512_shuffle_f32x4(quad[j], quad[4 + j], 0xDD), gh = _mm512_shuffle_f32x4(quad[8 + j], quad[12 + j], 0xDD);
-        char *at = (char *)to + j * near;
-        _mm512_storeu_ps(at, _mm512_shuffle_f32x4(ab, cd, 0x88));
-        _mm512_storeu_ps(at + far, _mm512_shuffle_f32x4(ef, gh, 0x88));
-        _mm512_storeu_ps(at + 2 * far, _mm512_shuffle_f32x4(ab, cd, 0xDD));
-        _mm512_storeu_ps(at + 3 * far, _mm512_shuffle_f32x4(ef, gh, 0xDD));
+        words[j][0] = _mm512_shuffle_f32x4(ab, cd, 0x88);
+        words[j][1] = _mm512_shuffle_f32x4(ef, gh, 0x88);
+        words[j][2] = _mm512_shuffle_f32x4(ab, cd, 0xDD);
+        words[j][3] = _mm512_shuffle_f32x4(ef, gh, 0xDD);
     }
+}
+static inline void v_transpose(const void *from, size_t stride, void *to, size_t far, size_t near) {
+    vf words[4][4];
+    transpose(from, stride, words);
+    for (size_t j = 0; j < 4; j++)
+        for (size_t i = 0; i < 4; i++) _mm512_storeu_ps((char *)to + j * near + i * far, words[j][i]);
 }
 static inline void v_turn_4(vb x[4]) {
     __m512i a = _mm512_unpacklo_epi32(x[0], x[1]), b = _mm512_unpackhi_epi32(x[0], x[1]);

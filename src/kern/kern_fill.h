@@ -1,0 +1,70 @@
+/* kern_fill.h: panels of Q4_K and Q6_K filled in 512-bit registers, in place of the rows of kern_load.h.
+ *
+ * Rows are turned as they lie in the file, nibbles in half as many vectors as their bytes, and split on their way to the panel.
+ * So are scales, of which an instruction then decodes those of 16 rows. Filling is most of what a prompt of a few tokens takes,
+ * or one that few of reach an expert.
+ */
+#ifndef LEAT_KERN_FILL_H
+#define LEAT_KERN_FILL_H
+
+/* 16 bytes of each of 16 rows: words[k] has word k of all of them. */
+KERN_INLINE void fill_words(const uint8_t *b, size_t row_bytes, vb words[4]) {
+    for (size_t i = 0; i < 4; i++) words[i] = vb_load_lanes(b + i * row_bytes, 4 * row_bytes);
+    v_turn_4(words);
+}
+KERN_INLINE vf fill_halves(vb words) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words)); }
+KERN_INLINE vb fill_or_bits(vb a, vb b, uint32_t right, uint8_t bits) { return vb_or_and(a, _mm512_srli_epi32(b, right), vb_set(bits)); }
+
+/* See vf_scales. Both units of a block have the same; the first has them in a panel. */
+static void fill_q4_k(kern_panel *p, size_t at, size_t sub, const uint8_t *b, size_t row_bytes) {
+    for (size_t half = 0; half < 2; half++) {
+        vf words[4][4];
+        transpose(b + 16 + 64 * half, row_bytes, words);
+        for (size_t j = 0; j < 4; j++)
+            for (size_t i = 0; i < 4; i++) { /* 8 words are the low nibbles of a block and the high ones of the next */
+                vb x = _mm512_castps_si512(words[j][i]);
+                uint8_t(*to)[KERN_PANEL_SUBS][64] = p->q + at / 4 + 32 * half + 16 * (i / 2) + 4 * (i % 2) + j;
+                vb_store(to[0][sub], vb_low(x));
+                vb_store(to[8][sub], vb_high(x));
+            }
+    }
+    vb w[4];
+    fill_words(b, row_bytes, w);
+    vf d = fill_halves(w[0]), d_min = fill_halves(_mm512_srli_epi32(w[0], 16));
+    vb scales[2] = {vb_and(w[1], vb_set(63)), fill_or_bits(vb_low(w[3]), w[1], 2, 0x30)};
+    vb mins[2] = {vb_and(w[2], vb_set(63)), fill_or_bits(vb_high(w[3]), w[2], 2, 0x30)};
+    for (size_t i = 0; i < 8; i++) {
+        vi byte = vi_set(255), right = vi_set((int)(8 * (i % 4)));
+        vf scale = vf_of_vi(vb_and(_mm512_srlv_epi32(scales[i / 4], right), byte));
+        vf min = vf_of_vi(vb_and(_mm512_srlv_epi32(mins[i / 4], right), byte));
+        vf_store(p->scale[at / KERN_UNIT + 2 * i][sub], vf_mul(scale, d));
+        vf_store(p->min[at / KERN_UNIT + 2 * i][sub], vf_mul(min, d_min));
+    }
+}
+
+/* Halves of 128 weights: 64 bytes of low nibbles and high ones; 32 of pairs of bits, of which four weights 32 apart share each. */
+static void fill_q6_k(kern_panel *p, size_t at, size_t sub, const uint8_t *b, size_t row_bytes) {
+    vf pairs[4][4];
+    transpose(b + 128, row_bytes, pairs);
+    for (size_t half = 0; half < 2; half++) {
+        vf words[4][4];
+        transpose(b + 64 * half, row_bytes, words);
+        for (size_t j = 0; j < 4; j++)
+            for (size_t i = 0; i < 4; i++) {
+                vb x = _mm512_castps_si512(words[j][i]), top = _mm512_castps_si512(pairs[j][2 * half + i % 2]), bits = vb_set(0x30);
+                uint8_t(*to)[KERN_PANEL_SUBS][64] = p->q + at / 4 + 32 * half + 4 * i + j;
+                vb_store(to[0][sub], vb_or_and(vb_low(x), i < 2 ? _mm512_slli_epi32(top, 4) : _mm512_slli_epi32(top, 2), bits));
+                vb_store(to[16][sub], vb_or_and(vb_high(x), i < 2 ? top : _mm512_srli_epi32(top, 2), bits));
+            }
+    }
+    vb scales[4], last[4];
+    fill_words(b + 192, row_bytes, scales);
+    fill_words(b + 194, row_bytes, last);
+    vf d = fill_halves(_mm512_srli_epi32(last[3], 16));
+    for (size_t i = 0; i < KERN_UNITS; i++) {
+        vi scale = _mm512_srai_epi32(_mm512_sllv_epi32(scales[i / 4], vi_set((int)(24 - 8 * (i % 4)))), 24);
+        vf_store(p->scale[at / KERN_UNIT + i][sub], vf_mul(vf_of_vi(scale), d));
+    }
+}
+
+#endif
