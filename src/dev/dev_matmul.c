@@ -36,8 +36,16 @@ static void add_columns(dev *d, const dev_op *op, size_t first, size_t n) {
     }
 }
 
+/* The first rows of task i, or NULL behind the last one. */
+static const void *task_at(const dev_op *op, const matrix_tasks *t, size_t i) {
+    size_t j = 0;
+    while (j < op->n_jobs && i >= t->first[j + 1]) j++;
+    const dev_matrix *m = &op->matrices[j];
+    return j < op->n_jobs ? (const char *)m->data + (i - t->first[j]) * t->rows[j] * m->row_bytes : NULL;
+}
+
 /* Rows [first, first + n) of a matrix. */
-static void run_rows(dev *d, const dev_op *op, size_t job, size_t first, size_t n, int worker) {
+static void run_rows(dev *d, const dev_op *op, size_t job, size_t first, size_t n, int worker, const void *then) {
     const dev_matrix *m = &op->matrices[job];
     kern_matmul args = {
         .type = m->type,
@@ -52,6 +60,7 @@ static void run_rows(dev *d, const dev_op *op, size_t job, size_t first, size_t 
         .n_act = op->n,
         .scale = m->scales ? m->scales[0] : 1.0f,
         .scratch = dev_scratch(d, worker),
+        .then = then,
     };
     kern_run_matmul(d->kern, &args);
     if (op->onto) add_columns(d, op, m->out_first + first, n);
@@ -64,7 +73,8 @@ static void run_matmul(dev *d, dev_op *op, int worker, int n_workers) {
         for (size_t at = taken.first, end = at + taken.n, j = 0; at < end; j++) {
             if (at >= t.first[j + 1]) continue;
             size_t stop = MIN(end, t.first[j + 1]), first = (at - t.first[j]) * t.rows[j];
-            run_rows(d, op, j, first, MIN((stop - t.first[j]) * t.rows[j], op->matrices[j].n_rows) - first, worker);
+            run_rows(d, op, j, first, MIN((stop - t.first[j]) * t.rows[j], op->matrices[j].n_rows) - first, worker,
+                     task_at(op, &t, stop));
             at = stop;
         }
 }
