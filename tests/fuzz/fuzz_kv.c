@@ -45,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         /* The parts that kv_save hashes one after the other. */
         uint64_t n = load_u64(copy + 40), hash = hash_bytes(copy, HEAD, 0), at = HEAD;
         uint64_t page = load_u32(copy + 12), first = load_u32(copy + 80), parts[2] = {note, 4 * n};
-        if (n <= N_CTX && HEAD + note + 5 * n + (div_up((size_t)n, KV_PAGE) - first) * page + 8 == size) {
+        uint64_t n_pages = div_up((size_t)n, KV_PAGE);
+        if (n <= N_CTX && first <= n_pages && HEAD + note + 5 * n + (n_pages - first) * page + 8 == size) {
             for (size_t i = 0; i < 2; i++) {
                 if (parts[i]) hash = hash_bytes(copy + at, (size_t)parts[i], hash);
                 at += parts[i];
