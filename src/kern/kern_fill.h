@@ -1,4 +1,4 @@
-/* kern_fill.h: panels of Q4_K and Q6_K filled in 512-bit registers, in place of the rows of kern_load.h.
+/* kern_fill.h: panels of Q4_K, Q5_K and Q6_K filled in 512-bit registers, in place of the rows of kern_load.h.
  *
  * Rows are turned as they lie in the file, nibbles in half as many vectors as their bytes, and split on their way to the panel.
  * So are scales, of which an instruction then decodes those of 16 rows. Filling is most of what a prompt of a few tokens takes,
@@ -15,19 +15,8 @@ KERN_INLINE void fill_words(const uint8_t *b, size_t row_bytes, vb words[4]) {
 KERN_INLINE vf fill_halves(vb words) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words)); }
 KERN_INLINE vb fill_or_bits(vb a, vb b, uint32_t right, uint8_t bits) { return vb_or_and(a, _mm512_srli_epi32(b, right), vb_set(bits)); }
 
-/* See vf_scales. Both units of a block have the same; the first has them in a panel. */
-static void fill_q4_k(kern_panel *p, size_t at, size_t sub, const uint8_t *b, size_t row_bytes) {
-    for (size_t half = 0; half < 2; half++) {
-        vf words[4][4];
-        transpose(b + 16 + 64 * half, row_bytes, words);
-        for (size_t j = 0; j < 4; j++)
-            for (size_t i = 0; i < 4; i++) { /* 8 words are the low nibbles of a block and the high ones of the next */
-                vb x = _mm512_castps_si512(words[j][i]);
-                uint8_t(*to)[KERN_PANEL_SUBS][64] = p->q + at / 4 + 32 * half + 16 * (i / 2) + 4 * (i % 2) + j;
-                vb_store(to[0][sub], vb_low(x));
-                vb_store(to[8][sub], vb_high(x));
-            }
-    }
+/* Scales and offsets of Q4_K and Q5_K, see vf_scales. Both units of a block have the same; the first has them in a panel. */
+KERN_INLINE void fill_affine(kern_panel *p, size_t at, size_t sub, const uint8_t *b, size_t row_bytes) {
     vb w[4];
     fill_words(b, row_bytes, w);
     vf d = fill_halves(w[0]), d_min = fill_halves(_mm512_srli_epi32(w[0], 16));
@@ -40,6 +29,41 @@ static void fill_q4_k(kern_panel *p, size_t at, size_t sub, const uint8_t *b, si
         vf_store(p->scale[at / KERN_UNIT + 2 * i][sub], vf_mul(scale, d));
         vf_store(p->min[at / KERN_UNIT + 2 * i][sub], vf_mul(min, d_min));
     }
+}
+
+/* 8 words are the low nibbles of a block of 32 and the high ones of the next. */
+static void fill_q4_k(kern_panel *p, size_t at, size_t sub, const uint8_t *b, size_t row_bytes) {
+    for (size_t half = 0; half < 2; half++) {
+        vf words[4][4];
+        transpose(b + 16 + 64 * half, row_bytes, words);
+        for (size_t j = 0; j < 4; j++)
+            for (size_t i = 0; i < 4; i++) {
+                vb x = _mm512_castps_si512(words[j][i]);
+                uint8_t(*to)[KERN_PANEL_SUBS][64] = p->q + at / 4 + 32 * half + 16 * (i / 2) + 4 * (i % 2) + j;
+                vb_store(to[0][sub], vb_low(x));
+                vb_store(to[8][sub], vb_high(x));
+            }
+    }
+    fill_affine(p, at, sub, b, row_bytes);
+}
+
+/* The same with a fifth bit: bit k of the 32 bytes `tops` is that of the weights of block k. 160 bytes are turned, some twice. */
+static void fill_q5_k(kern_panel *p, size_t at, size_t sub, const uint8_t *b, size_t row_bytes) {
+    vf words[3][4][4];
+    transpose(b + 16, row_bytes, words[0]);
+    transpose(b + 80, row_bytes, words[1]);
+    transpose(b + 112, row_bytes, words[2]);
+    for (size_t pair = 0; pair < 4; pair++)
+        for (size_t j = 0; j < 4; j++)
+            for (size_t i = 0; i < 2; i++) {
+                static const uint8_t third[4] = {0, 1, 1, 2}, first[4] = {2, 0, 2, 2};
+                vb x = _mm512_castps_si512(words[third[pair]][j][first[pair] + i]);
+                vb tops = _mm512_srlv_epi32(_mm512_castps_si512(words[0][j][i]), vi_set((int)(2 * pair)));
+                uint8_t(*to)[KERN_PANEL_SUBS][64] = p->q + at / 4 + 16 * pair + 4 * i + j;
+                vb_store(to[0][sub], vb_or_and(vb_low(x), _mm512_slli_epi32(tops, 4), vb_set(16)));
+                vb_store(to[8][sub], vb_or_and(vb_high(x), _mm512_slli_epi32(tops, 3), vb_set(16)));
+            }
+    fill_affine(p, at, sub, b, row_bytes);
 }
 
 /* Halves of 128 weights: 64 bytes of low nibbles and high ones; 32 of pairs of bits, of which four weights 32 apart share each. */

@@ -29,7 +29,7 @@
 #define VEC_DECODE_SIXES VEC_DECODE_SIGNED
 #define VEC_DECODE_PAIRED VEC_DECODE_SIGNED                                           /* kern_paired.h */
 #define VEC_DECODE_DIGITS VEC_DECODE_SIGNED                                           /* kern_fives.h */
-#define VEC_OPS_MORE .fill = {[QUANT_Q4_K] = fill_q4_k, [QUANT_Q6_K] = fill_q6_k}, /* kern_fill.h */
+#define VEC_OPS_MORE .fill = {[QUANT_Q4_K] = fill_q4_k, [QUANT_Q5_K] = fill_q5_k, [QUANT_Q6_K] = fill_q6_k}, /* kern_fill.h */
 #define VEC_QUERIES 4
 #define VEC_STRIP 4
 #define VEC_STEPS(q_max, n) (n)
