@@ -29,7 +29,9 @@
 #define VEC_DECODE_SIXES VEC_DECODE_SIGNED
 #define VEC_DECODE_PAIRED VEC_DECODE_SIGNED                                           /* kern_paired.h */
 #define VEC_DECODE_DIGITS VEC_DECODE_SIGNED                                           /* kern_fives.h */
-#define VEC_OPS_MORE .fill = {[QUANT_Q4_K] = fill_q4_k, [QUANT_Q5_K] = fill_q5_k, [QUANT_Q6_K] = fill_q6_k}, /* kern_fill.h */
+#define VEC_OPS_MORE /* kern_fill.h */                                                                              \
+    .fill = {[QUANT_Q4_0] = fill_q4_0, [QUANT_Q8_0] = fill_q8_0, [QUANT_IQ4_NL] = fill_iq4_nl, [QUANT_MXFP4] = fill_mxfp4, \
+             [QUANT_Q4_K] = fill_q4_k, [QUANT_Q5_K] = fill_q5_k, [QUANT_Q6_K] = fill_q6_k, [QUANT_IQ4_XS] = fill_iq4_xs},
 #define VEC_QUERIES 4
 #define VEC_STRIP 4
 #define VEC_STEPS(q_max, n) (n)
