@@ -82,6 +82,7 @@ bool str_ends(str s, str suffix);
 size_t str_find(str s, str needle); /* offset, or SIZE_MAX */
 str str_cut(str s, size_t from, size_t len); /* clipped to s */
 str str_trim(str s);                         /* ASCII white space on both ends */
+str str_base_name(str path); /* behind the last slash, but for slashes at the end: they stay */
 bool cstr_eq(const char *a, const char *b);
 /* Edit distance (Damerau-Levenshtein, capped at 32 bytes each); used for "did you mean". */
 size_t str_distance(str a, str b);

@@ -42,6 +42,13 @@ str str_trim(str s) {
     return s;
 }
 
+str str_base_name(str path) {
+    size_t from = path.len;
+    while (from && path.ptr[from - 1] == '/') from--;
+    while (from && path.ptr[from - 1] != '/') from--;
+    return str_cut(path, from, path.len);
+}
+
 /* Optimal string alignment: insert, delete, replace, and swap of neighbours cost one each. */
 size_t str_distance(str a, str b) {
     enum { MOST = 32 };

@@ -33,12 +33,7 @@ typedef struct reader {
 #define FAIL(r, code, ...) gguf_part_error((r)->g, (r)->part, (r)->e, (code), __VA_ARGS__)
 
 err_code gguf_part_error(const gguf *g, uint32_t part, err *e, err_code code, const char *format, ...) {
-    str name = str_of(g->parts[part].path);
-    for (size_t i = name.len; i > 0; i--)
-        if (name.ptr[i - 1] == '/') {
-            name = str_cut(name, i, name.len);
-            break;
-        }
+    str name = str_base_name(str_of(g->parts[part].path));
     char text[sizeof e->text];
     va_list args;
     va_start(args, format);

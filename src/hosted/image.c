@@ -188,6 +188,7 @@ static int run(tools *t, const void *values) {
     if (!code) code = image_write(&p, o->out, t, &e);
     for (size_t i = 0; i < o->models.n; i++) gguf_close(models[i]);
     if (code == ERR_CANCELLED) return TOOLS_INTERRUPTED;
+    if (code == ERR_ARGUMENT) return tools_usage(t, "%s", e.text);
     return code ? tools_fail_text(t, e.text) : TOOLS_OK;
 }
 

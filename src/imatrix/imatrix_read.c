@@ -45,15 +45,10 @@ static int shown(str s) { return (int)utf8_complete(s.ptr, MIN(s.len, (size_t)64
 static err_code open_table(imatrix *m, size_t n_max, size_t text_bytes, const char *path, err *e) {
     size_t n_slots = 4;
     while (n_slots < 2 * n_max) n_slots *= 2;
-    str name = str_of(path);
+    str name = str_base_name(str_of(path));
     size_t bytes = n_max * sizeof *m->entries + n_slots * sizeof *m->slots + text_bytes + name.len + 4096;
     err_code code = arena_open(&m->memory, MEM_GGUF, bytes, e);
     if (code) return code;
-    for (size_t i = name.len; i > 0; i--)
-        if (name.ptr[i - 1] == '/') {
-            name = str_cut(name, i, name.len);
-            break;
-        }
     m->path = arena_copy(&m->memory, name);
     m->entries = arena_array(&m->memory, n_max, sizeof *m->entries);
     m->slots = arena_array(&m->memory, n_slots, sizeof *m->slots);

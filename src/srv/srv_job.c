@@ -516,8 +516,7 @@ err_code srv_start(srv *s, leat_model *model, leat_session *session, leat_sessio
         fmt(s->warning, sizeof s->warning, "%s", leat_chat_warning(s->chat));
     else
         fmt(s->warning, sizeof s->warning, "no chats with this model: %s", failed.text);
-    str name = str_of(s->o->path);
-    for (size_t slash; (slash = str_find(name, STR("/"))) != SIZE_MAX;) name = str_cut(name, slash + 1, name.len);
+    str name = str_base_name(str_of(s->o->path));
     if (str_ends(name, STR(".gguf"))) name.len -= 5;
     str names = str_of(s->o->alias ? s->o->alias : "");
     srv_next_name(&names, &name);

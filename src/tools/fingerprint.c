@@ -37,7 +37,10 @@ static int32_t likeliest(const float *logits, size_t n) {
 static leat_code draw_all(const fingerprint_values *o, const loaded *l, fingerprint *f, leat_error *e) {
     leat_code code = leat_tokenize(l->model, o->prompt, cstr_len(o->prompt), true, true, f->tokens, TOKENS_MAX / 2,
                                    &f->n_prompt, e);
-    f->n_prompt = MIN(f->n_prompt, TOKENS_MAX / 2);
+    if (!code && f->n_prompt > TOKENS_MAX / 2) {
+        fmt(e->text, sizeof e->text, "the prompt has %zu tokens, wanted at most %d", f->n_prompt, TOKENS_MAX / 2);
+        return LEAT_LIMIT;
+    }
     if (!code) code = leat_feed_each(l->session, f->tokens, f->n_prompt, LEAT_PROMPT, add_row, f, e);
     while (!code && f->n_drawn < (size_t)o->n_predict && !plat_interrupted()) {
         int32_t *token = &f->tokens[f->n_prompt + f->n_drawn];
@@ -45,7 +48,7 @@ static leat_code draw_all(const fingerprint_values *o, const loaded *l, fingerpr
         f->n_drawn++;
         code = leat_feed_each(l->session, token, 1, LEAT_GENERATED, add_row, f, e);
     }
-    return code;
+    return !code && plat_interrupted() ? LEAT_CANCELLED : code; /* less than all is no fingerprint */
 }
 
 /* The lines: tokens, then the sum. Returns the bytes written. */
@@ -65,8 +68,7 @@ static int compare(tools *t, const char *path, str seen) {
     int status = TOOLS_OK;
     if (tools_text_open(&wanted, path, &e)) status = tools_fail_text(t, e.text);
     else if (!str_eq(str_trim((str){wanted.data, wanted.bytes}), str_trim(seen)))
-        status = tools_fail(t, "%s: other tokens or logits were written down:\n%.*s", path,
-                            (int)MIN(wanted.bytes, TOOLS_PIECE_MAX / 2), wanted.data);
+        status = tools_fail(t, "%.150s: other tokens or logits were written down", path);
     else tools_out(t, "as written down in %s\n", path);
     tools_text_close(&wanted);
     return status;

@@ -55,7 +55,7 @@ for c in "run -p x" "eval --ids $work/i --logits $work/l" "perplexity -f $work/t
     for f in missing.gguf empty.gguf cut.gguf text.gguf; do
         check "$f-${c%% *}" 1 '' "^leat ${c%% *}: .*$f" "$leat" $c -m "$work/$f"
     done
-    check "folder-${c%% *}" 1 '' "^leat ${c%% *}: " "$leat" $c -m "$work"
+    check "folder-${c%% *}" 1 '' "^leat ${c%% *}: .*${work##*/}/: not a regular file" "$leat" $c -m "$work/"
 done
 
 # ---- run ----------------------------------------------------------------------------------------------
@@ -132,6 +132,21 @@ kill -INT $pid
 wait $pid
 status=$?
 if [ $status = 130 ]; then pass; else fail run-interrupt-prompt "exit status $status"; fi
+
+# A fingerprint is whole or none: a prompt that is too long, or Ctrl-C, which may also come too late.
+check fingerprint-long 1 '' 'the prompt has [0-9]+ tokens, wanted at most 2048' "$leat" fingerprint "$demo" -p "$(head -c 20000 "$work/long")"
+check fingerprint-other 1 'logits' 'ids: other tokens or logits were written down$' "$leat" fingerprint "$demo" -n 2 --check "$work/ids"
+: > "$err"
+"$leat" fingerprint "$demo" -n 1024 > "$out" 2> "$err" &
+pid=$!
+until like "$err" 'a context of' || ! kill -0 $pid; do sleep 0.02; done
+kill -INT $pid 2> /dev/null
+wait $pid
+status=$?
+case $status.$(head -n 1 "$out" | wc -w) in
+    130.0 | 0.1025) pass ;;
+    *) fail fingerprint-interrupt "exit status $status: $(head -c 60 "$out")" ;;
+esac
 
 # What eval cannot write as a whole leaves what was there: on a full disk, after a signal. A pipe is written at once.
 printf old > "$work/logits"
@@ -744,28 +759,28 @@ check image-none 2 '' 'a model is missing' "$leat" image -o "$work/disk2"
 check image-no-output 2 '' '-o FILE is missing' "$leat" image "$demo"
 check image-both 2 '' 'exclude each other' "$leat" image "$demo" -o "$work/disk2" --raw --iso
 check image-no-model 1 '' 'no such file' "$leat" image /nowhere.gguf -o "$work/disk2" --raw
-check image-twice 1 '' 'two files are called demo.gguf' "$leat" image "$demo" "$demo" -o "$work/disk2" --raw
+check image-twice 2 '' 'two files are called demo.gguf' "$leat" image "$demo" "$demo" -o "$work/disk2" --raw
 check image-no-folder 1 '' 'nowhere/disk: no such file' "$leat" image "$demo" -o /nowhere/disk --raw
 check image-no-loader 1 '' 'nowhere: no such file' "$leat" image "$demo" -o "$work/disk2" --boot /nowhere
 check image-bad-loader 1 '' 'no image of loaders' "$leat" image "$demo" -o "$work/disk2" --boot "$demo"
-check image-bad-ip 1 '' "the address is '10.0.0.2'; wanted dhcp, or as" "$leat" image "$demo" -o "$work/disk2" --raw --ip 10.0.0.2
+check image-bad-ip 2 '' "the address is '10.0.0.2'; wanted dhcp, or as" "$leat" image "$demo" -o "$work/disk2" --raw --ip 10.0.0.2
 check image-key-of-none 2 '' '--api-key wants --serve' "$leat" image "$demo" -o "$work/disk2" --raw --api-key k
-check image-onto-device 1 '' '/dev/null: no plain file' "$leat" image "$demo" -o /dev/null --raw
-check image-onto-folder 1 '' 'no plain file' "$leat" image "$demo" -o "$work" --raw
+check image-onto-device 2 '' '/dev/null: no plain file' "$leat" image "$demo" -o /dev/null --raw
+check image-onto-folder 2 '' 'no plain file' "$leat" image "$demo" -o "$work" --raw
 check image-folder 1 '' 'not a regular file' "$leat" image "$work" -o "$work/disk2" --raw
 cp "$demo" "$work/one.gguf"
 ln -s one.gguf "$work/other.gguf"
-check image-onto-model 1 '' 'other.gguf is a file that is read' "$leat" image "$work/one.gguf" -o "$work/other.gguf" --raw
+check image-onto-model 2 '' 'other.gguf is a file that is read' "$leat" image "$work/one.gguf" -o "$work/other.gguf" --raw
 same image-model-stays "$demo" "$work/one.gguf"
 ln "$work/one.gguf" "$work/one.part" # where the image would be written until it is whole
-check image-through-model 1 '' 'one.part is a file that is read' "$leat" image "$work/one.gguf" -o "$work/one" --raw
+check image-through-model 2 '' 'one.part is a file that is read' "$leat" image "$work/one.gguf" -o "$work/one" --raw
 same image-aside-stays "$demo" "$work/one.gguf"
 rm "$work/one.part"
 check image-one-writer 1 '' 'one: in use' flock "$work/one.part" "$leat" image "$work/one.gguf" -o "$work/one" --raw
 [ -e "$work/one" ] && echo "image-one-writer: there is an image" && failed=$((failed + 1))
 rm "$work/one.part"
 cp "$demo" "$work/o\"ne.gguf"
-check image-quote 1 '' 'without quotes' "$leat" image "$work/o\"ne.gguf" -o "$work/disk2" --raw
+check image-quote 2 '' 'without quotes' "$leat" image "$work/o\"ne.gguf" -o "$work/disk2" --raw
 cp "$demo" "$work/an ö.gguf"
 check image-blank 0 '' '' "$leat" image "$work/an ö.gguf" -o "$work/disk2" --raw --serve
 check image-blank-list 0 "serve -m 'an ö.gguf'" '' "$leat" image --list "$work/disk2"
@@ -780,8 +795,8 @@ if kill -9 $! 2> /dev/null; wait $! 2> /dev/null; [ -e "$work/disk2.part" ]; the
     check image-killed 1 '*' 'no partition of leat|damaged' "$leat" image --list "$work/disk2.part"
 fi
 rm -f "$work/one.gguf" "$work/other.gguf" "$work/o\"ne.gguf" "$work/an ö.gguf" "$work/disk3" "$work/disk2.part"
-check image-bad-key 1 '' 'has blanks or quotes' "$leat" image "$demo" -o "$work/disk2" --raw --serve --api-key 'a b'
-check image-bad-option 1 '' "'x' is not KEY=VALUE" "$leat" image "$demo" -o "$work/disk2" --raw --option x
+check image-bad-key 2 '' 'has blanks or quotes' "$leat" image "$demo" -o "$work/disk2" --raw --serve --api-key 'a b'
+check image-bad-option 2 '' "'x' is not KEY=VALUE" "$leat" image "$demo" -o "$work/disk2" --raw --option x
 check image-list-none 1 '' 'no partition of leat' "$leat" image --list "$demo"
 printf x | dd of="$work/disk" bs=1 seek=$((1048576 + 100)) conv=notrunc 2> /dev/null
 check image-list-damaged 1 'leat models' 'the manifest is damaged' "$leat" image --list "$work/disk"

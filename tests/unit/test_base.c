@@ -68,6 +68,9 @@ TEST(str_functions) {
     CHECK(str_find(STR("he"), STR("hello")) == SIZE_MAX);
     CHECK(str_is(str_cut(STR("hello"), 3, 100), "lo") && str_is(str_cut(STR("hello"), 9, 1), ""));
     CHECK(str_is(str_trim(STR(" \t\n a b \r\n")), "a b") && str_is(str_trim(STR("  ")), ""));
+    CHECK(str_is(str_base_name(STR("a/b/c")), "c") && str_is(str_base_name(STR("c")), "c"));
+    CHECK(str_is(str_base_name(STR("a/b//")), "b//") && str_is(str_base_name(STR("/")), "/"));
+    CHECK(str_is(str_base_name(STR("")), ""));
     CHECK_EQ(str_distance(STR("perplexty"), STR("perplexity")), 1);
     CHECK_EQ(str_distance(STR("rnu"), STR("run")), 1);
     CHECK_EQ(str_distance(STR(""), STR("run")), 3);
