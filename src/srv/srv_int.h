@@ -183,6 +183,7 @@ typedef struct srv_job {
     emit out, thinking;
     bool stopped;
     srv_buf text, thoughts, ids, probs; /* of a stream: since the last part */
+    size_t told_ids, told_probs;        /* bytes of these up to the last token that text came of */
     bool new_line;
     srv_buf choices;                  /* JSON of the answers before this one */
     size_t all_prompt, all_cached, all_generated;

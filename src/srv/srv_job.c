@@ -307,9 +307,15 @@ static void echo_prompt(srv *s) {
     if (j->request.stream) srv_answer_part(s);
 }
 
+static void text_came(srv_job *j) {
+    j->told_ids = j->ids.n;
+    j->told_probs = j->probs.n;
+}
+
 /* The token's text, on its way to the client; true when a stop string is complete. */
 static bool show(srv *s, int32_t id) {
     srv_job *j = s->job;
+    size_t before = j->text.n + j->thoughts.n;
     if (j->request.kind == SRV_CHAT && s->chat) {
         leat_answer_token(s->chat, id, take_part, j);
     } else {
@@ -317,6 +323,7 @@ static bool show(srv *s, int32_t id) {
         if (j->request.kind == SRV_NATIVE) srv_buf_put(&j->ids, (const char *)&id, sizeof id);
         take_part(j, false, j->piece, MIN(n, (size_t)PIECE_MAX));
     }
+    if (j->text.n + j->thoughts.n > before) text_came(j);
     if (j->request.stream && (j->text.n || j->thoughts.n)) srv_answer_part(s);
     return j->stopped;
 }
@@ -360,7 +367,7 @@ static leat_code answer(srv *s, int32_t number, leat_error *e) {
     srv_buf_empty(&j->ids);
     srv_buf_empty(&j->probs);
     j->finish = SRV_NOT_YET;
-    j->n_generated = j->n_chars = 0;
+    j->n_generated = j->n_chars = j->told_ids = j->told_probs = 0;
     for (size_t i = 0; i < j->prompt_text.len && !j->request.echo; i++)
         j->n_chars += (j->prompt_text.ptr[i] & 0xC0) != 0x80;
     j->new_line = j->stopped = false;
@@ -375,7 +382,7 @@ static leat_code answer(srv *s, int32_t number, leat_error *e) {
     }
     if (!code && j->request.stream) srv_answer_first(s);
     if (!code) code = feed_prompt(s, e);
-    if (!code && j->request.echo) echo_prompt(s);
+    if (!code && j->request.echo) echo_prompt(s), text_came(j);
     uint64_t start = plat_time_ns();
     if (!code) code = generate(s, e);
     j->generated_ns = plat_time_ns() - start;
@@ -391,6 +398,8 @@ static leat_code answer(srv *s, int32_t number, leat_error *e) {
         bool tells = !j->stopped && (j->probs.n || j->ids.n);
         j->finish = SRV_NOT_YET;
         if (j->request.stream && (j->text.n || j->thoughts.n || tells)) srv_answer_part(s);
+        if (j->stopped && !j->request.stream) /* of a stop string nothing is told, here as there */
+            j->ids.n = j->told_ids, j->probs.n = j->told_probs;
         j->finish = finish;
         srv_answer_end(s);
     }

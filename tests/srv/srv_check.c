@@ -121,6 +121,13 @@ static void test_completions(const server *s) {
     expect_text(s, "/v1/completions", "{\"prompt\":\"What is 2+2?\",\"max_tokens\":24,\"temperature\":0,"
                                       "\"stop\":\".!\",\"stream\":true}", wanted[0],
                 "\"text\":\".\",\"logprobs\":null,\"finish_reason\":null");
+    /* Tokens of a stop string are none of the answer's; one that text came of as well is. */
+    expect(s, "/v1/completions", "{\"prompt\":\"What is 2+2?\",\"max_tokens\":24,\"temperature\":0,\"logprobs\":1,"
+                                 "\"stop\":\"e sum of\"}", 200, "\"text\":\"Th\",\"logprobs\":{\"tokens\":[\"The\"],");
+    expect(s, "/completion", "{\"prompt\":\"What is 2+2?\",\"temperature\":0,\"stop\":\" sum of\","
+                             "\"return_tokens\":true}", 200, "\"content\":\"The\",\"tokens\":[383],");
+    expect(s, "/v1/completions", "{\"prompt\":\"What is 2+2?\",\"max_tokens\":24,\"temperature\":0,\"logprobs\":1,"
+                                 "\"echo\":true,\"stop\":\"The\"}", 200, "\"+\",\"2\",\"?\"],\"token_logprobs\"");
     static const struct {
         const char *body, *has;
     } rows[] = {
