@@ -140,6 +140,7 @@ typedef struct leat_session_options {
     void *user;
 } leat_session_options;
 
+/* options may be NULL. */
 leat_code leat_session_open(leat_session **out, leat_model *model, const leat_session_options *options,
                             leat_error *error);
 void leat_session_close(leat_session *session); /* accepts NULL */
@@ -199,11 +200,12 @@ typedef enum { LEAT_PROMPT, LEAT_GENERATED } leat_role;
  * call, up to whole chunks: leat_session_length tells. LEAT_LIMIT when they do not fit in the context. */
 leat_code leat_feed(leat_session *session, const int32_t *tokens, size_t n, leat_role role, leat_error *error);
 /* The same, with the logits of every token handed to each() in order: logits (n_vocab), valid during the call. each may
- * return false to stop. */
+ * return false to stop: LEAT_OK, with the rest of that token's chunk fed and no logits afterwards. */
 typedef bool leat_logits_fn(void *user, size_t index, const float *logits);
 leat_code leat_feed_each(leat_session *session, const int32_t *tokens, size_t n, leat_role role, leat_logits_fn *each,
                          void *user, leat_error *error);
-/* (n_vocab) logits of the last token fed, or NULL when nothing was fed since the last rewind or load. */
+/* (n_vocab) logits of the last token fed, or NULL when nothing was fed since the last rewind or load, or when a feed
+ * ended early. */
 const float *leat_logits(const leat_session *session);
 /* Forgets all but the first n tokens. A model with a sliding window holds little more than the window; where it lacks
  * what the next token sees, these are computed again with the same bits: that takes its time, and after an error fewer
@@ -323,9 +325,10 @@ typedef struct leat_sampler_options {
 } leat_sampler_options;
 
 void leat_sampler_defaults(leat_sampler_options *options);
+/* options may be NULL: the defaults. LEAT_ARGUMENT: one is out of its range. */
 leat_code leat_sampler_open(leat_sampler **out, const leat_model *model, const leat_sampler_options *options,
                             leat_error *error);
-void leat_sampler_close(leat_sampler *sampler);
+void leat_sampler_close(leat_sampler *sampler); /* accepts NULL */
 /* Remembers a token for the penalties (prompt tokens too, if they should count). */
 void leat_sampler_accept(leat_sampler *sampler, int32_t token);
 /* Draws a token from logits (n_vocab, unchanged). Does not accept it. */
