@@ -24,9 +24,13 @@ static err_code hash_model(leat_model *m, uint64_t *out, err *e) {
         plat_file *file = gguf_part_file(m->file, part);
         uint64_t bytes = plat_file_bytes(file);
         for (uint64_t i = 0; i < SAMPLES && !code; i++) {
-            int64_t got = plat_file_read(file, bytes / SAMPLES * i, sample, SAMPLE_BYTES);
-            if (got < 0) code = ERR(e, ERR_IO, "%.150s: %s", gguf_part_path(m->file, part), plat_error_name((int)got));
-            else hash = hash_bytes(sample, (size_t)got, hash);
+            uint64_t at = bytes / SAMPLES * i;
+            size_t wanted = (size_t)MIN(bytes - at, (uint64_t)SAMPLE_BYTES);
+            int64_t got = plat_file_read(file, at, sample, wanted);
+            hash = hash_bytes(sample, (size_t)MAX(got, 0), hash);
+            if (got < (int64_t)wanted) /* what is there for now tells nothing: it would be taken for another model */
+                code = ERR(e, ERR_IO, "%.150s: %s", gguf_part_path(m->file, part),
+                           got < 0 ? plat_error_name((int)got) : "it ends early");
         }
     }
     mem_block_free(sample);

@@ -324,6 +324,25 @@ TEST(chat_session_is_of_a_model_with_the_same_keys) {
     remove(test_path(1, "changed.gguf"));
 }
 
+TEST(chat_session_is_not_saved_while_its_model_ends_early) {
+    leat_model *m = open_model(), *again = open_model();
+    leat_session *s = open_session(m, 128), *other = open_session(again, 128);
+    leat_error e;
+    const char *path = test_path(0, "early.kv");
+    feed(s, &(int32_t){300}, 1, LEAT_PROMPT);
+    fault_arm(&(fault_plan){.seed = 3, .read_short = 1, .fail_at = -1});
+    leat_code code = leat_session_save(s, path, "", 0, &e);
+    fault_arm(NULL);
+    CHECK_EQ(code, LEAT_IO);
+    CHECK_MSG(strstr(e.text, "ends early"), "%s", e.text);
+    save(s, path); /* it was but for a moment */
+    CHECK_MSG(leat_session_load(other, path, &e) == LEAT_OK, "%s", e.text);
+    leat_session_close(s);
+    leat_session_close(other);
+    leat_model_close(m);
+    leat_model_close(again);
+}
+
 TEST(chat_session_that_cannot_be_written_leaves_the_old_file) {
     leat_model *m = open_model();
     leat_session *s = open_session(m, 128);
