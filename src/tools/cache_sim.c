@@ -102,6 +102,7 @@ static void find_next_uses(sim *s) {
     for (size_t u = 0; u < n_units(t); u++) next[u] = NEVER;
     for (size_t i = t->n_visits; i-- > 0;) {
         const trace_visit *v = &t->visits[i];
+        if (v->prompt && !s->prompt) continue; /* it does not occur */
         size_t first = v->layer * t->n_expert;
         for (size_t k = v->first; k < v->first + v->n; k++) s->next_use[k] = (uint32_t)next[first + t->choices[k]];
         for (size_t k = v->first; k < v->first + v->n; k++) next[first + t->choices[k]] = i;

@@ -631,6 +631,12 @@ shape='# n_layer=1 n_expert=8 n_expert_used=1\n# layer=0 expert_bytes=100\n'
 bad_trace trace-expert 'line 3: the expert is 8, wanted 0 to 7' "${shape}0,1,0,0,0,8\n"
 bad_trace trace-word "line 3: 'x' in column 3" "${shape}0,1,x,0,0,1\n"
 bad_trace trace-many 'line 4: more than the 1 choices' "${shape}0,1,0,0,0,1\n0,1,0,0,1,2\n"
+# A prompt between generated tokens, which is left out, is no use to come: of two experts the one leaves that no token wants.
+{
+    printf '# n_layer=1 n_expert=3 n_expert_used=1\n# layer=0 expert_bytes=4096\n'
+    printf '%s\n' 0,1,0,0,0,0 0,1,1,0,0,1 1,0,0,0,0,0 1,1,0,0,0,2 1,1,1,0,0,1
+} > "$work/turns.csv"
+check cache-sim-turns 0 '^\| +8.0 KiB \|  66.7 \|   25.0 ' '' "$leat" cache-sim "$work/turns.csv" --ram 8K --policy belady
 # Damage: of the trace above, and of one with two of eight experts chosen by a prompt of three and two generated tokens.
 shape='# n_layer=2 n_expert=8 n_expert_used=2\n# layer=0 expert_bytes=100\n# layer=1 expert_bytes=100\n'
 {
