@@ -93,7 +93,7 @@ static int render(srv *s, leat_chat *chat, const srv_request *o, leat_chat_promp
         return srv_fail(e, 400, "invalid_request_error", NULL, "the chat template of this model cannot be used");
     leat_chat_input input = {.messages = messages_of(s, o->messages, &parts[0], &parts[3]),
                              .tools = text_of(s, o->tools, &parts[1]),
-                             .no_prompt = o->no_prompt};
+                             .no_prompt = !o->start_answer};
     input.variables = variables_of(s, input.tools, o->variables, &parts[2]);
     if (!parts[0].failed && !parts[1].failed && !parts[2].failed && !parts[3].failed)
         code = leat_chat_render(chat, &input, NULL, out, &failed);

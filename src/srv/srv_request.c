@@ -65,13 +65,17 @@ static const struct plain_field {
 static bool is_number(const json_value *v) { return v->kind == JSON_INT || v->kind == JSON_FLOAT; }
 static double number_of(const json_value *v) { return v->kind == JSON_INT ? (double)v->i : v->f; }
 
-static void read_field(srv_request *o, const struct plain_field *f, const json_value *v, srv_wrong *w) {
+void srv_request_flag(bool *flag, const json_value *object, const char *key, srv_wrong *w) {
+    const json_value *v = field(object, key);
+    if (v && v->kind == JSON_BOOL) *flag = v->b;
+    else if (v) wrong_text(w, key, "%s is %s, wanted true or false", key, json_kind_name(v->kind));
+}
+
+static void read_field(srv_request *o, const struct plain_field *f, const json_value *body, srv_wrong *w) {
     void *at = (char *)o + f->at;
-    if (f->kind == FIELD_BOOL) {
-        if (v->kind == JSON_BOOL) *(bool *)at = v->b;
-        else wrong_text(w, f->key, "%s is %s, wanted true or false", f->key, json_kind_name(v->kind));
-        return;
-    }
+    const json_value *v = field(body, f->key);
+    if (f->kind == FIELD_BOOL) srv_request_flag(at, body, f->key, w);
+    if (!v || f->kind == FIELD_BOOL) return;
     double x = is_number(v) ? number_of(v) : 0;
     /* A whole number written as 8.0 is one. */
     bool fits = is_number(v) && x >= (double)f->min && x <= (double)f->max;
@@ -270,8 +274,9 @@ static void refuse_unable(const srv_request *o, const json_value *body, srv_wron
 static void read_counts(srv_request *o, const json_value *body, srv_wrong *w) {
     const char *key = o->kind == SRV_NATIVE ? "n_probs" : "logprobs";
     const json_value *v = o->kind == SRV_CHAT ? NULL : field(body, key);
-    if (v && v->kind == JSON_INT && v->i >= 0 && v->i <= SRV_TOP_MAX) {
-        o->top = (int32_t)v->i;
+    double top = v && is_number(v) ? number_of(v) : -1;
+    if (top >= 0 && top <= SRV_TOP_MAX && top == math_floor(top)) {
+        o->top = (int32_t)top;
         o->logprobs = o->kind == SRV_TEXT || o->top > 0;
     } else if (v && !(v->kind == JSON_BOOL && !v->b)) {
         wrong_text(w, key, "%s is no whole number from 0 to %d", key, SRV_TOP_MAX);
@@ -280,24 +285,23 @@ static void read_counts(srv_request *o, const json_value *body, srv_wrong *w) {
         wrong_text(w, "top_logprobs", "top_logprobs wants logprobs to be true");
     if (!w->status && o->n_prompts * (size_t)o->n > SRV_CHOICES_MAX)
         wrong_text(w, "n", "%zu prompts and n of %d are more than %d answers", o->n_prompts, o->n, SRV_CHOICES_MAX);
-    const json_value *options = field(body, "stream_options"), *usage = field(options, "include_usage");
+    const json_value *options = field(body, "stream_options");
     if (options && options->kind != JSON_OBJECT)
         wrong_text(w, "stream_options", "stream_options is %s, wanted an object", json_kind_name(options->kind));
-    o->usage = usage && usage->kind == JSON_BOOL && usage->b;
+    srv_request_flag(&o->usage, options, "include_usage", w);
 }
 
 void srv_request_read(srv_request *o, srv_kind kind, const json_value *body, srv_wrong *w) {
     o->kind = kind;
     o->n = 1;
     if (kind == SRV_TEXT && o->max_tokens < 0) o->max_tokens = 16; /* OpenAI's default */
-    o->cache = true;
+    o->cache = o->start_answer = true;
     if (body->kind != JSON_OBJECT) {
         wrong_text(w, NULL, "the body is %s, wanted an object", json_kind_name(body->kind));
         return;
     }
     for (size_t i = 0; i < COUNT_OF(fields) && kind <= SRV_NATIVE; i++) {
-        const json_value *v = fields[i].kinds >> kind & 1 ? field(body, fields[i].key) : NULL;
-        if (v) read_field(o, &fields[i], v, w);
+        if (fields[i].kinds >> kind & 1) read_field(o, &fields[i], body, w);
     }
     const json_value *v = field(body, "model");
     if (v && v->kind != JSON_STR) wrong_text(w, "model", "model is %s, wanted a string", json_kind_name(v->kind));
@@ -309,8 +313,7 @@ void srv_request_read(srv_request *o, srv_kind kind, const json_value *body, srv
         if ((o->variables = field(body, "chat_template_kwargs")) && o->variables->kind != JSON_OBJECT)
             wrong_text(w, "chat_template_kwargs", "chat_template_kwargs is %s, wanted an object",
                        json_kind_name(o->variables->kind));
-        v = field(body, "add_generation_prompt");
-        o->no_prompt = v && v->kind == JSON_BOOL && !v->b;
+        srv_request_flag(&o->start_answer, body, "add_generation_prompt", w);
     } else {
         read_prompt(o, field(body, "prompt"), w);
     }

@@ -25,7 +25,7 @@ typedef enum {
 typedef struct srv_request {
     srv_kind kind;
     bool stream, usage;        /* stream_options.include_usage                               */
-    bool echo, logprobs, cache, timings, ignore_eos, return_tokens, no_prompt, verbose;
+    bool echo, logprobs, cache, timings, ignore_eos, return_tokens, start_answer, verbose;
     int32_t n, max_tokens;     /* -1: no limit but the context                               */
     int32_t top;               /* likeliest tokens to tell of beside the one taken           */
     leat_sampler_options sampler;
@@ -48,6 +48,8 @@ typedef struct srv_wrong {
 /* o: zero but for sampler, seeded, max_tokens and verbose, which have their defaults. Views of the body, which must
  * outlive it. */
 void srv_request_read(srv_request *o, srv_kind kind, const json_value *body, srv_wrong *wrong);
+/* *flag becomes what a field of an object (NULL: none) says, where there is one. */
+void srv_request_flag(bool *flag, const json_value *object, const char *key, srv_wrong *wrong);
 /* Number i: a string, or an array of ids and strings. */
 const json_value *srv_request_prompt(const srv_request *o, size_t i);
 /* The settings of an answer as an object: what was asked for, and where nothing was, the defaults. */

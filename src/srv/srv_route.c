@@ -257,11 +257,6 @@ static void answer_slots(srv *s, srv_conn *c) {
 
 /* ---- tokens ------------------------------------------------------------------------------------------------- */
 
-static bool flag(const json_value *body, const char *key, bool otherwise) {
-    const json_value *v = json_get(body, key);
-    return v && v->kind == JSON_BOOL ? v->b : otherwise;
-}
-
 /* A token's text: as bytes where it is no whole text. */
 static void write_token(srv *s, json_writer *w, int32_t id) {
     char piece[1024];
@@ -283,7 +278,8 @@ static void write_token(srv *s, json_writer *w, int32_t id) {
 
 static int tokenize(srv *s, const json_value *body, const srv_place *at, srv_error *e) {
     const json_value *text = json_get(body, "content");
-    bool pieces = flag(body, "with_pieces", false);
+    bool pieces = false, add_special = false, parse_special = true;
+    srv_wrong wrong = {0};
     int32_t *ids;
     size_t n;
     json_writer w;
@@ -291,8 +287,11 @@ static int tokenize(srv *s, const json_value *body, const srv_place *at, srv_err
     if (!text || text->kind != JSON_STR)
         return srv_fail(e, 400, "invalid_request_error", "content", "content is %s, wanted a string",
                         text ? json_kind_name(text->kind) : "missing");
-    int status = srv_job_tokens(s, at->memory, json_str(text), flag(body, "add_special", false),
-                                flag(body, "parse_special", true), &ids, &n, e);
+    srv_request_flag(&pieces, body, "with_pieces", &wrong);
+    srv_request_flag(&add_special, body, "add_special", &wrong);
+    srv_request_flag(&parse_special, body, "parse_special", &wrong);
+    if (wrong.status) return srv_fail(e, wrong.status, "invalid_request_error", wrong.param, "%s", wrong.text);
+    int status = srv_job_tokens(s, at->memory, json_str(text), add_special, parse_special, &ids, &n, e);
     if (status) return status;
     json_write_start(&w, &json_compact, srv_sink_put, &sink);
     json_write_open(&w, JSON_OBJECT);

@@ -128,6 +128,7 @@ static int print_table(planner *x, const leat_plan *chosen) {
         uint64_t ram = all.other_bytes + (uint64_t)((double)all.weight_bytes * steps[i]);
         if (!shown && ram >= chosen->ram_bytes) print_row(x, chosen, shown = true);
         if ((status = open_session(x, ram))) return status;
+        if (plat_interrupted()) return TOOLS_INTERRUPTED;
         if (ram == chosen->ram_bytes || leat_plan_memory(x->l.session, ram, &p, NULL)) continue; /* too little */
         print_row(x, &p, false);
     }
@@ -168,6 +169,7 @@ static int run(tools *t, const void *values) {
     if (!status && leat_plan_memory(x.l.session, o->ram, &p, &e)) status = tools_fail(t, "%s", e.text);
     if (!status) load_say_warning(t, &x.l);
     if (!status) status = measure(&x);
+    if (!status && plat_interrupted()) status = TOOLS_INTERRUPTED;
     if (!status) {
         print_plan(&x, &p);
         status = print_table(&x, &p);

@@ -148,6 +148,16 @@ case $status.$(head -n 1 "$out" | wc -w) in
     *) fail fingerprint-interrupt "exit status $status: $(head -c 60 "$out")" ;;
 esac
 
+# A plan measures disk and memory for a second or two after its warning.
+: > "$err"
+"$leat" plan "$demo" -c 100000 > "$out" 2> "$err" &
+pid=$!
+until like "$err" 'a context of' || ! kill -0 $pid; do sleep 0.02; done
+kill -INT $pid 2> /dev/null
+wait $pid
+status=$?
+if [ $status = 130 ] && [ ! -s "$out" ]; then pass; else fail plan-interrupt "exit status $status: $(head -c 60 "$out")"; fi
+
 # What eval cannot write as a whole leaves what was there: on a full disk, after a signal. A pipe is written at once.
 printf old > "$work/logits"
 "$leat" tokenize "$demo" -f "$work/long" > "$work/long.ids" 2> "$err"

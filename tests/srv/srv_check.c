@@ -235,6 +235,14 @@ static void test_small_ones(const server *s) {
     expect(s, "/metrics", NULL, 200, "\nleat_requests_total ");
     expect(s, "/tokenize", "{\"content\":\"Hi\",\"add_special\":true}", 200, "\"tokens\":[1,");
     expect(s, "/tokenize", "{\"content\":5}", 400, "content is an integer");
+    expect(s, "/tokenize", "{\"content\":\"Hi\",\"with_pieces\":1}", 400,
+           "with_pieces is an integer, wanted true or false");
+    expect(s, "/apply-template",
+           "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"add_generation_prompt\":\"no\"}", 400,
+           "add_generation_prompt is a string");
+    expect(s, "/v1/completions", "{\"prompt\":\"a\",\"stream_options\":{\"include_usage\":1}}", 400,
+           "include_usage is an integer");
+    expect(s, "/completion", "{\"prompt\":\"a\",\"n_predict\":1,\"n_probs\":2.0}", 200, "\"top_logprobs\"");
     expect(s, "/detokenize", "{\"tokens\":[409,376]}", 200, "\"content\":\"What is\"");
     expect(s, "/detokenize", "{\"tokens\":[-1]}", 400, "no id from 0 to 767");
     expect(s, "/nothing", NULL, 404, "there is no /nothing");
