@@ -120,17 +120,17 @@ KERN_INLINE void paired_rows(const kern_matmul *m, size_t a, size_t n, size_t by
     for (size_t r = 0; r < m->n_rows; r += VEC_ROWS)
         paired_tile(m, a, n, MIN(r, MAX(m->n_rows, (size_t)VEC_ROWS) - VEC_ROWS), m->n_rows >= VEC_ROWS, bytes, load);
 }
-/* alone: a copy for a single activation, whose sums stay in registers. */
-#define PAIRED(type, bytes, alone)                                                              \
+/* With a copy for a single activation, whose sums stay in registers. */
+#define PAIRED(type, bytes)                                                                     \
     static void decode_##type(const kern_matmul *m) {                                           \
-        if ((alone) && m->n_act == 1) paired_rows(m, 0, 1, bytes, paired_##type);               \
+        if (m->n_act == 1) paired_rows(m, 0, 1, bytes, paired_##type);                          \
         else                                                                                    \
             for (size_t a = 0; a < m->n_act; a += DECODE_ACTS)                                  \
                 paired_rows(m, a, MIN(m->n_act - a, (size_t)DECODE_ACTS), bytes, paired_##type); \
     }
-PAIRED(q2_k, 84, 0)
-PAIRED(q3_k, 110, 1)
-PAIRED(tq2_0, 66, 1)
+PAIRED(q2_k, 84)
+PAIRED(q3_k, 110)
+PAIRED(tq2_0, 66)
 
 static void prepare_i16_pairs(const float *x, size_t n, void *act) {
     kern_act16 *to = act;
