@@ -112,6 +112,18 @@ echo "1 5 9, 12" > "$work/ids"
 check run-ids 0 '^([0-9]+ ){9}[0-9]+$' '' "$leat" run -q -n 10 --ids "$work/ids" "$bare"
 check run-ids-text 0 . '' "${run[@]}" -q -n 4 --ids "$work/ids"
 check run-ids-outside 1 '' 'line 1: token id 99999 is outside the vocabulary of' sh -c 'echo 1 99999 | "$@"' sh "${run[@]}" -q --ids -
+# Ctrl-C for a command once it has said something; its status is in $status.
+interrupt() { # what it says, command...
+    local says=$1 pid
+    shift
+    : > "$err"
+    "$@" > "$out" 2> "$err" &
+    pid=$!
+    until like "$err" "$says" || ! kill -0 $pid; do sleep 0.02; done
+    kill -INT $pid 2> /dev/null
+    wait $pid
+    status=$?
+}
 # Ctrl-C, once there is text: none of the command before, which would still be there when this one has not begun.
 : > "$out"
 "${run[@]}" -p "$text" --ignore-eos -c 100000 -n 90000 > "$out" 2> "$err" &
@@ -124,38 +136,20 @@ if [ $status = 130 ]; then pass; else fail run-interrupt "exit status $status"; 
 if like "$err" 'generation [0-9.]+ tok/s'; then pass; else fail run-interrupt-says "no closing line"; fi
 # While the prompt is read: there are no figures of a generation yet.
 yes "$text" | head -c 300000 > "$work/long"
-: > "$err"
-"${run[@]}" --stats -f "$work/long" --ignore-eos -c 400000 > "$out" 2> "$err" &
-pid=$!
-until like "$err" 'loaded in' || ! kill -0 $pid; do sleep 0.02; done
-kill -INT $pid
-wait $pid
-status=$?
+interrupt 'loaded in' "${run[@]}" --stats -f "$work/long" --ignore-eos -c 400000
 if [ $status = 130 ]; then pass; else fail run-interrupt-prompt "exit status $status"; fi
 
 # A fingerprint is whole or none: a prompt that is too long, or Ctrl-C, which may also come too late.
 check fingerprint-long 1 '' 'the prompt has [0-9]+ tokens, wanted at most 2048' "$leat" fingerprint "$demo" -p "$(head -c 20000 "$work/long")"
 check fingerprint-other 1 'logits' 'ids: other tokens or logits were written down$' "$leat" fingerprint "$demo" -n 2 --check "$work/ids"
-: > "$err"
-"$leat" fingerprint "$demo" -n 1024 > "$out" 2> "$err" &
-pid=$!
-until like "$err" 'a context of' || ! kill -0 $pid; do sleep 0.02; done
-kill -INT $pid 2> /dev/null
-wait $pid
-status=$?
+interrupt 'a context of' "$leat" fingerprint "$demo" -n 1024
 case $status.$(head -n 1 "$out" | wc -w) in
     130.0 | 0.1025) pass ;;
     *) fail fingerprint-interrupt "exit status $status: $(head -c 60 "$out")" ;;
 esac
 
 # A plan measures disk and memory for a second or two after its warning.
-: > "$err"
-"$leat" plan "$demo" -c 100000 > "$out" 2> "$err" &
-pid=$!
-until like "$err" 'a context of' || ! kill -0 $pid; do sleep 0.02; done
-kill -INT $pid 2> /dev/null
-wait $pid
-status=$?
+interrupt 'a context of' "$leat" plan "$demo" -c 100000
 if [ $status = 130 ] && [ ! -s "$out" ]; then pass; else fail plan-interrupt "exit status $status: $(head -c 60 "$out")"; fi
 
 # What eval cannot write as a whole leaves what was there: on a full disk, after a signal. A pipe is written at once.
