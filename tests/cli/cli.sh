@@ -500,6 +500,14 @@ printf 'processor\t: %s\nvendor_id\t: V\ncpu family\t: 26\nmodel\t\t: 17\nmodel 
 printf 'AMD EPYC (tm) 9: x, family 26\nAMD-EPYC-tm-9-x-family-26\n' > "$work/machine"
 check bench-machine 0 . '' scripts/machine.sh "$work/cpuinfo"
 same bench-machine-name "$work/machine" "$out"
+printf 'model name\t: EPYC\ncpu family\t: 25\nflags\t\t: fma avx2 avx512f\n' > "$work/cpuinfo"
+printf 'EPYC, family 25\nEPYC-family-25\n' > "$work/machine"
+check bench-machine-avx512 0 . '' scripts/machine.sh "$work/cpuinfo"
+same bench-machine-avx512-name "$work/machine" "$out"
+printf 'model name\t: EPYC\ncpu family\t: 25\nflags\t\t: fma avx2 bmi2\n' > "$work/cpuinfo"
+printf 'EPYC, family 25, AVX2\nEPYC-family-25-AVX2\n' > "$work/machine"
+check bench-machine-avx2 0 . '' scripts/machine.sh "$work/cpuinfo"
+same bench-machine-avx2-name "$work/machine" "$out"
 printf 'processor\t: 0\nmodel name\t: Neoverse\nCPU part\t: 0xd0c\n' > "$work/cpuinfo"
 printf 'Neoverse\nNeoverse\n' > "$work/machine"
 check bench-machine-no-family 0 . '' scripts/machine.sh "$work/cpuinfo"
@@ -740,6 +748,8 @@ check template-no-prompt 0 '^x01 Jan 1970' '' "$leat" template "$demo" --templat
 check template-tools 0 '^\[\{"a": 1.0\}\]>' '' "$leat" template "$demo" --template "$work/chat.jinja" --messages "$hi" --tools '[{"a":1.0}]'
 check template-stdin 0 'Hi é' '' sh -c '"$1" template "$2" --template "$3" --messages - < "$4"' sh "$leat" "$demo" "$work/chat.jinja" "$work/messages.json"
 check template-builtin 0 '^<\|im_start\|>assistant$' '' "$leat" template "$demo" --chat-template chatml --messages "$hi"
+: > "$work/empty.jinja"
+check template-empty 1 '' 'the template is empty' "$leat" template "$demo" --template "$work/empty.jinja" --messages "$hi"
 check template-no-such 1 '' "no built-in template is named 'chatlm'" "$leat" template "$demo" --chat-template chatlm --messages "$hi"
 check template-both 2 '' 'exclude each other' "$leat" template "$demo" --chat-template chatml --template x --messages "$hi"
 check template-no-day 2 '' "'2023-02-29' is no date" "$leat" template "$demo" --chat-template chatml --messages "$hi" --date 2023-02-29
