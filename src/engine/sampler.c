@@ -128,10 +128,10 @@ static int32_t history_at(const leat_sampler *s, size_t k) { return s->history[(
 
 void leat_sampler_accept(leat_sampler *s, int32_t token) {
     if (token < 0 || (size_t)token >= s->n_vocab) return;
-    size_t window = (size_t)s->o.penalty_last_n;
+    size_t window = MIN((size_t)s->o.penalty_last_n, (size_t)UINT16_MAX); /* which counts can hold */
     if (window && s->history_n >= window) s->counts[history_at(s, window)]--;
     s->history[s->history_n++ % s->history_max] = token;
-    if (window && s->counts[token] < UINT16_MAX) s->counts[token]++;
+    if (window) s->counts[token]++;
 }
 
 /* ---- order ------------------------------------------------------------------------------------------------------ */

@@ -9,6 +9,7 @@ static err_code open_builtin(tmpl **out, str name, err *e) {
     char source[TMPL_BUILTIN_BYTES_MAX];
     size_t n = tmpl_builtin(name, source, sizeof source);
     if (n) return tmpl_open(out, (str){source, n}, e);
+    if (!name.len) return ERR(e, ERR_ARGUMENT, "the template is empty, wanted one in Jinja or a built-in one's name");
     return ERR(e, ERR_ARGUMENT, "no built-in template is named '%.*s'", (int)MIN(name.len, (size_t)60), name.ptr);
 }
 

@@ -9,6 +9,7 @@
 
 #define PIECE_MAX 65536 /* bytes of a token's text, as leat_piece promises */
 #define KEEP_BYTES ((size_t)1 << 20)
+#define BIASES_MAX (SRV_BIASES_MAX * 4) /* tokens of logit_bias: a text may be several */
 #define BIAS_MAX 1e9    /* more would be the same, or no number when added to a token that is forbidden */
 #define YIELD_PUTS 4096 /* pieces of JSON written between two looks at the network */
 #define ENDS_MAX 256    /* tokens that ignore_eos forbids */
@@ -154,8 +155,11 @@ static int take_prompt(srv *s, const json_value *v, srv_error *e) {
 
 /* ---- biases --------------------------------------------------------------------------------------------------- */
 
-static void add_bias(srv_job *j, int32_t id, float by) {
-    if (j->n_biases < j->n_biases_max) j->biases[j->n_biases++] = (srv_bias){id, by};
+/* False where there is no room. */
+static bool add_bias(srv_job *j, int32_t id, float by) {
+    if (j->n_biases == j->n_biases_max) return false;
+    j->biases[j->n_biases++] = (srv_bias){id, by};
+    return true;
 }
 
 /* An id, or a text whose tokens are all meant. */
@@ -174,7 +178,10 @@ static int take_bias(srv *s, const json_value *token, const json_value *by, srv_
     int32_t *ids;
     size_t n;
     int status = srv_job_tokens(s, &j->memory, json_str(token), false, true, &ids, &n, e);
-    for (size_t i = 0; i < n && !status; i++) add_bias(j, ids[i], value);
+    for (size_t i = 0; i < n && !status; i++)
+        if (!add_bias(j, ids[i], value))
+            return srv_fail(e, 400, "invalid_request_error", "logit_bias",
+                            "the texts of logit_bias are more than %d tokens", BIASES_MAX);
     return status;
 }
 
@@ -183,7 +190,7 @@ static int take_biases(srv *s, srv_error *e) {
     const json_value *v = j->request.bias;
     int status = 0;
     j->n_biases = 0;
-    j->n_biases_max = (v ? SRV_BIASES_MAX * 4 : 0) + (j->request.ignore_eos ? ENDS_MAX : 0);
+    j->n_biases_max = (v ? BIASES_MAX : 0) + (j->request.ignore_eos ? ENDS_MAX : 0);
     if (!j->n_biases_max) return 0;
     j->biases = arena_array(&j->memory, j->n_biases_max, sizeof *j->biases);
     j->logits = arena_array(&j->memory, (size_t)leat_model_n_vocab(s->model), sizeof *j->logits);
@@ -198,7 +205,7 @@ static int take_biases(srv *s, srv_error *e) {
         }
     }
     for (int32_t id = 0; j->request.ignore_eos && id < leat_model_n_vocab(s->model); id++)
-        if (leat_ends(s->model, id)) add_bias(j, id, -F32_INF);
+        if (leat_ends(s->model, id)) (void)add_bias(j, id, -F32_INF);
     return status;
 }
 

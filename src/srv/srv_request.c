@@ -117,6 +117,11 @@ void srv_request_settings(json_writer *w, const srv_request *o) {
 /* ---- the others --------------------------------------------------------------------------------------------- */
 
 static void read_seed(srv_request *o, const json_value *v, srv_wrong *w) {
+    json_value whole = {.kind = JSON_INT};
+    if (v->kind == JSON_FLOAT && v->f == math_floor(v->f) && v->f >= -0x1p53 && v->f <= 0x1p53) { /* 5.0 is one, too */
+        whole.i = (int64_t)v->f;
+        v = &whole;
+    }
     if (v->kind != JSON_INT) {
         bool big = v->kind == JSON_BIG;
         wrong_text(w, "seed", "seed is %s, wanted a whole number%s", json_kind_name(v->kind), big ? " below 2^63" : "");

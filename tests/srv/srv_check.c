@@ -132,6 +132,7 @@ static void test_completions(const server *s) {
         const char *body, *has;
     } rows[] = {
         {"{\"prompt\":\"a\",\"n\":2,\"max_tokens\":1,\"seed\":5}", "\"index\":1"},
+        {"{\"prompt\":\"a\",\"max_tokens\":1,\"seed\":5.0}", "\"index\":0"},
         {"{\"prompt\":[\"a\",[5,6]],\"max_tokens\":1}", "\"index\":1"},
         {"{\"prompt\":[{\"prompt_string\":\"a\"},\"b\"],\"max_tokens\":1}", "\"index\":1"},
         {"{\"prompt\":\"What is 2+2?\",\"max_tokens\":1,\"temperature\":0,\"echo\":true}",
@@ -257,15 +258,20 @@ static void test_small_ones(const server *s) {
     expect(s, "/v1/chat/completions",
            "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tool_choice\":\"required\"}", 400,
            "\"param\":\"tool_choice\"");
+    expect(s, "/v1/completions", "{\"prompt\":\"a\",\"seed\":5.5}", 400, "seed is a float, wanted a whole number");
     expect(s, "/v1/completions", "{\"prompt\":[768]}", 400, "wanted 0 to 767");
     expect(s, "/v1/chat/completions", "{\"messages\":[{\"role\":\"user\"}]}", 400, "has no content");
     expect(s, "/v1/chat/completions", "{\"messages\":[]}", 400, "\"param\":\"messages\"");
-    char *body = malloc(40000);
+    char *body = malloc(140000);
     strcpy(body, "{\"stream\":true,\"prompt\":[5");
     for (int i = 0; i < 600; i++) strcat(body, ",5");
     strcat(body, "]}");
     expect(s, "/v1/completions", body, 400, "\"exceed_context_size_error\"");
     expect(s, "/v1/completions", body, 400, "\"n_prompt_tokens\":601,\"n_ctx\":512");
+    size_t n = (size_t)sprintf(body, "{\"prompt\":\"a\",\"max_tokens\":1,\"logit_bias\":{\"");
+    for (int i = 0; i < 130000; i++) body[n++] = "ab"[i % 2 ^ i / 7 % 2 ^ i / 50 % 2];
+    strcpy(body + n, "\":1}}");
+    expect(s, "/v1/completions", body, 400, "the texts of logit_bias are more than");
     free(body);
 }
 

@@ -144,6 +144,22 @@ TEST(sampler_penalises_repetition) {
     leat_model_close(m);
 }
 
+TEST(sampler_counts_a_window_of_the_largest_size) {
+    leat_model *m = open_model();
+    float logits[V] = {0};
+    logits[10] = 5, logits[11] = 4;
+    enum { WINDOW = 65536, N = 2 * WINDOW };
+    int32_t *past = malloc(N * sizeof *past);
+    for (int i = 0; i < N; i++) past[i] = i < WINDOW ? 10 : 1;
+    leat_sampler_options o = plain();
+    o.presence_penalty = 1.5f;
+    o.penalty_last_n = WINDOW;
+    CHECK_EQ(greedy_after(m, o, past, WINDOW, logits), 11);
+    CHECK_EQ(greedy_after(m, o, past, N, logits), 10); /* all of them have left it */
+    free(past);
+    leat_model_close(m);
+}
+
 TEST(sampler_dry_breaks_a_loop) {
     leat_model *m = open_model();
     float logits[V] = {0};
