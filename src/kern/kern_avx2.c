@@ -8,9 +8,11 @@
 #define VEC_FOLDED(ROW) KERN_FOLDED(ROW)
 #define VEC_UNPACKED(CODE)
 #define VEC_UNPACKED_TYPES(ROW)
-#define VEC_STORED(KIND) KIND(32, 0) KIND(32, 1) KIND(16, 0) KIND(16, 1)
-#define VEC_KINDS(KIND) KERN_KINDS(KIND)
+#define VEC_STORED(KIND)
+#define VEC_KINDS(KIND) KERN_NARROW_KINDS(KIND)
 #include "kern/kern_chunk.h"
 #include "quant/quant_grids.h"
 #include "kern/kern_formats.h"
+static void prepare_i16_halves(const float *x, size_t n, void *act); /* kern_words.h */
 #include "kern/kern_level.h"
+#include "kern/kern_words.h"

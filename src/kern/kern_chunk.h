@@ -50,7 +50,7 @@ KERN_INLINE chunk format_load(format f, const uint8_t *b) {
 #define LOADERS_PAIRED LOADERS_FUSED
 #define LOADERS_DIGITS LOADERS_FUSED
 #define LOADERS_SIGNED(type) NULL, look_up_##type, load_##type
-#define FORMAT_LOADED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way) \
+#define FORMAT_LOADED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) \
     ((format){LOADERS_##way(type), NULL, (bytes) * (KERN_CHUNK / (len)), group, acts, has_min, zero, top})
 /* Of a type without a loader: the most general kind does for all. */
 #define FORMAT_UNPACKED(t) \

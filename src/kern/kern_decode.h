@@ -156,20 +156,22 @@ KERN_INLINE void decode_stored(const kern_matmul *m, int group, bool has_min, in
     }
 #define DECODE_UNPACKED \
     static void decode_unpacked(const kern_matmul *m) { decode_stored(m, 16, true, 128); }
-#define DECODE_FUSED(type, stored, f)                                   \
+#define DECODE_TILES(type, stored, f)                                   \
     static void decode_##type(const kern_matmul *m) {                   \
         if (m->n_act > DECODE_EACH) stored(m);                          \
         else decode_each(m, f);                                         \
     }
-#define DECODE_STORED(type, stored, f) \
+#define DECODE_BY_MEMORY(type, stored, f) \
     static void decode_##type(const kern_matmul *m) { stored(m); }
+#define DECODE_FUSED VEC_DECODE_FUSED
+#define DECODE_STORED VEC_DECODE_STORED
 #define DECODE_SIGNED VEC_DECODE_SIGNED
 #define DECODE_FOURS VEC_DECODE_FOURS
 #define DECODE_SIXES VEC_DECODE_SIXES
 #define DECODE_PAIRED VEC_DECODE_PAIRED
 #define DECODE_DIGITS VEC_DECODE_DIGITS
-#define DECODE(type, id, len, size, group, zero, panel_group, acts, has_min, top, way) \
-    DECODE_##way(type, stored_##group##_##has_min, FORMAT_LOADED(type, id, len, size, group, zero, panel_group, acts, has_min, top, way))
+#define DECODE(type, id, len, size, group, zero, panel_group, acts, has_min, top, way, narrow, most) \
+    DECODE_##way(type, stored_##group##_##has_min, FORMAT_LOADED(type, id, len, size, group, zero, panel_group, acts, has_min, top, way, narrow, most))
 VEC_STORED(STORED)
 VEC_LOADED(DECODE)
 VEC_UNPACKED(DECODE_UNPACKED)

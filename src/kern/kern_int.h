@@ -132,6 +132,7 @@ void kern_panel_tiles(kern_panel *p, const void *const *acts, size_t n, size_t t
 /* A level is three tables, so that levels can share some of them: panels of bytes, panels of floats, and all the rest. */
 typedef struct kern_bytes {
     kern_multiply *multiply[QUANT_ID_MAX]; /* NULL for float types */
+    bool unfolded[QUANT_ID_MAX]; /* types that it wants as they are loaded, though they could be folded (KERN_FOLDED) */
     uint64_t (*peak)(uint64_t rounds);
 } kern_bytes;
 typedef struct kern_floats {
@@ -199,44 +200,50 @@ extern const kern_floats kern_scalar_floats, kern_avx2_floats, kern_avx512_float
 /* The quantised types. Columns: name in code, id, weights and bytes a block; how kern_formats.h loads them: weights a scale,
  * and what is taken off the unsigned integers, 0 or a power of two; how prefill multiplies them: weights a scale, activations
  * a scale, whether there are offsets, and a bound of the integers (31, 63 or 255). A level without loaders (scalar) has
- * integers plus 128 up to 255. Last, the way of decode and of the loader: FUSED types are multiplied as they are loaded, what
+ * integers plus 128 up to 255. Then the way of decode and of the loader: FUSED types are multiplied as they are loaded, what
  * costs code for each; STORED ones by way of memory. Where a level has no better way, SIGNED
  * ones go by way of memory, too, with codebooks that are looked up in a step before, DIGITS ones like STORED, PAIRED, FOURS
- * and SIXES ones like FUSED ones.
+ * and SIXES ones like FUSED ones. Last, for levels that add products in 16 bits (AVX2), in
+ * place of two columns: weights a scale in prefill, and a bound that is nearer (15, 31, 63, 127 or 255).
  *
  * Activations a scale: the peers use 32 for blocks below 256 weights, 256 for the others; half of the first and an eighth of
  * the second give about half of their error or less (docs/LAB.md). Weights a scale in prefill are 128 where the integers can
  * hold the finer scales of 256. */
-#define KERN_FORMATS(ROW)                                          \
-    ROW(q1_0, Q1_0, 128, 18, 32, 1, 32, 16, 0, 31, STORED)         \
-    ROW(q2_0, Q2_0, 64, 18, 32, 1, 32, 16, 0, 31, STORED)          \
-    ROW(q4_0, Q4_0, 32, 18, 32, 8, 32, 16, 0, 31, FOURS)           \
-    ROW(q4_1, Q4_1, 32, 20, 32, 0, 32, 16, 1, 31, FUSED)           \
-    ROW(q5_0, Q5_0, 32, 22, 32, 16, 32, 16, 0, 31, FUSED)          \
-    ROW(q5_1, Q5_1, 32, 24, 32, 0, 32, 16, 1, 31, STORED)          \
-    ROW(q8_0, Q8_0, 32, 34, 32, 128, 32, 16, 0, 255, FUSED)        \
-    ROW(q2_k, Q2_K, 256, 84, 16, 0, 128, 16, 1, 63, PAIRED)         \
-    ROW(q3_k, Q3_K, 256, 110, 16, 4, 128, 32, 0, 255, PAIRED)      \
-    ROW(q4_k, Q4_K, 256, 144, 32, 0, 32, 32, 1, 31, FOURS)         \
-    ROW(q5_k, Q5_K, 256, 176, 32, 0, 32, 32, 1, 31, FOURS)         \
-    ROW(q6_k, Q6_K, 256, 210, 16, 32, 16, 16, 0, 63, SIXES)        \
-    ROW(iq1_s, IQ1_S, 256, 50, 32, 0, 32, 32, 1, 31, SIGNED)       \
-    ROW(iq1_m, IQ1_M, 256, 56, 16, 16, 16, 32, 0, 255, SIGNED)     \
-    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 64, 32, 32, 0, 255, SIGNED)  \
-    ROW(iq2_xs, IQ2_XS, 256, 74, 16, 64, 16, 32, 0, 255, SIGNED)    \
-    ROW(iq2_s, IQ2_S, 256, 82, 16, 64, 16, 32, 0, 255, SIGNED)      \
-    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 64, 32, 32, 0, 255, SIGNED)  \
-    ROW(iq3_s, IQ3_S, 256, 110, 32, 16, 32, 32, 0, 255, SIGNED)     \
-    ROW(iq4_nl, IQ4_NL, 32, 18, 32, 128, 32, 16, 0, 255, FOURS)    \
-    ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255, FOURS)  \
-    ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 128, 32, 0, 255, DIGITS)     \
-    ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 128, 32, 0, 255, PAIRED)      \
-    ROW(mxfp4, MXFP4, 32, 17, 32, 16, 32, 16, 0, 31, FOURS)        \
-    ROW(nvfp4, NVFP4, 64, 36, 16, 16, 16, 16, 0, 63, STORED)
-/* The kinds that the four columns before the last make. */
+#define KERN_FORMATS(ROW)                                                   \
+    ROW(q1_0, Q1_0, 128, 18, 32, 1, 32, 16, 0, 31, STORED, 32, 31)          \
+    ROW(q2_0, Q2_0, 64, 18, 32, 1, 32, 16, 0, 31, STORED, 32, 31)           \
+    ROW(q4_0, Q4_0, 32, 18, 32, 8, 32, 16, 0, 31, FOURS, 32, 31)            \
+    ROW(q4_1, Q4_1, 32, 20, 32, 0, 32, 16, 1, 31, FUSED, 32, 31)            \
+    ROW(q5_0, Q5_0, 32, 22, 32, 16, 32, 16, 0, 31, FUSED, 32, 31)           \
+    ROW(q5_1, Q5_1, 32, 24, 32, 0, 32, 16, 1, 31, STORED, 32, 31)           \
+    ROW(q8_0, Q8_0, 32, 34, 32, 128, 32, 16, 0, 255, FUSED, 32, 255)        \
+    ROW(q2_k, Q2_K, 256, 84, 16, 0, 128, 16, 1, 63, PAIRED, 128, 63)        \
+    ROW(q3_k, Q3_K, 256, 110, 16, 4, 128, 32, 0, 255, PAIRED, 16, 31)       \
+    ROW(q4_k, Q4_K, 256, 144, 32, 0, 32, 32, 1, 31, FOURS, 32, 15)          \
+    ROW(q5_k, Q5_K, 256, 176, 32, 0, 32, 32, 1, 31, FOURS, 32, 31)          \
+    ROW(q6_k, Q6_K, 256, 210, 16, 32, 16, 16, 0, 63, SIXES, 16, 63)         \
+    ROW(iq1_s, IQ1_S, 256, 50, 32, 0, 32, 32, 1, 31, SIGNED, 32, 31)        \
+    ROW(iq1_m, IQ1_M, 256, 56, 16, 16, 16, 32, 0, 255, SIGNED, 16, 31)      \
+    ROW(iq2_xxs, IQ2_XXS, 256, 66, 32, 64, 32, 32, 0, 255, SIGNED, 32, 127) \
+    ROW(iq2_xs, IQ2_XS, 256, 74, 16, 64, 16, 32, 0, 255, SIGNED, 16, 127)   \
+    ROW(iq2_s, IQ2_S, 256, 82, 16, 64, 16, 32, 0, 255, SIGNED, 16, 127)     \
+    ROW(iq3_xxs, IQ3_XXS, 256, 98, 32, 64, 32, 32, 0, 255, SIGNED, 32, 127) \
+    ROW(iq3_s, IQ3_S, 256, 110, 32, 16, 32, 32, 0, 255, SIGNED, 32, 31)     \
+    ROW(iq4_nl, IQ4_NL, 32, 18, 32, 128, 32, 16, 0, 255, FOURS, 32, 255)    \
+    ROW(iq4_xs, IQ4_XS, 256, 136, 32, 128, 32, 32, 0, 255, FOURS, 32, 255)  \
+    ROW(tq1_0, TQ1_0, 256, 54, 32, 1, 128, 32, 0, 255, DIGITS, 128, 31)     \
+    ROW(tq2_0, TQ2_0, 256, 66, 32, 1, 128, 32, 0, 255, PAIRED, 128, 31)     \
+    ROW(mxfp4, MXFP4, 32, 17, 32, 16, 32, 16, 0, 31, FOURS, 32, 31)         \
+    ROW(nvfp4, NVFP4, 64, 36, 16, 16, 16, 16, 0, 63, STORED, 16, 63)
+/* The kinds that four of the columns make: weights a scale in prefill, activations a scale, offsets, bound. */
 #define KERN_KINDS(KIND) \
     KIND(32, 16, 0, 31) KIND(32, 16, 0, 255) KIND(32, 16, 1, 31) KIND(16, 16, 0, 63) KIND(32, 32, 1, 31) \
     KIND(32, 32, 0, 255) KIND(16, 32, 0, 255) KIND(128, 16, 1, 63) KIND(128, 32, 0, 255)
+/* Those with the last two columns. */
+#define KERN_NARROW_KINDS(KIND) \
+    KIND(32, 16, 0, 31) KIND(32, 16, 0, 255) KIND(32, 16, 1, 31) KIND(16, 16, 0, 63) \
+    KIND(32, 32, 1, 15) KIND(32, 32, 1, 31) KIND(32, 32, 0, 31) KIND(32, 32, 0, 127) KIND(32, 32, 0, 255) KIND(16, 32, 0, 31) \
+    KIND(16, 32, 0, 127) KIND(128, 16, 1, 63) KIND(128, 32, 0, 31)
 /* The same without bounds. */
 #define KERN_WIDE_KINDS(KIND) \
     KIND(32, 16, 0, 255) KIND(32, 16, 1, 255) KIND(16, 16, 0, 255) KIND(32, 32, 1, 255) KIND(32, 32, 0, 255) \

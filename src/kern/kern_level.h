@@ -23,21 +23,21 @@ VEC_KINDS(MULTIPLIER)
 #define UNPACKED_GROUP_128 16 /* scales are not folded */
 #define MULTIPLY_255(group, acts, has_min) multiply_##group##_##acts##_##has_min##_255
 #define MULTIPLY_UNPACKED(group, acts, has_min) MULTIPLY_255(group, acts, has_min)
-#define ENTRY_MULTIPLY_UNPACKED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, fused) \
+#define ENTRY_MULTIPLY_UNPACKED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) \
     [QUANT_##id] = MULTIPLY_UNPACKED(UNPACKED_GROUP_##panel_group, acts, has_min),
 #define ENTRY_FOLDED(type, id, ...) [QUANT_##id] = folded_##type,
 #define ENTRY_ZERO(type, id, len, bytes, group, zero, ...) [QUANT_##id] = (zero) ? __builtin_ctz(zero) : 0,
 #define ENTRY_ZERO_UNPACKED(type, id, ...) [QUANT_##id] = 7,
 #define ENTRY_MIN(type, id, len, bytes, group, zero, panel_group, acts, has_min, ...) [QUANT_##id] = has_min,
 #define ENTRY_ACT(type, id, len, bytes, group, zero, panel_group, acts, ...) [QUANT_##id] = KERN_ACT_I8_##acts,
-#define ACT_FUSED KERN_ACT_I16
-#define ACT_STORED KERN_ACT_I16
+#define ACT_FUSED VEC_ACT_FUSED
+#define ACT_STORED VEC_ACT_STORED
 #define ACT_SIGNED VEC_ACT_SIGNED
-#define ACT_FOURS KERN_ACT_I16
+#define ACT_FOURS VEC_ACT_FOURS
 #define ACT_SIXES VEC_ACT_SIXES
 #define ACT_PAIRED VEC_ACT_PAIRED
 #define ACT_DIGITS VEC_ACT_DIGITS
-#define ENTRY_DECODE_ACT(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way) [QUANT_##id] = ACT_##way,
+#define ENTRY_DECODE_ACT(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) [QUANT_##id] = ACT_##way,
 #define ENTRIES(entry) VEC_LOADED(entry) VEC_UNPACKED_TYPES(entry##_UNPACKED)
 
 const kern_ops KERN_OF(VEC_LEVEL, _ops) = {
@@ -69,7 +69,7 @@ const kern_ops KERN_OF(VEC_LEVEL, _ops) = {
     .read = read_bytes,
 };
 
-const kern_bytes KERN_OF(VEC_LEVEL, _bytes) = {.multiply = {ENTRIES(ENTRY_MULTIPLY)}, .peak = byte_peak};
+const kern_bytes KERN_OF(VEC_LEVEL, _bytes) = {.multiply = {ENTRIES(ENTRY_MULTIPLY)}, .unfolded = {VEC_LOADED(ENTRY_UNFOLDED)}, .peak = byte_peak};
 const kern_floats KERN_OF(VEC_LEVEL, _floats) = {.multiply = multiply_floats, .peak = float_peak};
 const kern KERN_OF(VEC_LEVEL, ) = {
     .name = KERN_NAME(VEC_LEVEL),

@@ -103,7 +103,11 @@ KERN_INLINE void panel_tile(const kern_panel *p, size_t sub, size_t from, size_t
         panel_multiply(p, x, n, n_blocks, sums, many_##group##_##acts##_##has_min##_##top,                              \
                        one_##group##_##acts##_##has_min##_##top);                                                       \
     }
-#define ENTRY_MULTIPLY(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, fused) \
-    [QUANT_##id] = multiply_##panel_group##_##acts##_##has_min##_##top,
+#define ENTRY_MULTIPLY(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) \
+    [QUANT_##id] = MULTIPLY_KIND(VEC_NARROW(panel_group, narrow), acts, has_min, VEC_NARROW(top, most)),
+#define ENTRY_UNFOLDED(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) \
+    [QUANT_##id] = VEC_NARROW(panel_group, narrow) != (panel_group),
+#define MULTIPLY_KIND(group, acts, has_min, top) MULTIPLY_NAME(group, acts, has_min, top)
+#define MULTIPLY_NAME(group, acts, has_min, top) multiply_##group##_##acts##_##has_min##_##top
 
 #endif

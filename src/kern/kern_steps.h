@@ -6,6 +6,12 @@
 /* Steps [from, from + n) of a block's 8, added to sum. */
 KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const kern_panel *p, size_t sub, size_t block, size_t from, size_t n,
                              const kern_act8 *const *x, size_t n_tok, format f) {
+    if (VEC_STEPS_MANY && n_tok == VEC_TOKENS) {
+        const int8_t *columns[VEC_TOKENS];
+        for (size_t t = 0; t < VEC_TOKENS; t++) columns[t] = x[t][block].q + 4 * from;
+        v_steps_many(sum, p->q[8 * block + from][sub], columns, n, f.top);
+        return;
+    }
     for (size_t at = from, to = from + VEC_ROLLED(f.top, n); at < to; at += VEC_STEPS(f.top, n)) {
         vd d[VEC_TOKENS][VEC_SUBS];
         for (size_t t = 0; t < n_tok; t++)

@@ -20,10 +20,13 @@ static void fetch(kern_panel *p, size_t n) {
     }
 }
 
+/* How integers get their units' scales, too; NULL: they do not. */
+static kern_load_rows *load_folded(const kern *k, quant_id type) { return k->bytes->unfolded[type] ? NULL : k->ops->load_folded[type]; }
+
 /* n_in columns from the start of the rows at b, of which n_rows exist. */
 static void fill(const kern *k, kern_panel *p, const uint8_t *b, size_t row_bytes, size_t n_rows, size_t n_in, const quant_type *t) {
     size_t near = sizeof p->q[0], per_unit = sizeof p->scale[0], chunk_bytes = (size_t)t->block_bytes * (KERN_CHUNK / t->block_len);
-    kern_load_rows *load = k->ops->load_folded[t->id] ? k->ops->load_folded[t->id] : k->ops->load_rows[t->id];
+    kern_load_rows *load = load_folded(k, t->id) ? load_folded(k, t->id) : k->ops->load_rows[t->id];
     kern_rows rows;
     for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub++, b += 16 * row_bytes) {
         size_t here = n_rows > 16 * sub ? MIN(n_rows - 16 * sub, 16) : 0;
@@ -118,7 +121,7 @@ static void run_tile(const kern *k, const kern_matmul *m, const quant_type *t, s
     const void *acts[KERN_PANEL_ACTS];
     bool floats = !k->ops->load_rows[t->id];
     size_t depth_max = floats ? KERN_PANEL_FLOAT_DEPTH : KERN_PANEL_DEPTH;
-    p->zero_shift = k->ops->load_folded[t->id] ? 7 : k->ops->zero_shift[t->id];
+    p->zero_shift = !floats && load_folded(k, t->id) ? 7 : k->ops->zero_shift[t->id];
     memset(p->sums, 0, n * sizeof p->sums[0]);
     p->out.to = m->outs + first;
     p->out.at = m->out_first + row;

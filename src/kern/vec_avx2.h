@@ -1,7 +1,4 @@
-/* vec_avx2.h: the vector vocabulary (see vec_scalar.h) on pairs of 256-bit registers.
- *
- * Without VNNI a dot of bytes has two shapes. Weights of up to six bits: vpmaddubsw, pairs of products added in 16 bits a few
- * times before they are widened. Wider weights: bytes split into words of even and odd place, then vpmaddwd.
+/* vec_avx2.h: the vector vocabulary (see vec_scalar.h) on pairs of 256-bit registers. Dot products: vec_avx2_dots.h.
  */
 #ifndef LEAT_VEC_AVX2_H
 #define LEAT_VEC_AVX2_H
@@ -10,7 +7,6 @@
 
 #include "base/base.h"
 #include "kern/kern_int.h"
-#include "kern/kern_plain.h"
 
 #define VEC_LEVEL avx2
 #define VEC_NEEDS KERN_CPU_AVX2
@@ -20,6 +16,23 @@
 #define VEC_ROWS 1
 #define VEC_AHEAD 8192
 #define VEC_LOADS_ENTRIES(n) ((n) > 0)
+/* Decode has ways of its own: kern_words.h. */
+#define VEC_ACT_FUSED KERN_ACT_I16_HALVES
+#define VEC_ACT_STORED KERN_ACT_I16_HALVES
+#define VEC_ACT_SIGNED KERN_ACT_I16_HALVES
+#define VEC_ACT_FOURS KERN_ACT_I16_HALVES
+#define VEC_ACT_SIXES KERN_ACT_I16_HALVES
+#define VEC_ACT_PAIRED KERN_ACT_I16_HALVES
+#define VEC_ACT_DIGITS KERN_ACT_I16_HALVES
+#define VEC_PREPARE_MORE [KERN_ACT_I16_HALVES] = prepare_i16_halves,
+#define VEC_OPS_MORE
+#define VEC_DECODE_FUSED(type, ...) static void decode_##type(const kern_matmul *m);
+#define VEC_DECODE_STORED VEC_DECODE_FUSED
+#define VEC_DECODE_SIGNED VEC_DECODE_FUSED
+#define VEC_DECODE_FOURS VEC_DECODE_FUSED
+#define VEC_DECODE_SIXES VEC_DECODE_FUSED
+#define VEC_DECODE_PAIRED VEC_DECODE_FUSED
+#define VEC_DECODE_DIGITS VEC_DECODE_FUSED
 #define VEC_QUERIES 4
 #define VEC_STRIP 1
 
@@ -307,13 +320,15 @@ static inline vf vf_of_pairs(uint64_t bytes) {
 static inline vf vf_of_top_4(vb x) {
     return VF(_mm256_cvtepi32_ps(_mm256_srli_epi32(x.a, 28)), _mm256_cvtepi32_ps(_mm256_srli_epi32(x.b, 28)));
 }
-static inline vf vf_exponents(const void *p, size_t stride) {
-    const uint8_t *b = p;
-    __m256i e = _mm256_setr_epi32(b[0], b[stride], b[2 * stride], b[3 * stride], b[4 * stride], b[5 * stride], b[6 * stride],
-                                  b[7 * stride]);
+static inline __m256 halves_of_e8m0(__m256i e) { /* 2^(e - 128) */
     __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
     __m256i small = _mm256_sllv_epi32(_mm256_set1_epi32(0x200000), e);
-    return twice(_mm256_castsi256_ps(_mm256_blendv_epi8(normal, small, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e))));
+    return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, small, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)));
+}
+static inline vf vf_exponents(const void *p, size_t stride) {
+    const uint8_t *b = p;
+    return twice(halves_of_e8m0(_mm256_setr_epi32(b[0], b[stride], b[2 * stride], b[3 * stride], b[4 * stride], b[5 * stride],
+                                                  b[6 * stride], b[7 * stride])));
 }
 static inline __m256 of_e4m3(__m128i x) {
     return _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu8_epi32(x), 20)), _mm256_set1_ps(0x1p119f));

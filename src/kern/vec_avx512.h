@@ -14,16 +14,22 @@
 #define VEC_TOKENS 6
 #define VEC_FLOAT_TOKENS 12
 #define VEC_ACTS 4
+#define VEC_NARROW(wide, narrow) wide
 #define VEC_ROWS 2
 #define VEC_AHEAD 8192
 #define VEC_LOADS_ENTRIES(n) ((n) > 1024) /* entries of codebooks of n are loaded one by one, not looked up as codes */
+#define VEC_ACT_FUSED KERN_ACT_I16
+#define VEC_ACT_STORED KERN_ACT_I16
 #define VEC_ACT_SIGNED KERN_ACT_I16_LANES
+#define VEC_ACT_FOURS KERN_ACT_I16
 #define VEC_ACT_PAIRED KERN_ACT_I16_PAIRS
 #define VEC_ACT_SIXES KERN_ACT_I16_UNITS
 #define VEC_ACT_DIGITS KERN_ACT_I16_FIVES
 #define VEC_PREPARE_MORE                                                                \
     [KERN_ACT_I16_LANES] = prepare_i16_lanes, [KERN_ACT_I16_PAIRS] = prepare_i16_pairs, \
     [KERN_ACT_I16_FIVES] = prepare_i16_fives, [KERN_ACT_I16_UNITS] = prepare_i16_units,
+#define VEC_DECODE_FUSED DECODE_TILES
+#define VEC_DECODE_STORED DECODE_BY_MEMORY
 #define VEC_DECODE_SIGNED(type, ...) static void decode_##type(const kern_matmul *m); /* kern_signed.h */
 #define VEC_DECODE_FOURS VEC_DECODE_SIGNED                                            /* kern_fours.h */
 #define VEC_DECODE_SIXES VEC_DECODE_SIGNED
@@ -35,6 +41,8 @@
 #define VEC_QUERIES 4
 #define VEC_STRIP 4
 #define VEC_STEPS(q_max, n) (n)
+#define VEC_STEPS_MANY false
+#define v_steps_many(sum, q, x, n, q_max) (void)(x)
 #define VEC_DOT_ADDS 1
 #define VEC_ROLLED(q_max, n) (n)
 

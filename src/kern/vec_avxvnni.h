@@ -7,7 +7,10 @@
 
 #define VEC_TOKENS 4
 #define VEC_MANY TILER
+#define VEC_NARROW(wide, narrow) wide
 #define VEC_STEPS(q_max, n) (n)
+#define VEC_STEPS_MANY false
+#define v_steps_many(sum, q, x, n, q_max) (void)(x)
 #define VEC_DOT_ADDS 1
 #define VEC_ROLLED(q_max, n) (n)
 

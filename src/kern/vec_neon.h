@@ -14,6 +14,7 @@
 #define VEC_SUBS 1
 #define VEC_FLOAT_TOKENS 6
 #define VEC_ACTS 4
+#define VEC_NARROW(wide, narrow) wide
 #define VEC_ROWS 1
 #define VEC_AHEAD 1024
 #define VEC_LOADS_ENTRIES(n) ((n) > 0)

@@ -17,6 +17,7 @@
 #define VEC_SUBS 1          /* a panel has 16 * VEC_SUBS rows                              */
 #define VEC_TOKENS 1        /* activations a tile of the panel kernels                     */
 #define VEC_MANY TILER      /* how the tiles of VEC_TOKENS are written: in C               */
+#define VEC_NARROW(wide, narrow) wide /* which columns of KERN_FORMATS a level takes             */
 #define VEC_FLOAT_TOKENS 1  /* the same for float types                                    */
 #define VEC_ACTS 1          /* activations a pass of the decode kernels of F16 and BF16    */
 #define VEC_ROWS 1         /* rows that the decode kernels take together             */
@@ -24,6 +25,8 @@
 #define VEC_QUERIES 1       /* queries that the attention kernel takes together                 */
 #define VEC_STRIP 2         /* vectors of a query's output that the attention kernel holds */
 #define VEC_STEPS(q_max, n) (n) /* of n dot steps, how many go between vd_start and vd_end      */
+#define VEC_STEPS_MANY false /* whether v_steps_many does all of VEC_TOKENS activations at once */
+#define v_steps_many(sum, q, x, n, q_max) (void)(x)
 #define VEC_DOT_ADDS 0      /* vd_dot is one instruction, that adds to the sum             */
 #define VEC_ROLLED(q_max, n) (n) /* n, opaque where the loop over steps must not be unrolled */
 
