@@ -2,7 +2,7 @@
  *
  * That of AVX2 but for panels of bytes. Decode has no kernels of its own: at the speed of memory there is little to gain
  * (docs/LAB.md), and they would be most of a level's code. Sums of bytes are exact and floats come in the same order: the
- * bits are those of AVX2.
+ * bits are those of AVX2, but for prompts of Q3_K (KERN_FORMATS, narrow).
  */
 #include "kern/vec_avxvnni.h"
 
