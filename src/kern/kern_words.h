@@ -290,7 +290,7 @@ KERN_INLINE __m256 words_of_blocks(const float *x) { /* two units have the same 
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(evens), 0xD8));
 }
 KERN_INLINE words_scales words_scales_loaded(const float *scale, const float *min, words_type f) {
-    words_scales s;
+    words_scales s = {.scale = {_mm256_setzero_ps()}};
     for (size_t i = 0; i < (f.group == 16 ? 2 : 1); i++) {
         s.scale[i] = f.group == 16 ? words_of_units(scale, i) : words_of_blocks(scale);
         if (f.has_min) s.min[i] = f.group == 16 ? words_of_units(min, i) : words_of_blocks(min);
