@@ -199,7 +199,7 @@ KERN_INLINE void decode_float_row(const uint8_t *b, size_t n_in, const void *con
         for (size_t k = 0; k < 4; k++) acc[a][k] = vf_set(0);
     size_t i = 0;
     for (; i + 64 <= n_in; i += 64, b += 64 * bytes) {
-        for (size_t line = 0; line < 64 * bytes; line += 64) v_prefetch(b + line + VEC_AHEAD);
+        for (size_t line = 0; line < 64 * bytes; line += 64) v_prefetch(b + line + VEC_AHEAD_FLOATS);
         for (size_t k = 0; k < 4; k++) {
             vf w = load(b + 16 * k * bytes);
             for (size_t a = 0; a < n; a++) acc[a][k] = vf_fma(w, vf_load((const float *)acts[a] + i + 16 * k), acc[a][k]);

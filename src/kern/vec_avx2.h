@@ -14,7 +14,8 @@
 #define VEC_FLOAT_TOKENS 6
 #define VEC_ACTS 4
 #define VEC_ROWS 1
-#define VEC_AHEAD 8192
+#define VEC_AHEAD 2048
+#define VEC_AHEAD_FLOATS 1024
 #define VEC_LOADS_ENTRIES(n) ((n) > 0)
 /* Decode has ways of its own: kern_words.h. */
 #define VEC_ACT_FUSED KERN_ACT_I16_HALVES
@@ -412,14 +413,14 @@ static inline void v_store_lanes(void *to, size_t stride, vb a, vb b, vb c, vb d
     store_lanes(at + 2 * stride + 32, stride, c.b, d.b);
 }
 /* To the second level: in the first it would wait for few places, and take them from what is used (docs/LAB.md). */
-static inline __attribute__((always_inline)) void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T1); }
+static inline __attribute__((always_inline)) void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
 static inline uint64_t v_read(const void *p, size_t n_words) {
     const char *b = p;
     __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
     size_t i = 0;
     for (; i + 16 <= n_words; i += 16, b += 128) {
-        _mm_prefetch(b + 4096, _MM_HINT_T0);
-        _mm_prefetch(b + 4160, _MM_HINT_T0);
+        _mm_prefetch(b + 512, _MM_HINT_T0);
+        _mm_prefetch(b + 576, _MM_HINT_T0);
         for (size_t k = 0; k < 4; k++) sum[k] = _mm256_add_epi64(sum[k], load_32(b, 32 * k));
     }
     uint64_t r = 0, parts[4];

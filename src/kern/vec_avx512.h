@@ -17,6 +17,7 @@
 #define VEC_NARROW(wide, narrow) wide
 #define VEC_ROWS 2
 #define VEC_AHEAD 8192
+#define VEC_AHEAD_FLOATS VEC_AHEAD
 #define VEC_LOADS_ENTRIES(n) ((n) > 1024) /* entries of codebooks of n are loaded one by one, not looked up as codes */
 #define VEC_ACT_FUSED KERN_ACT_I16
 #define VEC_ACT_STORED KERN_ACT_I16

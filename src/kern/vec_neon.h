@@ -17,6 +17,7 @@
 #define VEC_NARROW(wide, narrow) wide
 #define VEC_ROWS 1
 #define VEC_AHEAD 1024
+#define VEC_AHEAD_FLOATS VEC_AHEAD
 #define VEC_LOADS_ENTRIES(n) ((n) > 0)
 #define VEC_QUERIES 4
 #define VEC_STRIP 1

@@ -22,6 +22,7 @@
 #define VEC_ACTS 1          /* activations a pass of the decode kernels of F16 and BF16    */
 #define VEC_ROWS 1         /* rows that the decode kernels take together             */
 #define VEC_AHEAD 1024      /* bytes that the decode kernels prefetch ahead                */
+#define VEC_AHEAD_FLOATS VEC_AHEAD /* those of float types                                  */
 #define VEC_QUERIES 1       /* queries that the attention kernel takes together                 */
 #define VEC_STRIP 2         /* vectors of a query's output that the attention kernel holds */
 #define VEC_STEPS(q_max, n) (n) /* of n dot steps, how many go between vd_start and vd_end      */
