@@ -80,7 +80,6 @@ ISA_O := $(if $(filter 0,$(SAN)),-O3,-O1)
 SCHEDULE := -fschedule-insns -fsched-pressure
 SCHEDULE := $(if $(filter 0,$(SAN)),$(shell $(CC) -Werror $(SCHEDULE) -c -x c /dev/null -o /dev/null 2> /dev/null && echo $(SCHEDULE)))
 ISA_avx2 += $(SCHEDULE)
-ISA_avxvnni += $(SCHEDULE)
 # The scalar level passes vectors wider than the registers only within its own file: no ABI is at stake.
 ISA_scalar := -Wno-psabi
 isa_flags = $(foreach l,$(LEVELS),$(if $(filter %_$(l).c,$(1)),$(ISA_$(l)) $(ISA_O)))$(if $(filter %_scalar.c,$(1)),$(ISA_scalar))

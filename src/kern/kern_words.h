@@ -241,6 +241,7 @@ KERN_INLINE void words_add(words_sums *to, const uint8_t *b, words_scales s, con
         to->below = _mm256_fmadd_ps(off[i], _mm256_load_ps(of + 8 * i), to->below);
     }
     __m256i all = _mm256_setzero_si256();
+#pragma GCC unroll 4
     for (size_t k = 0; k < 8; k += 2) {
         __m256i dot = words_dot(f.words(b, k), act, k), next = words_dot(f.words(b, k + 1), act, k + 1);
         __m256 *sum = &to->of[k / 2 % 2];
@@ -341,6 +342,8 @@ WORDS_LOADED(32, 0)
 WORDS_LOADED(32, 1)
 WORDS_LOADED(256, 0)
 
+#include "kern/kern_entries.h" /* of types with codebooks */
+
 /* ---- all types --------------------------------------------------------------------------------------------- */
 
 #define WORDS_ROWS(type, bytes, group, words, scales, has_min, zero)          \
@@ -365,17 +368,17 @@ WORDS_ROWS(iq4_xs, 136, 32, words_iq4_xs, words_scales_iq4_xs, 0, 128)
 WORDS_ROWS(tq2_0, 66, 256, words_tq2_0, words_scales_tq2_0, 0, 1)
 WORDS_ROWS(mxfp4, 136, 32, words_mxfp4, words_scales_mxfp4, 0, 16)
 
-/* The others by way of memory only. */
+/* Others by way of memory only, and those with codebooks. */
 #define WORDS_NONE(type, ...)
-#define WORDS_STORED(type, group, has_min) \
+#define WORDS_STORED(type, bytes, group, zero, has_min) \
     static void decode_##type(const kern_matmul *m) { words_loaded_##group##_##has_min(m); }
-#define WORDS_DIGITS(type, group, has_min) WORDS_STORED(type, 256, has_min)
-#define WORDS_SIGNED WORDS_STORED
+#define WORDS_DIGITS(type, bytes, group, zero, has_min) WORDS_STORED(type, bytes, 256, zero, has_min)
+#define WORDS_SIGNED ENTRIES_ROWS
 #define WORDS_FUSED WORDS_NONE
 #define WORDS_FOURS WORDS_NONE
 #define WORDS_SIXES WORDS_NONE
 #define WORDS_PAIRED WORDS_NONE
-#define WORDS_OTHERS(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) WORDS_##way(type, group, has_min)
+#define WORDS_OTHERS(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) WORDS_##way(type, bytes, group, zero, has_min)
 KERN_FORMATS(WORDS_OTHERS)
 
 /* ---- activations ------------------------------------------------------------------------------------------- */

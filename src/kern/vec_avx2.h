@@ -110,10 +110,14 @@ static inline vb vb_zip_high(vb x, vb y) { return VB(_mm256_unpackhi_epi8(x.a, y
 static inline vb vb_join_low(vb x, vb y) { return VB(_mm256_unpacklo_epi64(x.a, y.a), _mm256_unpacklo_epi64(x.b, y.b)); }
 static inline vb vb_join_high(vb x, vb y) { return VB(_mm256_unpackhi_epi64(x.a, y.a), _mm256_unpackhi_epi64(x.b, y.b)); }
 static inline vb vb_mul_2(vb x, vb y) { return VB(_mm256_mullo_epi16(x.a, y.a), _mm256_mullo_epi16(x.b, y.b)); }
-static inline __m256i bits_of(__m256i x, size_t from) {
+/* Of each lane byte `from` eight times and the next one. */
+static inline __m256i each_of(__m256i x, size_t from) {
     __m128i at = _mm_set_epi64x((long long)((from + 1) * 0x0101010101010101), (long long)(from * 0x0101010101010101));
+    return _mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(at));
+}
+static inline __m256i bits_of(__m256i x, size_t from) {
     __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201);
-    return _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(at)), bit), bit);
+    return _mm256_cmpeq_epi8(_mm256_and_si256(each_of(x, from), bit), bit);
 }
 static inline vb vb_or_bits(vb x, vb bits, size_t from, uint8_t value) {
     return vb_or_and(x, VB(bits_of(bits.a, from), bits_of(bits.b, from)), vb_set(value));
@@ -131,7 +135,8 @@ static inline __m256i digits(__m256i x, __m256i power) {
 }
 static inline vb vb_digits(vb x, vb power) { return VB(digits(x.a, power.a), digits(x.b, power.b)); }
 static inline __m128i entries_2(const uint64_t *t, const uint8_t *at) {
-    return _mm_castpd_si128(_mm_loadh_pd(_mm_load_sd((const double *)(t + load_u16(at))), (const double *)(t + load_u16(at + 2))));
+    uint32_t i = load_u32(at);
+    return _mm_castpd_si128(_mm_loadh_pd(_mm_load_sd((const double *)(t + (uint16_t)i)), (const double *)(t + (i >> 16))));
 }
 static inline void vb_entries_8(const uint64_t *table, const uint8_t *indices, vb q[4]) {
     for (size_t k = 0; k < 4; k++, indices += 4)
@@ -139,7 +144,10 @@ static inline void vb_entries_8(const uint64_t *table, const uint8_t *indices, v
                   join(entries_2(table, indices + 32), entries_2(table, indices + 48)));
 }
 static inline __m128i entries_4(const uint32_t *t, const uint8_t *at) {
-    return _mm_setr_epi32((int)t[load_u16(at)], (int)t[load_u16(at + 2)], (int)t[load_u16(at + 4)], (int)t[load_u16(at + 6)]);
+    uint64_t i = load_u64(at);
+    __m128i low = _mm_insert_epi32(_mm_cvtsi32_si128((int)t[(uint16_t)i]), (int)t[(uint16_t)(i >> 16)], 1);
+    __m128i high = _mm_insert_epi32(_mm_cvtsi32_si128((int)t[(uint16_t)(i >> 32)]), (int)t[i >> 48], 1);
+    return _mm_unpacklo_epi64(low, high);
 }
 static inline void vb_entries_4(const uint32_t *table, const uint8_t *indices, vb q[4]) {
     for (size_t k = 0; k < 4; k++) {
