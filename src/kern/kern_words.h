@@ -161,7 +161,7 @@ KERN_INLINE words_scales words_scales_mxfp4(const uint8_t *b) {
     return s;
 }
 
-/* ---- pairs of bits: vector 2 p + j is pairs p of 16 bytes of each half ---- */
+/* ---- pairs of bits: vector 2 p + j is pairs p of 16 bytes of each half, 4^p times themselves ---- */
 
 KERN_INLINE words words_pairs(const uint8_t *b, size_t k) {
     return words_masked(words_halves(b + 16 * (k % 2), 32), 3 << (k & 6));
@@ -203,12 +203,23 @@ KERN_INLINE words_scales words_scales_q3_k(const uint8_t *b) {
     __m256i last = words_spread(words_less_32((x >> 4 & low) | (top & pair)));
     return words_signed_scales(_mm256_blend_epi32(first, last, 0xF0), 0, b + 108);
 }
-KERN_INLINE words words_tq2_0(const uint8_t *b, size_t k) {
-    return words_masked(_mm256_srli_epi16(words_halves(b + 16 * (k % 2), 32), (int)(k & 6)), 3);
+KERN_INLINE words_scales words_one_half(const uint8_t *b) { return (words_scales){.scale = {_mm256_cvtph_ps(_mm_set1_epi16((short)load_u16(b)))}}; }
+KERN_INLINE words_scales words_scales_tq2_0(const uint8_t *b) { return words_one_half(b + 64); }
+
+/* Units 0 to 9 are digits of 32 bytes, units 10 to 14 of 16 bytes, 15 of 4 (load_tq1_0): a byte times a power of three, in the
+ * upper half of a word, has the digit as the upper half of three times itself. */
+KERN_INLINE words words_tq1_0(const uint8_t *b, size_t k) {
+#define POWERS(p) p, p, p, p, p, p, p, p
+    static const _Alignas(32) uint16_t power[8][16] = {
+        {POWERS(1), POWERS(81)}, {POWERS(1), POWERS(81)}, {POWERS(3), POWERS(1)}, {POWERS(3), POWERS(3)},
+        {POWERS(9), POWERS(9)}, {POWERS(9), POWERS(27)}, {POWERS(27), POWERS(81)}, {POWERS(27), 1, 1, 3, 3, 9, 9, 27, 27}};
+#undef POWERS
+    __m128i last = k < 7 ? load_16(b, k < 2 ? 16 * k : 32) : _mm_set1_epi32((int)load_u32(b + 48));
+    __m256i x = join(load_16(b, 16 * (k % 2)), last), by = load_32((const uint8_t *)power[k], 0), three = words_set(3);
+    __m256i even = _mm256_mullo_epi16(x, _mm256_slli_epi16(by, 8)), odd = _mm256_mullo_epi16(_mm256_and_si256(x, words_set(0xff00)), by);
+    return (words){_mm256_mulhi_epu16(even, three), _mm256_mulhi_epu16(odd, three)};
 }
-KERN_INLINE words_scales words_scales_tq2_0(const uint8_t *b) {
-    return (words_scales){.scale = {_mm256_cvtph_ps(_mm_set1_epi16((short)load_u16(b + 64)))}};
-}
+KERN_INLINE words_scales words_scales_tq1_0(const uint8_t *b) { return words_one_half(b + 52); }
 
 /* ---- chunks and rows --------------------------------------------------------------------------------------- */
 
@@ -231,7 +242,7 @@ typedef struct words_sums {
     __m256 of[2], below;
 } words_sums;
 
-/* No overflow: an element adds at most 8 products of 255 * 32639, or 32 of 3 * 32639. */
+/* No overflow: an element adds at most 8 products of 255 * 32639, or 32 of 3 * 32639 (8 of 192 * 32639 before they are moved down). */
 KERN_INLINE void words_add(words_sums *to, const uint8_t *b, words_scales s, const kern_act16 *act, words_type f) {
     __m256 by = _mm256_set1_ps(act->scale), *off = f.has_min ? s.min : s.scale;
     const float *of = f.group == 16 ? act->sums : act->blocks[0];
@@ -251,7 +262,8 @@ KERN_INLINE void words_add(words_sums *to, const uint8_t *b, words_scales s, con
         } else if (f.group == 32) {
             *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(dot, next)), words_scale(s.scale[0], k / 2), *sum);
         } else {
-            all = _mm256_add_epi32(all, _mm256_add_epi32(dot, next));
+            dot = _mm256_add_epi32(dot, next);
+            all = _mm256_add_epi32(all, f.words == words_pairs ? _mm256_srai_epi32(dot, (int)k) : dot);
         }
     }
     if (f.group == 256) to->of[0] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(all), s.scale[0], to->of[0]);
@@ -299,9 +311,8 @@ KERN_INLINE words_scales words_scales_loaded(const float *scale, const float *mi
     return s;
 }
 
-/* A row times up to DECODE_ACTS activations: 16 chunks of it are loaded to memory for all of them, and split into words
- * where there are more than one (again). */
-KERN_INLINE void words_row_loaded(const kern_matmul *m, const quant_type *t, size_t r, size_t a, size_t n, bool again, words_type f) {
+/* A row times up to DECODE_ACTS activations: 16 chunks of it are loaded to memory and split into words for all of them. */
+KERN_INLINE void words_row_loaded(const kern_matmul *m, const quant_type *t, size_t r, size_t a, size_t n, words_type f) {
     kern_rows rows;
     words split[16][8];
     words_sums sums[DECODE_ACTS];
@@ -312,13 +323,13 @@ KERN_INLINE void words_row_loaded(const kern_matmul *m, const quant_type *t, siz
         size_t here = MIN(n_chunks - i, (size_t)16);
         load_chunks(&rows, m, t, b, i, here, f.bytes);
         fetch_ahead(b + VEC_AHEAD, here * f.bytes);
-        for (size_t j = 0; again && j < here; j++)
+        for (size_t j = 0; j < here; j++)
             for (size_t k = 0; k < 8; k++) split[j][k] = words_in_rows(rows.q[j], k);
         for (size_t x = 0; x < n; x++) {
             const kern_act16 *act = (const kern_act16 *)m->acts[a + x] + i;
             words_sums sum = sums[x];
             for (size_t j = 0; j < here; j++)
-                words_add(&sum, again ? (const uint8_t *)split[j] : rows.q[j], words_scales_loaded(rows.scale[j], rows.min[j], f), act + j, f);
+                words_add(&sum, (const uint8_t *)split[j], words_scales_loaded(rows.scale[j], rows.min[j], f), act + j, f);
             sums[x] = sum;
         }
     }
@@ -329,12 +340,10 @@ KERN_INLINE void words_row_loaded(const kern_matmul *m, const quant_type *t, siz
         const quant_type *t = quant_find(m->type);                                                                    \
         const float zero = (float)(1 << KERN_OF(VEC_LEVEL, _ops).zero_shift[m->type]);                                \
         const size_t bytes = (size_t)t->block_bytes * (KERN_CHUNK / t->block_len);                                    \
-        const words_type one = {bytes, group, words_in_rows, NULL, has_min, zero}, many = {bytes, group, words_split, NULL, has_min, zero}; \
+        const words_type f = {bytes, group, words_split, NULL, has_min, zero};                                        \
         for (size_t r = 0; r < m->n_rows; r++)                                                                        \
-            if (m->n_act == 1) words_row_loaded(m, t, r, 0, 1, false, one);                                           \
-            else                                                                                                      \
-                for (size_t a = 0; a < m->n_act; a += DECODE_ACTS)                                                    \
-                    words_row_loaded(m, t, r, a, MIN(m->n_act - a, (size_t)DECODE_ACTS), true, many);                 \
+            for (size_t a = 0; a < m->n_act; a += DECODE_ACTS)                                                        \
+                words_row_loaded(m, t, r, a, MIN(m->n_act - a, (size_t)DECODE_ACTS), f);                              \
     }
 WORDS_LOADED(16, 0)
 WORDS_LOADED(16, 1)
@@ -365,14 +374,15 @@ WORDS_ROWS(q5_k, 176, 32, words_q5_k, words_scales_q5_k, 1, 0)
 WORDS_ROWS(q6_k, 210, 16, words_q6_k, words_scales_q6_k, 0, 32)
 WORDS_ROWS(iq4_nl, 144, 32, words_iq4_nl, words_scales_q4_0, 0, 128)
 WORDS_ROWS(iq4_xs, 136, 32, words_iq4_xs, words_scales_iq4_xs, 0, 128)
-WORDS_ROWS(tq2_0, 66, 256, words_tq2_0, words_scales_tq2_0, 0, 1)
+WORDS_ROWS(tq1_0, 54, 256, words_tq1_0, words_scales_tq1_0, 0, 1)
+WORDS_ROWS(tq2_0, 66, 256, words_pairs, words_scales_tq2_0, 0, 1)
 WORDS_ROWS(mxfp4, 136, 32, words_mxfp4, words_scales_mxfp4, 0, 16)
 
 /* Others by way of memory only, and those with codebooks. */
 #define WORDS_NONE(type, ...)
 #define WORDS_STORED(type, bytes, group, zero, has_min) \
     static void decode_##type(const kern_matmul *m) { words_loaded_##group##_##has_min(m); }
-#define WORDS_DIGITS(type, bytes, group, zero, has_min) WORDS_STORED(type, bytes, 256, zero, has_min)
+#define WORDS_DIGITS WORDS_NONE
 #define WORDS_SIGNED ENTRIES_ROWS
 #define WORDS_FUSED WORDS_NONE
 #define WORDS_FOURS WORDS_NONE
