@@ -420,7 +420,7 @@ static inline void v_store_lanes(void *to, size_t stride, vb a, vb b, vb c, vb d
     store_lanes(at + 2 * stride, stride, a.b, b.b);
     store_lanes(at + 2 * stride + 32, stride, c.b, d.b);
 }
-/* To the second level: in the first it would wait for few places, and take them from what is used (docs/LAB.md). */
+/* To the first level, as VEC_AHEAD and VEC_AHEAD_FLOATS are near: farther ahead a stream has less of the memory (docs/LAB.md). */
 static inline __attribute__((always_inline)) void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
 static inline uint64_t v_read(const void *p, size_t n_words) {
     const char *b = p;
