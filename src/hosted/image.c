@@ -123,8 +123,11 @@ static err_code show_manifest(tools *t, const volume_source *s, err *e) {
         if (is_conf && !s->read(s->ctx, entries[i].offset, conf, (size_t)entries[i].bytes)) {
             str rest = {conf, (size_t)entries[i].bytes};
             for (size_t at; rest.len && (at = str_find(rest, STR("\n"))) != SIZE_MAX;
-                 rest = str_cut(rest, at + 1, rest.len))
-                tools_out(t, "                %.*s\n", (int)at, rest.ptr);
+                 rest = str_cut(rest, at + 1, rest.len)) {
+                tools_out(t, "                ");
+                tools_out_escaped(t, str_cut(rest, 0, at), SIZE_MAX, false);
+                tools_out(t, "\n");
+            }
         }
     }
     mem_block_free(entries);

@@ -16,24 +16,8 @@ typedef unsigned long long ull;
 
 /* ---- text ------------------------------------------------------------------------------------------------------- */
 
-/* At most bytes_max, with \n for a line break and \x1b for what a terminal would obey; in quotes or without. */
-static void out_escaped(tools *t, str s, size_t bytes_max, bool quoted) {
-    if (quoted) tools_out(t, "\"");
-    str shown = str_cut(s, 0, s.len > bytes_max ? utf8_complete(s.ptr, bytes_max) : s.len);
-    for (size_t i = 0, len; i < shown.len; i += len) {
-        uint32_t cp = utf8_decode(shown.ptr + i, shown.len - i, &len);
-        if (quoted && (cp == '"' || cp == '\\')) tools_out(t, "\\%c", (int)cp);
-        else if (cp == '\n') tools_out(t, "\\n");
-        else if (cp == '\t') tools_out(t, "\\t");
-        else if (cp == UTF8_INVALID || cp < 0x20 || cp == 0x7F) tools_out(t, "\\x%02x", (uint8_t)shown.ptr[i]);
-        else if (cp >= 0x80 && cp < 0xA0) tools_out(t, "\\u%04x", (unsigned)cp);
-        else tools_out_bytes(t, shown.ptr + i, len);
-    }
-    if (quoted) tools_out(t, "\"");
-    if (shown.len < s.len) tools_out(t, "... (%zu bytes)", s.len);
-}
-static void out_text(tools *t, str s) { out_escaped(t, s, TEXT_MAX, false); }
-static void out_whole(tools *t, str s) { out_escaped(t, s, SIZE_MAX, false); }
+static void out_text(tools *t, str s) { tools_out_escaped(t, s, TEXT_MAX, false); }
+static void out_whole(tools *t, str s) { tools_out_escaped(t, s, SIZE_MAX, false); }
 
 static void out_count(tools *t, uint64_t n) { /* 1234567 as 1.23 M */
     if (n < 1000) tools_out(t, "%llu", (ull)n);
@@ -116,7 +100,7 @@ static void text_weights(tools *t, const inspect_facts *f) {
 static void text_special(tools *t, const char *name, int64_t id, str text) {
     if (id < 0) return;
     tools_out(t, ", %s %lld ", name, (long long)id);
-    out_escaped(t, text, TEXT_MAX, true);
+    tools_out_escaped(t, text, TEXT_MAX, true);
 }
 
 static void text_tokenizer(tools *t, const inspect_facts *f) {
@@ -183,7 +167,7 @@ static void out_value(tools *t, const gguf_kv *kv, uint64_t i, gguf_cursor *c, b
     if (kv->item == GGUF_STR) {
         if (!gguf_next_str(kv, c, &s)) return;
         if (json) tools_out_json_str(t, s);
-        else out_escaped(t, s, TEXT_MAX, true);
+        else tools_out_escaped(t, s, TEXT_MAX, true);
     } else if (kv->item == GGUF_BOOL) {
         tools_out(t, kv->data[i] ? "true" : "false");
     } else if (gguf_item_i64(kv, i, &n)) {

@@ -44,6 +44,22 @@ void tools_out_json_str(tools *t, str s) {
     tools_out(t, "\"");
 }
 
+void tools_out_escaped(tools *t, str s, size_t bytes_max, bool quoted) {
+    if (quoted) tools_out(t, "\"");
+    str shown = str_cut(s, 0, s.len > bytes_max ? utf8_complete(s.ptr, bytes_max) : s.len);
+    for (size_t i = 0, len; i < shown.len; i += len) {
+        uint32_t cp = utf8_decode(shown.ptr + i, shown.len - i, &len);
+        if (quoted && (cp == '"' || cp == '\\')) tools_out(t, "\\%c", (int)cp);
+        else if (cp == '\n') tools_out(t, "\\n");
+        else if (cp == '\t') tools_out(t, "\\t");
+        else if (cp == UTF8_INVALID || cp < 0x20 || cp == 0x7F) tools_out(t, "\\x%02x", (uint8_t)shown.ptr[i]);
+        else if (cp >= 0x80 && cp < 0xA0) tools_out(t, "\\u%04x", (unsigned)cp);
+        else tools_out_bytes(t, shown.ptr + i, len);
+    }
+    if (quoted) tools_out(t, "\"");
+    if (shown.len < s.len) tools_out(t, "... (%zu bytes)", s.len);
+}
+
 static void err_v(tools *t, const char *format, va_list args) {
     char line[TOOLS_PIECE_MAX + 1];
     tools_out_flush(t);

@@ -88,7 +88,6 @@ static int load(serving *v) {
     const serve_values *o = v->o;
     plat_thread *thread;
     err e;
-    if (load_check_memory(v->t, &o->memory)) return TOOLS_USAGE;
     v->options = (load_options){.path = o->model, .draft = o->n_draft ? o->draft : NULL, .memory = o->memory,
                                 .keep_learnt = true, .cache = o->cache, .n_ctx = o->n_ctx, .n_threads = o->n_threads,
                                 .n_kept = o->n_kept, .kept_tokens = o->kept_tokens, .no_pin = o->no_pin,
@@ -157,7 +156,8 @@ static int run(tools *t, const void *values) {
     serving v = {.t = t, .o = values};
     if (v.o->quiet && v.o->verbose) return tools_usage(t, "-q and -v contradict each other");
     if (v.o->alias && !v.o->alias[0]) return tools_usage(t, "--alias: the name is empty");
-    int status = serve(&v);
+    int status = load_check_memory(t, &v.o->memory);
+    if (!status) status = serve(&v);
     srv_close(v.server);
     load_close(&v.l);
     tools_text_close(&v.key_text);

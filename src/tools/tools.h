@@ -124,6 +124,8 @@ int tools_main(int argc, char **argv, const tools_command *const *hosted, size_t
 void tools_out(tools *t, const char *format, ...) PRINTF_LIKE(2, 3);
 void tools_out_bytes(tools *t, const void *bytes, size_t n);
 void tools_out_json_str(tools *t, str s); /* quoted and escaped; what is not UTF-8 becomes U+FFFD */
+/* At most bytes_max, with \n for a line break and \x1b for what a terminal would obey; in quotes or without. */
+void tools_out_escaped(tools *t, str s, size_t bytes_max, bool quoted);
 void tools_out_flush(tools *t);
 bool tools_out_closed(const tools *t);
 /* To standard error, after standard output so that a terminal shows the two in order. */

@@ -288,6 +288,7 @@ check ram-zero 2 '' "'0' is not a size" "${small[@]}" --ram 0
 check ram-contradiction 2 '' 'contradict each other' "${small[@]}" --mmap --no-mmap
 check ram-mmap-ram 2 '' '^leat run: --mmap and --ram contradict each other' "${small[@]}" --ram 15M --mmap
 check ram-mmap-ram-serve 2 '' '--mmap and --ram contradict each other' "$leat" serve "$bare" --port 0 -q --ram 15M --mmap
+check ram-mmap-ram-first 0 '^leat serve: --mmap and --ram' '' bash -c '"$@" 2>&1 | head -n 1' - "$leat" serve "$bare" --port 0 --ram 15M --mmap
 # Of mapped weights nothing is said that nobody knows: the line has nothing but these.
 mapped='^stats: generation [0-9.]+ tok/s; [0-9.]+ major faults a token(; read [0-9.]+ MB a token by the system)?; memory beside the mapped weights [0-9.]+ MiB at its peak$'
 check ram-mmap-stats 0 '.' "$mapped" "${small[@]}" --mmap --stats
@@ -804,6 +805,8 @@ check image-quote 2 '' 'without quotes' "$leat" image "$work/o\"ne.gguf" -o "$wo
 cp "$demo" "$work/an ö.gguf"
 check image-blank 0 '' '' "$leat" image "$work/an ö.gguf" -o "$work/disk2" --raw --serve
 check image-blank-list 0 "serve -m 'an ö.gguf'" '' "$leat" image --list "$work/disk2"
+check image-escape 0 '' '' "$leat" image "$demo" -o "$work/disk2" --raw --option $'note=\e[2J'
+check image-escape-list 0 '^ +note=\\x1b\[2J$' '' "$leat" image --list "$work/disk2"
 # No room, and an end in the middle: there is no image then, and one that was there stays.
 cp "$work/disk2" "$work/disk3"
 check image-no-room 1 '' 'disk2: File too large' bash -c 'trap "" XFSZ; ulimit -f 1500; exec "$@"' - "$leat" image "$demo" -o "$work/disk2" --raw
