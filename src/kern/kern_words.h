@@ -274,18 +274,15 @@ KERN_INLINE float words_end(words_sums s, words_type f) {
     return vf_sum(VF(_mm256_fnmadd_ps(s.below, _mm256_set1_ps(f.has_min ? 1 : f.zero), sum), _mm256_setzero_ps()));
 }
 
-/* Chunk i, at b, with zeros where it is the last and not full; fetches what comes later. */
-KERN_INLINE const uint8_t *words_next(const kern_matmul *m, size_t i, const uint8_t *b, uint8_t padded[KERN_CHUNK_BYTES_MAX], size_t bytes) {
-    for (size_t line = 0; line < bytes; line += 64) v_prefetch(b + VEC_AHEAD + line);
-    return i == m->n_in / KERN_CHUNK ? load_end(padded, b, m->n_in % KERN_CHUNK * bytes / KERN_CHUNK) : b;
-}
 KERN_INLINE void words_row(const kern_matmul *m, size_t r, size_t a, words_type f) {
     uint8_t padded[KERN_CHUNK_BYTES_MAX];
     const uint8_t *b = (const uint8_t *)m->weights + r * m->row_bytes;
     const kern_act16 *act = m->acts[a];
     words_sums sums = words_start();
-    for (size_t i = 0; i < div_up(m->n_in, KERN_CHUNK); i++, b += f.bytes, act++) {
-        b = words_next(m, i, b, padded, f.bytes);
+    size_t rest = m->n_in % KERN_CHUNK, last = rest != 0;
+    for (size_t left = div_up(m->n_in, KERN_CHUNK); left; left--, b += f.bytes, act++) {
+        for (size_t line = 0; line < f.bytes; line += 64) v_prefetch(b + VEC_AHEAD + line);
+        if (left == last) b = load_end(padded, b, rest * f.bytes / KERN_CHUNK);
         words_add(&sums, b, f.scales(b), act, f);
     }
     m->outs[a][m->out_first + r] = words_end(sums, f) * m->scale;
