@@ -76,13 +76,13 @@ ifneq ($(ARCH),x86_64)
 FREE := $(filter-out -mno-red-zone,$(FREE))
 endif
 ISA_O := $(if $(filter 0,$(SAN)),-O3,-O1)
-# With 16 registers and no dot products of bytes loops are long: gcc orders them before it gives out registers (docs/LAB.md).
+# With 16 registers and no dot products of bytes loops are long: gcc orders their instructions before it gives out registers
+# (docs/LAB.md).
 SCHEDULE := -fschedule-insns -fsched-pressure
 SCHEDULE := $(if $(filter 0,$(SAN)),$(shell $(CC) -Werror $(SCHEDULE) -c -x c /dev/null -o /dev/null 2> /dev/null && echo $(SCHEDULE)))
-ISA_avx2 += $(SCHEDULE)
 # The scalar level passes vectors wider than the registers only within its own file: no ABI is at stake.
 ISA_scalar := -Wno-psabi
-isa_flags = $(foreach l,$(LEVELS),$(if $(filter %_$(l).c,$(1)),$(ISA_$(l)) $(ISA_O)))$(if $(filter %_scalar.c,$(1)),$(ISA_scalar))
+isa_flags = $(if $(filter src/kern/kern_avx2.c,$(1)),$(SCHEDULE)) $(foreach l,$(LEVELS),$(if $(filter %_$(l).c,$(1)),$(ISA_$(l)) $(ISA_O)))$(if $(filter %_scalar.c,$(1)),$(ISA_scalar))
 # All but the kernels waits for them, for the user, for a disk or for a file's header: small matters more than fast. The encoders are written
 # in vectors: -O3 makes them twice as large and no faster. Their reference is for machines without AVX2, which are few.
 SMALL := $(addprefix src/,tools/% srv/% emit/% json/% tmpl/% gguf/% imatrix/% cache/% store/% volume/% tok/% base/% model/% kv/% dev/% \

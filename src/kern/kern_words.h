@@ -1,5 +1,7 @@
 /* kern_words.h: decode in 256-bit registers without dot products of bytes (AVX2; in place of kern_decode.h's way).
  *
+ * Rare types and more than a few activations go by way of memory; types with codebooks: kern_entries.h.
+ *
  * Integers are multiplied as words of 16 bits, as activations are. Masks make them straight from a block's words, those of
  * bytes of even place and, shifted down, those of odd place: what stands at bit 4 is 16 times itself, which its scale takes back.
  * Activations come as KERN_ACT_I16_HALVES: vector k of eight has units k and 8 + k, a lane each. So a lane has half a chunk, and
@@ -161,8 +163,9 @@ KERN_INLINE words_scales words_scales_mxfp4(const uint8_t *b) {
     return s;
 }
 
-/* ---- pairs of bits: vector 2 p + j is pairs p of 16 bytes of each half, 4^p times themselves ---- */
+/* ---- pairs of bits: vector 2 p + j is pairs p of 16 bytes of each half ---- */
 
+/* 4^p times themselves. */
 KERN_INLINE words words_pairs(const uint8_t *b, size_t k) {
     return words_masked(words_halves(b + 16 * (k % 2), 32), 3 << (k & 6));
 }
@@ -206,6 +209,8 @@ KERN_INLINE words_scales words_scales_q3_k(const uint8_t *b) {
 KERN_INLINE words_scales words_one_half(const uint8_t *b) { return (words_scales){.scale = {_mm256_cvtph_ps(_mm_set1_epi16((short)load_u16(b)))}}; }
 KERN_INLINE words_scales words_scales_tq2_0(const uint8_t *b) { return words_one_half(b + 64); }
 
+/* ---- base-3 digits ---- */
+
 /* Units 0 to 9 are digits of 32 bytes, units 10 to 14 of 16 bytes, 15 of 4 (load_tq1_0): a byte times a power of three, in the
  * upper half of a word, has the digit as the upper half of three times itself. */
 KERN_INLINE words words_tq1_0(const uint8_t *b, size_t k) {
@@ -215,7 +220,7 @@ KERN_INLINE words words_tq1_0(const uint8_t *b, size_t k) {
         {POWERS(9), POWERS(9)}, {POWERS(9), POWERS(27)}, {POWERS(27), POWERS(81)}, {POWERS(27), 1, 1, 3, 3, 9, 9, 27, 27}};
 #undef POWERS
     __m128i last = k < 7 ? load_16(b, k < 2 ? 16 * k : 32) : _mm_set1_epi32((int)load_u32(b + 48));
-    __m256i x = join(load_16(b, 16 * (k % 2)), last), by = load_32((const uint8_t *)power[k], 0), three = words_set(3);
+    __m256i x = join(load_16(b, 16 * (k % 2)), last), by = load_32(power[k], 0), three = words_set(3);
     __m256i even = _mm256_mullo_epi16(x, _mm256_slli_epi16(by, 8)), odd = _mm256_mullo_epi16(_mm256_and_si256(x, words_set(0xff00)), by);
     return (words){_mm256_mulhi_epu16(even, three), _mm256_mulhi_epu16(odd, three)};
 }
@@ -252,7 +257,7 @@ KERN_INLINE void words_add(words_sums *to, const uint8_t *b, words_scales s, con
         to->below = _mm256_fmadd_ps(off[i], _mm256_load_ps(of + 8 * i), to->below);
     }
     __m256i all = _mm256_setzero_si256();
-#pragma GCC unroll 4
+#pragma GCC unroll 4 /* where a vector is long, gcc would not, and k must be a constant */
     for (size_t k = 0; k < 8; k += 2) {
         __m256i dot = words_dot(f.words(b, k), act, k), next = words_dot(f.words(b, k + 1), act, k + 1);
         __m256 *sum = &to->of[k / 2 % 2];
@@ -262,7 +267,7 @@ KERN_INLINE void words_add(words_sums *to, const uint8_t *b, words_scales s, con
         } else if (f.group == 32) {
             *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(dot, next)), words_scale(s.scale[0], k / 2), *sum);
         } else {
-            dot = _mm256_add_epi32(dot, next);
+            dot = _mm256_add_epi32(dot, next); /* of pairs: a scale for each place would be rounded, moved down they are exact */
             all = _mm256_add_epi32(all, f.words == words_pairs ? _mm256_srai_epi32(dot, (int)k) : dot);
         }
     }
@@ -292,7 +297,7 @@ KERN_INLINE void words_row(const kern_matmul *m, size_t r, size_t a, words_type 
 
 /* What kern_load.h makes of a chunk of any type: bytes in the order of kern_chunk.h, scales and offsets of the units in turn. */
 KERN_INLINE words words_in_rows(const uint8_t *q, size_t k) { return words_bytes(words_halves(q + 64 * (k % 4) + 16 * (k / 4), 32)); }
-/* The same for several activations. */
+/* The same, split into words once for all activations. */
 KERN_INLINE words words_split(const uint8_t *w, size_t k) { return ((const words *)w)[k]; }
 KERN_INLINE __m256 words_of_units(const float *x, size_t i) { return _mm256_set_m128(_mm_load_ps(x + 8 + 4 * i), _mm_load_ps(x + 4 * i)); }
 KERN_INLINE __m256 words_of_blocks(const float *x) { /* two units have the same */

@@ -157,7 +157,8 @@ static int run(tools *t, const void *values) {
     if (v.o->quiet && v.o->verbose) return tools_usage(t, "-q and -v contradict each other");
     if (v.o->alias && !v.o->alias[0]) return tools_usage(t, "--alias: the name is empty");
     int status = load_check_memory(t, &v.o->memory);
-    if (!status) status = serve(&v);
+    if (status) return status;
+    status = serve(&v);
     srv_close(v.server);
     load_close(&v.l);
     tools_text_close(&v.key_text);

@@ -83,6 +83,7 @@ TEST(matmul_is_near_exact) {
                 near_exact(k, t, roles[i], 3, 3 * len, 2);
                 near_exact(k, t, roles[i], 17, MAX(len, 32) * 8, 5);
                 near_exact(k, t, roles[i], 39, MAX(len, 32) * 9, 17);
+                near_exact(k, t, roles[i], 2, 18 * 256, 1);
                 if (len == 1) near_exact(k, t, roles[i], 5, 1000 + 37, 3);
             }
         }
@@ -147,6 +148,8 @@ TEST(matmul_same_bits_in_any_company) {
         for (uint32_t id = 0; id < QUANT_ID_MAX; id++) {
             const quant_type *t = quant_find(id);
             for (size_t i = 0; t && i < 2; i++) same_in_company(k, t, roles[i], MAX(t->block_len, 32) * 5);
+            /* More chunks than decode takes at a time, and a part of one. */
+            if (t) same_in_company(k, t, KERN_DECODE, 17 * 256 + MAX(t->block_len, 32));
         }
 }
 
