@@ -62,6 +62,7 @@ size_t kern_act_offset(const kern *k, kern_act format, size_t first) {
     size_t n_chunks = div_up(first, KERN_CHUNK);
     if (format >= KERN_ACT_I16 && format <= KERN_ACT_I16_HALVES) return n_chunks * sizeof(kern_act16);
     if (format == KERN_ACT_I16_FIVES) return n_chunks * sizeof(kern_act16_fives);
+    if (format == KERN_ACT_I8_HALVES) return n_chunks * sizeof(kern_act8_halves);
     if (format == KERN_ACT_I8_16 || format == KERN_ACT_I8_32)
         return n_chunks * (KERN_CHUNK / KERN_ACT8_LEN) * sizeof(kern_act8);
     return align_up(first, 64) * sizeof(float);

@@ -54,7 +54,17 @@ typedef struct kern_act8 {
     } unit[2];
 } kern_act8;
 
-_Static_assert(sizeof(kern_act16) == 640 && sizeof(kern_act8) == 64, "whole cache lines");
+/* 256 in KERN_ACT_I8_HALVES: vector k of eight has units k and 8 + k side by side; 32 share a scale. */
+typedef struct kern_act8_halves {
+    _Alignas(64) int8_t q[KERN_CHUNK];
+    float scale[KERN_UNITS / 4][8]; /* of vectors 2 k and 2 k + 1: four times a lane */
+    float blocks[KERN_UNITS / 2];   /* the same in turn                              */
+    float sums[KERN_UNITS / 2];     /* of scale * q, a block each                    */
+    int16_t units[KERN_UNITS];      /* sums of q, a unit each                        */
+    float unused[8];
+} kern_act8_halves;
+
+_Static_assert(sizeof(kern_act16) == 640 && sizeof(kern_act8) == 64 && sizeof(kern_act8_halves) == 512, "whole cache lines");
 
 /* ---- panels: see panel.c --------------------------------------------------------------------------------- */
 

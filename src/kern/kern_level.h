@@ -30,14 +30,7 @@ VEC_KINDS(MULTIPLIER)
 #define ENTRY_ZERO_UNPACKED(type, id, ...) [QUANT_##id] = 7,
 #define ENTRY_MIN(type, id, len, bytes, group, zero, panel_group, acts, has_min, ...) [QUANT_##id] = has_min,
 #define ENTRY_ACT(type, id, len, bytes, group, zero, panel_group, acts, ...) [QUANT_##id] = KERN_ACT_I8_##acts,
-#define ACT_FUSED VEC_ACT_FUSED
-#define ACT_STORED VEC_ACT_STORED
-#define ACT_SIGNED VEC_ACT_SIGNED
-#define ACT_FOURS VEC_ACT_FOURS
-#define ACT_SIXES VEC_ACT_SIXES
-#define ACT_PAIRED VEC_ACT_PAIRED
-#define ACT_DIGITS VEC_ACT_DIGITS
-#define ENTRY_DECODE_ACT(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) [QUANT_##id] = ACT_##way,
+#define ENTRY_DECODE_ACT(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) [QUANT_##id] = VEC_ACT_##way(type),
 #define ENTRIES(entry) VEC_LOADED(entry) VEC_UNPACKED_TYPES(entry##_UNPACKED)
 
 const kern_ops KERN_OF(VEC_LEVEL, _ops) = {

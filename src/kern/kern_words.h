@@ -1,13 +1,11 @@
 /* kern_words.h: decode in 256-bit registers without dot products of bytes (AVX2; in place of kern_decode.h's way).
  *
- * Rare types and more than a few activations go by way of memory; types with codebooks: kern_entries.h.
+ * Rare types and more than a few activations go by way of memory; types with codebooks: kern_entries.h; K types: kern_bytes.h.
  *
- * Integers are multiplied as words of 16 bits, as activations are. Masks make them straight from a block's words, those of
- * bytes of even place and, shifted down, those of odd place: what stands at bit 4 is 16 times itself, which its scale takes back.
+ * Integers are multiplied as words of 16 bits, as activations are: those of bytes of even place, then those of odd place.
  * Activations come as KERN_ACT_I16_HALVES: vector k of eight has units k and 8 + k, a lane each. So a lane has half a chunk, and
  * one register the scales of eight blocks, of which in-lane shuffles give each vector its own. Rows are taken one by one: a CPU
- * sees two chunks ahead, and registers are few. A scale with such a factor must be neither subnormal nor infinite, or a row's bits
- * would be others beside more than DECODE_EACH activations: so activations below 2^-80 count as zero, and from 2^116 on there is no promise.
+ * sees two chunks ahead, and registers are few.
  */
 #ifndef LEAT_KERN_WORDS_H
 #define LEAT_KERN_WORDS_H
@@ -37,9 +35,6 @@ typedef struct words_type {
 KERN_INLINE __m256i words_set(int x) { return _mm256_set1_epi16((short)x); }
 /* 16 bytes of each half of a chunk. */
 KERN_INLINE __m256i words_halves(const uint8_t *b, size_t apart) { return join(load_16(b, 0), load_16(b, apart)); }
-KERN_INLINE words words_masked(__m256i x, int mask) {
-    return (words){_mm256_and_si256(x, words_set(mask)), _mm256_and_si256(_mm256_srli_epi16(x, 8), words_set(mask))};
-}
 KERN_INLINE words words_bytes(__m256i x) {
     return (words){_mm256_and_si256(x, words_set(255)), _mm256_srli_epi16(x, 8)};
 }
@@ -63,65 +58,26 @@ KERN_INLINE __m256i words_spread(uint64_t bytes) {
 /* Bytes below 64, each less 32. */
 KERN_INLINE uint64_t words_less_32(uint64_t bytes) { return (bytes + 0x60 * EACH_BYTE) ^ 0x80 * EACH_BYTE; }
 #define NUMBER(i) i, -1, -1, -1
-#define TOP(i) -1, -1, -1, i /* 2^24 times itself, with a sign */
+#define TOP(i) -1, -1, -1, i
 KERN_INLINE __m256i words_places(void) {
     return _mm256_setr_epi8(NUMBER(0), NUMBER(1), NUMBER(2), NUMBER(3), NUMBER(4), NUMBER(5), NUMBER(6), NUMBER(7));
 }
 KERN_INLINE __m256 words_numbers(__m256i x) { return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(x, words_places())); }
+KERN_INLINE __m256 words_half(const uint8_t *b) { return _mm256_cvtph_ps(_mm_set1_epi16((short)load_u16(b))); }
 /* The two halves at b in turn. */
 KERN_INLINE __m256 words_two_halves(const uint8_t *b) { return _mm256_cvtph_ps(_mm_set1_epi32((int)load_u32(b))); }
 
 /* ---- types ------------------------------------------------------------------------------------------------- */
 
-KERN_INLINE words words_q4_k(const uint8_t *b, size_t k) {
-    return words_masked(words_halves(b + 16 + 32 * (k / 4) + 16 * (k % 2), 64), k % 4 < 2 ? 0x0F : 0xF0);
-}
-KERN_INLINE words_scales words_scales_k(const uint8_t *b, float second) {
-    uint32_t low_scales = load_u32(b + 4), low_mins = load_u32(b + 8), high = load_u32(b + 12);
-    uint64_t high_scales = (high & 0x0f0f0f0f) | (low_scales >> 2 & 0x30303030);
-    uint64_t high_mins = (high >> 4 & 0x0f0f0f0f) | (low_mins >> 2 & 0x30303030);
-    __m256 d = words_two_halves(b), by = _mm256_setr_ps(1, second, 1, second, 1, second, 1, second);
-    words_scales s;
-    s.scale[0] = _mm256_mul_ps(words_numbers(words_spread((low_scales & 0x3f3f3f3f) | high_scales << 32)),
-                               _mm256_mul_ps(_mm256_moveldup_ps(d), by));
-    s.min[0] = _mm256_mul_ps(words_numbers(words_spread((low_mins & 0x3f3f3f3f) | high_mins << 32)), _mm256_movehdup_ps(d));
-    return s;
-}
-KERN_INLINE words_scales words_scales_q4_k(const uint8_t *b) { return words_scales_k(b, 0x1p-4f); }
-
-/* The fifth bits of block i are bits i of the same 32 bytes: of a lane bits 0 to 3, once the second's are moved down. */
-KERN_INLINE __m256i words_lane_bits(const uint8_t *b) {
-    return _mm256_srlv_epi32(_mm256_broadcastsi128_si256(load_16(b, 0)), _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4));
-}
-KERN_INLINE words words_q5_k(const uint8_t *b, size_t k) {
-    __m256i fifth = words_moved(words_lane_bits(b + 16 + 16 * (k % 2)), 4 - (int)(k / 2), 0x10);
-    return words_bytes(_mm256_or_si256(words_nibbles(words_halves(b + 48 + 32 * (k / 4) + 16 * (k % 2), 64), k % 4 >= 2), fifth));
-}
-KERN_INLINE words_scales words_scales_q5_k(const uint8_t *b) { return words_scales_k(b, 1); }
-
-KERN_INLINE words words_q6_k(const uint8_t *b, size_t k) {
-    __m256i pairs = words_moved(words_halves(b + 128 + 16 * (k % 2), 32), 4 - (int)(k & 6), 0x30);
-    return words_bytes(_mm256_or_si256(words_nibbles(words_halves(b + 16 * (k % 4), 64), k >= 4), pairs));
-}
-/* Bytes with a sign times a half: the units of the first lane are bytes 0 on, those of the second bytes `second` on. */
-KERN_INLINE words_scales words_signed_scales(__m256i x, char second, const uint8_t *half) {
-    __m256i first = _mm256_setr_epi8(TOP(0), TOP(1), TOP(2), TOP(3), TOP(second), TOP(second + 1), TOP(second + 2), TOP(second + 3));
-    __m256 d = _mm256_mul_ps(_mm256_cvtph_ps(_mm_set1_epi16((short)load_u16(half))), _mm256_set1_ps(0x1p-24f));
-    words_scales s;
-    s.scale[0] = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(x, first)), d);
-    s.scale[1] = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(x, _mm256_add_epi8(first, _mm256_set1_epi32(4 << 24)))), d);
-    return s;
-}
-KERN_INLINE words_scales words_scales_q6_k(const uint8_t *b) {
-    return words_signed_scales(_mm256_broadcastsi128_si256(load_16(b, 192)), 8, b + 208);
-}
-
 KERN_INLINE words words_iq4_xs(const uint8_t *b, size_t k) {
     return words_looked_up(words_nibbles(words_halves(b + 8 + 16 * (k / 2), 64), k % 2), quant_values_iq4, 128);
 }
+/* Eight bytes with signs times a half. */
 KERN_INLINE words_scales words_scales_iq4_xs(const uint8_t *b) {
     uint64_t bytes = u64_deposit(load_u32(b + 4), 15 * EACH_BYTE) | u64_deposit(load_u16(b + 2), 0x30 * EACH_BYTE);
-    return words_signed_scales(words_spread(words_less_32(bytes)), 4, b);
+    __m256i tops = _mm256_setr_epi8(TOP(0), TOP(1), TOP(2), TOP(3), TOP(4), TOP(5), TOP(6), TOP(7));
+    __m256i numbers = _mm256_srai_epi32(_mm256_shuffle_epi8(words_spread(words_less_32(bytes)), tops), 24);
+    return (words_scales){.scale = {_mm256_mul_ps(_mm256_cvtepi32_ps(numbers), words_half(b))}};
 }
 
 /* Eight blocks of 32: a lane has block g, the other block 4 + g. */
@@ -163,52 +119,6 @@ KERN_INLINE words_scales words_scales_mxfp4(const uint8_t *b) {
     return s;
 }
 
-/* ---- pairs of bits: vector 2 p + j is pairs p of 16 bytes of each half ---- */
-
-/* 4^p times themselves. */
-KERN_INLINE words words_pairs(const uint8_t *b, size_t k) {
-    return words_masked(words_halves(b + 16 * (k % 2), 32), 3 << (k & 6));
-}
-KERN_INLINE words words_q2_k(const uint8_t *b, size_t k) { return words_pairs(b + 16, k); }
-KERN_INLINE words_scales words_scales_q2_k(const uint8_t *b) {
-    __m256i first = _mm256_setr_epi8(NUMBER(0), NUMBER(1), NUMBER(2), NUMBER(3), NUMBER(8), NUMBER(9), NUMBER(10), NUMBER(11));
-    __m256i last = _mm256_setr_epi8(NUMBER(4), NUMBER(5), NUMBER(6), NUMBER(7), NUMBER(12), NUMBER(13), NUMBER(14), NUMBER(15));
-    __m256i x = _mm256_broadcastsi128_si256(load_16(b, 0)), low = _mm256_set1_epi32(15);
-    __m256i units[2] = {_mm256_shuffle_epi8(x, first), _mm256_shuffle_epi8(x, last)};
-    __m256 d = words_two_halves(b + 80), scale = _mm256_moveldup_ps(d), min = _mm256_movehdup_ps(d);
-    __m256 first_by = _mm256_setr_ps(1, 1, 0x1p-2f, 0x1p-2f, 1, 1, 0x1p-2f, 0x1p-2f), by[2] = {first_by, _mm256_mul_ps(first_by, _mm256_set1_ps(0x1p-4f))};
-    words_scales s;
-    for (size_t i = 0; i < 2; i++) {
-        s.scale[i] = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_and_si256(units[i], low)), _mm256_mul_ps(scale, by[i]));
-        s.min[i] = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(units[i], 4)), min);
-    }
-    return s;
-}
-
-/* The third bits of vector 2 p + j are bits p of a lane's. They are looked up for pairs p and p + 2 at once. */
-KERN_INLINE words words_q3_k(const uint8_t *b, size_t k) {
-#define THIRD(p, n) ((n) >> (p) & 1) << 2 | ((n) >> ((p) + 2) & 1) << 6
-#define THIRDS(p) THIRD(p, 0), THIRD(p, 1), THIRD(p, 2), THIRD(p, 3), THIRD(p, 4), THIRD(p, 5), THIRD(p, 6), THIRD(p, 7), \
-                  THIRD(p, 8), THIRD(p, 9), THIRD(p, 10), THIRD(p, 11), THIRD(p, 12), THIRD(p, 13), THIRD(p, 14), THIRD(p, 15)
-    static const _Alignas(16) uint8_t third[2][16] = {{THIRDS(0)}, {THIRDS(1)}};
-#undef THIRDS
-#undef THIRD
-    __m256i bits = words_moved(words_lane_bits(b + 16 * (k % 2)), 0, 15), table = _mm256_broadcastsi128_si256(load_16(third[k / 2 % 2], 0));
-    __m256i x = words_moved(words_halves(b + 32 + 16 * (k % 2), 32), -(int)(k & 2), 0x33);
-    x = _mm256_or_si256(x, _mm256_shuffle_epi8(table, bits));
-    if (k < 4) return words_masked(x, 7);
-    return (words){_mm256_and_si256(_mm256_srli_epi16(x, 4), words_set(7)), _mm256_srli_epi16(x, 12)};
-}
-KERN_INLINE words_scales words_scales_q3_k(const uint8_t *b) {
-    uint64_t x = load_u64(b + 96), low = 15 * EACH_BYTE, pair = 0x30 * EACH_BYTE, top = load_u32(b + 104);
-    top |= top >> 2 << 32;
-    __m256i first = words_spread(words_less_32((x & low) | (top << 4 & pair)));
-    __m256i last = words_spread(words_less_32((x >> 4 & low) | (top & pair)));
-    return words_signed_scales(_mm256_blend_epi32(first, last, 0xF0), 0, b + 108);
-}
-KERN_INLINE words_scales words_one_half(const uint8_t *b) { return (words_scales){.scale = {_mm256_cvtph_ps(_mm_set1_epi16((short)load_u16(b)))}}; }
-KERN_INLINE words_scales words_scales_tq2_0(const uint8_t *b) { return words_one_half(b + 64); }
-
 /* ---- base-3 digits ---- */
 
 /* Units 0 to 9 are digits of 32 bytes, units 10 to 14 of 16 bytes, 15 of 4 (load_tq1_0): a byte times a power of three, in the
@@ -224,7 +134,7 @@ KERN_INLINE words words_tq1_0(const uint8_t *b, size_t k) {
     __m256i even = _mm256_mullo_epi16(x, _mm256_slli_epi16(by, 8)), odd = _mm256_mullo_epi16(_mm256_and_si256(x, words_set(0xff00)), by);
     return (words){_mm256_mulhi_epu16(even, three), _mm256_mulhi_epu16(odd, three)};
 }
-KERN_INLINE words_scales words_scales_tq1_0(const uint8_t *b) { return words_one_half(b + 52); }
+KERN_INLINE words_scales words_scales_tq1_0(const uint8_t *b) { return (words_scales){.scale = {words_half(b + 52)}}; }
 
 /* ---- chunks and rows --------------------------------------------------------------------------------------- */
 
@@ -247,7 +157,7 @@ typedef struct words_sums {
     __m256 of[2], below;
 } words_sums;
 
-/* No overflow: an element adds at most 8 products of 255 * 32639, or 32 of 3 * 32639 (8 of 192 * 32639 before they are moved down). */
+/* No overflow: an element adds at most 8 products of 255 * 32639, or 32 of 3 * 32639. */
 KERN_INLINE void words_add(words_sums *to, const uint8_t *b, words_scales s, const kern_act16 *act, words_type f) {
     __m256 by = _mm256_set1_ps(act->scale), *off = f.has_min ? s.min : s.scale;
     const float *of = f.group == 16 ? act->sums : act->blocks[0];
@@ -267,8 +177,7 @@ KERN_INLINE void words_add(words_sums *to, const uint8_t *b, words_scales s, con
         } else if (f.group == 32) {
             *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(dot, next)), words_scale(s.scale[0], k / 2), *sum);
         } else {
-            dot = _mm256_add_epi32(dot, next); /* of pairs: a scale for each place would be rounded, moved down they are exact */
-            all = _mm256_add_epi32(all, f.words == words_pairs ? _mm256_srai_epi32(dot, (int)k) : dot);
+            all = _mm256_add_epi32(all, _mm256_add_epi32(dot, next));
         }
     }
     if (f.group == 256) to->of[0] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(all), s.scale[0], to->of[0]);
@@ -348,7 +257,6 @@ KERN_INLINE void words_row_loaded(const kern_matmul *m, const quant_type *t, siz
                 words_row_loaded(m, t, r, a, MIN(m->n_act - a, (size_t)DECODE_ACTS), f);                              \
     }
 WORDS_LOADED(16, 0)
-WORDS_LOADED(16, 1)
 WORDS_LOADED(32, 0)
 WORDS_LOADED(32, 1)
 WORDS_LOADED(256, 0)
@@ -369,15 +277,9 @@ WORDS_ROWS(q4_0, 144, 32, words_q4_0, words_scales_q4_0, 0, 8)
 WORDS_ROWS(q4_1, 160, 32, words_q4_1, words_scales_q4_1, 1, 0)
 WORDS_ROWS(q5_0, 176, 32, words_q5_0, words_scales_q5_0, 0, 16)
 WORDS_ROWS(q8_0, 272, 32, words_q8_0, words_scales_q8_0, 0, 128)
-WORDS_ROWS(q2_k, 84, 16, words_q2_k, words_scales_q2_k, 1, 0)
-WORDS_ROWS(q3_k, 110, 16, words_q3_k, words_scales_q3_k, 0, 4)
-WORDS_ROWS(q4_k, 144, 32, words_q4_k, words_scales_q4_k, 1, 0)
-WORDS_ROWS(q5_k, 176, 32, words_q5_k, words_scales_q5_k, 1, 0)
-WORDS_ROWS(q6_k, 210, 16, words_q6_k, words_scales_q6_k, 0, 32)
 WORDS_ROWS(iq4_nl, 144, 32, words_iq4_nl, words_scales_q4_0, 0, 128)
 WORDS_ROWS(iq4_xs, 136, 32, words_iq4_xs, words_scales_iq4_xs, 0, 128)
 WORDS_ROWS(tq1_0, 54, 256, words_tq1_0, words_scales_tq1_0, 0, 1)
-WORDS_ROWS(tq2_0, 66, 256, words_pairs, words_scales_tq2_0, 0, 1)
 WORDS_ROWS(mxfp4, 136, 32, words_mxfp4, words_scales_mxfp4, 0, 16)
 
 /* Others by way of memory only, and those with codebooks. */
@@ -401,10 +303,6 @@ static void prepare_i16_halves(const float *x, size_t n, void *act) {
     _Alignas(64) int16_t q[KERN_CHUNK];
     for (size_t at = 0; at < n; at += KERN_CHUNK, to++) {
         prepare_chunk(x + at, MIN(n - at, KERN_CHUNK), to, q);
-        if (to->scale < 0x1p-80f / KERN_ACT16_MAX) {
-            memset(q, 0, sizeof q);
-            memset(to->sums, 0, sizeof to->sums);
-        }
         for (size_t k = 0; k < 8; k++) {
             __m256i first = split_places(load_32(q + KERN_UNIT * k, 0)), second = split_places(load_32(q + KERN_UNIT * (8 + k), 0));
             _mm256_store_si256((void *)(to->x + 64 * k), _mm256_permute2x128_si256(first, second, 0x20));
