@@ -1,8 +1,8 @@
 /* test_models.c: every feature of model_cases.c, computed and compared with the exact logits in tests/data/models.
  *
  * Wanted on every instruction set: about half of libllama's own error as a prompt, and next to none of it token by
- * token, where activations keep 16 bits (of K types AVX2 takes those of prompts). And the same bits at any number of threads, in any chunks, for any number of
- * tokens at a time.
+ * token, where activations keep 16 bits (of K types AVX2 takes those of prompts). And the same bits at any number of
+ * threads, in any chunks, for any number of tokens at a time.
  */
 #include "check.h"
 #include "golden/model_cases.h"
