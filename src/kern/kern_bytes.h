@@ -16,10 +16,10 @@ typedef enum {
     BYTES_ONE     /* none but the chunk's float              */
 } bytes_scaling;
 typedef struct bytes_scales {
-    __m256i by;    /* integers                                                                            */
-    __m256i off;   /* UNITS: words, times the sum of a unit and times `min` taken off                     */
-    __m256 scale;  /* the chunk's                                                                         */
-    __m256 min;    /* UNITS: the chunk's; BLOCKS: of each block, times its sum taken off; ONE: not set    */
+    __m256i by;   /* the integers                                                                    */
+    __m256i off;  /* UNITS: words, by which the units' sums are multiplied, too                      */
+    __m256 scale; /* of the chunk                                                                    */
+    __m256 min;   /* UNITS: times that taken off; BLOCKS: of each block, times its sum; ONE: not set */
 } bytes_scales;
 typedef __m256i bytes_load(const uint8_t *b, size_t k);
 typedef bytes_scales bytes_scales_of(const uint8_t *b);
@@ -31,8 +31,6 @@ typedef struct bytes_type {
 } bytes_type;
 
 /* ---- types ------------------------------------------------------------------------------------------------- */
-
-KERN_INLINE __m256 bytes_half(const uint8_t *b) { return _mm256_cvtph_ps(_mm_set1_epi16((short)load_u16(b))); }
 
 KERN_INLINE __m256i bytes_q4_k(const uint8_t *b, size_t k) {
     return words_nibbles(words_halves(b + 16 + 32 * (k / 4) + 16 * (k % 2), 64), k % 4 >= 2);
@@ -63,7 +61,7 @@ KERN_INLINE __m256i bytes_q6_k(const uint8_t *b, size_t k) {
 }
 /* Scales of units; the weights are less `zero`. */
 KERN_INLINE bytes_scales bytes_signed_units(__m128i scales, const uint8_t *half, float zero) {
-    bytes_scales s = {.by = _mm256_cvtepi8_epi16(scales), .scale = bytes_half(half)};
+    bytes_scales s = {.by = _mm256_cvtepi8_epi16(scales), .scale = words_half(half)};
     s.off = s.by;
     s.min = _mm256_mul_ps(s.scale, _mm256_set1_ps(zero));
     return s;
@@ -78,7 +76,7 @@ KERN_INLINE bytes_scales bytes_scales_q2_k(const uint8_t *b) {
     __m256 d = words_two_halves(b + 80);
     return (bytes_scales){_mm256_and_si256(x, words_set(15)), _mm256_srli_epi16(x, 4), _mm256_moveldup_ps(d), _mm256_movehdup_ps(d)};
 }
-KERN_INLINE bytes_scales bytes_scales_tq2_0(const uint8_t *b) { return (bytes_scales){.scale = bytes_half(b + 64)}; }
+KERN_INLINE bytes_scales bytes_scales_tq2_0(const uint8_t *b) { return (bytes_scales){.scale = words_half(b + 64)}; }
 
 /* The third bits of vector 2 p + j are bits p of a lane's. They are looked up for pairs p and p + 2 at once. */
 KERN_INLINE __m256i bytes_q3_k(const uint8_t *b, size_t k) {
@@ -142,24 +140,23 @@ KERN_INLINE void bytes_add(bytes_sums *to, const uint8_t *b, bytes_scales s, con
         to->below = _mm256_fmadd_ps(_mm256_cvtepi32_ps(off), by, to->below);
     } else to->below = _mm256_fmadd_ps(f.scaling == BYTES_ONE ? s.scale : s.min, _mm256_load_ps(act->sums), to->below);
 }
+KERN_INLINE bytes_sums bytes_start(void) { return (bytes_sums){{_mm256_setzero_ps(), _mm256_setzero_ps()}, _mm256_setzero_ps()}; }
 KERN_INLINE float bytes_end(bytes_sums s) {
     return vf_sum(VF(_mm256_sub_ps(_mm256_add_ps(s.of[0], s.of[1]), s.below), _mm256_setzero_ps()));
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------- */
 
-KERN_INLINE void bytes_row(const kern_matmul *m, size_t r, size_t a, bytes_type f) {
-    uint8_t padded[KERN_CHUNK_BYTES_MAX];
+/* Rows are whole chunks: all of these types have blocks of 256. */
+KERN_INLINE void bytes_row(const kern_matmul *m, size_t r, bytes_type f) {
     const uint8_t *b = (const uint8_t *)m->weights + r * m->row_bytes;
-    const kern_act8_halves *act = m->acts[a];
-    bytes_sums sums = {{_mm256_setzero_ps(), _mm256_setzero_ps()}, _mm256_setzero_ps()};
-    size_t rest = m->n_in % KERN_CHUNK, last = rest != 0;
-    for (size_t left = div_up(m->n_in, KERN_CHUNK); left; left--, b += f.bytes, act++) {
+    const kern_act8_halves *act = m->acts[0];
+    bytes_sums sums = bytes_start();
+    for (size_t left = m->n_in / KERN_CHUNK; left; left--, b += f.bytes, act++) {
         for (size_t line = 0; line < f.bytes; line += 64) v_prefetch(b + VEC_AHEAD + line);
-        if (left == last) b = load_end(padded, b, rest * f.bytes / KERN_CHUNK);
         bytes_add(&sums, b, f.scales(b), act, f);
     }
-    m->outs[a][m->out_first + r] = bytes_end(sums) * m->scale;
+    m->outs[0][m->out_first + r] = bytes_end(sums) * m->scale;
 }
 
 /* A chunk as its type's functions leave it, for several activations. */
@@ -170,16 +167,16 @@ typedef struct bytes_chunk {
 KERN_INLINE __m256i bytes_stored(const uint8_t *b, size_t k) { return ((const bytes_chunk *)b)->q[k]; }
 
 /* sums[x] += chunks times activations x from their chunk `at` on: a copy a way of scaling. */
-#define BYTES_TIMES(scaling)                                                                                                        \
-    KERN_OUTLINE void bytes_times_##scaling(bytes_sums *sums, const bytes_chunk *c, size_t n, const void *const *acts, size_t n_act, \
-                                            size_t at) {                                                                            \
-        const bytes_type f = {0, BYTES_##scaling, bytes_stored, NULL};                                                          \
-        for (size_t x = 0; x < n_act; x++) {                                                                                        \
-            const kern_act8_halves *act = (const kern_act8_halves *)acts[x] + at;                                                   \
-            bytes_sums sum = sums[x];                                                                                               \
-            for (size_t i = 0; i < n; i++) bytes_add(&sum, (const uint8_t *)&c[i], c[i].scales, act + i, f);                        \
-            sums[x] = sum;                                                                                                          \
-        }                                                                                                                           \
+#define BYTES_TIMES(scaling)                                                                                         \
+    KERN_OUTLINE void bytes_times_##scaling(bytes_sums *sums, const bytes_chunk *c, size_t n, const void *const *acts, \
+                                            size_t n_act, size_t at) {                                               \
+        const bytes_type f = {0, BYTES_##scaling, bytes_stored, NULL};                                               \
+        for (size_t x = 0; x < n_act; x++) {                                                                         \
+            const kern_act8_halves *act = (const kern_act8_halves *)acts[x] + at;                                    \
+            bytes_sums sum = sums[x];                                                                                \
+            for (size_t i = 0; i < n; i++) bytes_add(&sum, (const uint8_t *)&c[i], c[i].scales, act + i, f);         \
+            sums[x] = sum;                                                                                           \
+        }                                                                                                            \
     }
 BYTES_TIMES(UNITS)
 BYTES_TIMES(BLOCKS)
@@ -188,17 +185,15 @@ typedef void bytes_times(bytes_sums *sums, const bytes_chunk *c, size_t n, const
 
 /* A row times up to DECODE_ACTS activations, 16 chunks of it at a time. */
 KERN_INLINE void bytes_row_stored(const kern_matmul *m, size_t r, size_t a, size_t n, bytes_type f, bytes_times *multiply) {
-    uint8_t padded[KERN_CHUNK_BYTES_MAX];
     bytes_chunk c[16];
     bytes_sums sums[DECODE_ACTS];
     const uint8_t *b = (const uint8_t *)m->weights + r * m->row_bytes;
-    size_t n_chunks = div_up(m->n_in, KERN_CHUNK), rest = m->n_in % KERN_CHUNK;
-    for (size_t x = 0; x < n; x++) sums[x] = (bytes_sums){{_mm256_setzero_ps(), _mm256_setzero_ps()}, _mm256_setzero_ps()};
+    size_t n_chunks = m->n_in / KERN_CHUNK;
+    for (size_t x = 0; x < n; x++) sums[x] = bytes_start();
     for (size_t at = 0; at < n_chunks; at += 16) {
         size_t here = MIN(n_chunks - at, (size_t)16);
         fetch_ahead(b + VEC_AHEAD, here * f.bytes);
         for (size_t i = 0; i < here; i++, b += f.bytes) {
-            if (rest && at + i + 1 == n_chunks) b = load_end(padded, b, rest * f.bytes / KERN_CHUNK);
             c[i].scales = f.scales(b);
 #pragma GCC unroll 8
             for (size_t k = 0; k < 8; k++) c[i].q[k] = f.load(b, k);
@@ -208,22 +203,21 @@ KERN_INLINE void bytes_row_stored(const kern_matmul *m, size_t r, size_t a, size
     for (size_t x = 0; x < n; x++) m->outs[a + x][m->out_first + r] = bytes_end(sums[x]) * m->scale;
 }
 
-#define BYTES_ROWS(type, bytes, scaling, scales)                                                                          \
-    static void decode_##type(const kern_matmul *m) {                                                                      \
-        const bytes_type f = {bytes, BYTES_##scaling, bytes_##type, bytes_scales_##scales};                                \
-        for (size_t r = 0; r < m->n_rows; r++)                                                                             \
-            if (m->n_act == 1) bytes_row(m, r, 0, f);                                                                      \
-            else                                                                                                           \
-                for (size_t a = 0; a < m->n_act; a += DECODE_ACTS)                                                         \
-                    bytes_row_stored(m, r, a, MIN(m->n_act - a, (size_t)DECODE_ACTS), f, bytes_times_##scaling);            \
+#define BYTES_ROWS(type, bytes, scaling, load, scales)                                                          \
+    static void decode_##type(const kern_matmul *m) {                                                           \
+        const bytes_type f = {bytes, BYTES_##scaling, bytes_##load, bytes_scales_##scales};                     \
+        for (size_t r = 0; r < m->n_rows; r++)                                                                  \
+            if (m->n_act == 1) bytes_row(m, r, f);                                                              \
+            else                                                                                                \
+                for (size_t a = 0; a < m->n_act; a += DECODE_ACTS)                                              \
+                    bytes_row_stored(m, r, a, MIN(m->n_act - a, (size_t)DECODE_ACTS), f, bytes_times_##scaling); \
     }
-#define bytes_tq2_0 bytes_pairs
-BYTES_ROWS(q2_k, 84, UNITS, q2_k)
-BYTES_ROWS(q3_k, 110, UNITS, q3_k)
-BYTES_ROWS(q4_k, 144, BLOCKS, k)
-BYTES_ROWS(q5_k, 176, BLOCKS, k)
-BYTES_ROWS(q6_k, 210, UNITS, q6_k)
-BYTES_ROWS(tq2_0, 66, ONE, tq2_0)
+BYTES_ROWS(q2_k, 84, UNITS, q2_k, q2_k)
+BYTES_ROWS(q3_k, 110, UNITS, q3_k, q3_k)
+BYTES_ROWS(q4_k, 144, BLOCKS, q4_k, k)
+BYTES_ROWS(q5_k, 176, BLOCKS, q5_k, k)
+BYTES_ROWS(q6_k, 210, UNITS, q6_k, q6_k)
+BYTES_ROWS(tq2_0, 66, ONE, pairs, tq2_0)
 
 /* ---- activations ------------------------------------------------------------------------------------------- */
 
