@@ -74,7 +74,7 @@ KERN_INLINE void entries_ready_iq1_s(const uint8_t *b, entries_chunk *to) {
     __m256i x = _mm256_cvtepu16_epi32(load_16(b, 34));
     __m256 scale = entries_fields(x, _mm256_set1_epi32(12), 7, 0.25f * quant_half(b)), down = _mm256_cvtepi32_ps(_mm256_srli_epi32(x, 15));
     to->scales.scale[0] = scale;
-    to->scales.min[0] = _mm256_mul_ps(scale, _mm256_fmadd_ps(down, _mm256_set1_ps(2), _mm256_set1_ps(7)));
+    to->scales.min = _mm256_mul_ps(scale, _mm256_fmadd_ps(down, _mm256_set1_ps(2), _mm256_set1_ps(7)));
     to->eights = _mm256_set1_epi8(-119);
 }
 KERN_INLINE void entries_ready_iq1_m(const uint8_t *b, entries_chunk *to) {

@@ -192,6 +192,13 @@ KERN_INLINE chunk fold_q2_k(const uint8_t *b) {
 }
 
 /* The third bits of lane j are bits 2j and 2j + 1 of the same 32 bytes. */
+/* Those of 16 units, plus 32. */
+KERN_INLINE void scales_q3_k(const uint8_t *b, uint64_t scales[2]) {
+    uint64_t s = load_u64(b + 96), low = 15 * EACH_BYTE, pair = 0x30 * EACH_BYTE, top = load_u32(b + 104);
+    top |= top >> 2 << 32;
+    scales[0] = (s & low) | (top << 4 & pair);
+    scales[1] = (s >> 4 & low) | (top & pair);
+}
 KERN_INLINE chunk load_q3_k(const uint8_t *b) {
     chunk c;
     load_pairs(b + 32, c.q);
@@ -200,10 +207,9 @@ KERN_INLINE chunk load_q3_k(const uint8_t *b) {
     c.q[1] = vb_or_and(c.q[1], vb_shift(second, 2, 0, -2, -4), bit);
     c.q[2] = vb_or_and(c.q[2], vb_shift(first, 1, -1, -3, -5), bit);
     c.q[3] = vb_or_and(c.q[3], vb_shift(second, 1, -1, -3, -5), bit);
-    uint64_t s = load_u64(b + 96), low = 15 * EACH_BYTE, pair = 0x30 * EACH_BYTE, top = load_u32(b + 104);
-    top |= top >> 2 << 32;
-    vf scales = vf_of_bytes((s & low) | (top << 4 & pair), (s >> 4 & low) | (top & pair));
-    c.scale = c.min = vf_mul(vf_sub(scales, vf_set(32)), vf_set(quant_half(b + 108)));
+    uint64_t scales[2];
+    scales_q3_k(b, scales);
+    c.scale = c.min = vf_mul(vf_sub(vf_of_bytes(scales[0], scales[1]), vf_set(32)), vf_set(quant_half(b + 108)));
     return c;
 }
 
@@ -219,9 +225,8 @@ KERN_INLINE chunk fold_q3_k(const uint8_t *b) {
                                                      {FOUR(0, 0, 0, 0), FOUR(255, 255, 255, 255), FOUR(0, 0, 0, 0), FOUR(255, 255, 255, 255)}};
 #undef EIGHT
     chunk c = load_q3_k(b);
-    uint64_t s = load_u64(b + 96), low = 15 * EACH_BYTE, pair = 0x30 * EACH_BYTE, top = load_u32(b + 104);
-    top |= top >> 2 << 32;
-    uint64_t scales[2] = {(s & low) | (top << 4 & pair), (s >> 4 & low) | (top & pair)};
+    uint64_t scales[2];
+    scales_q3_k(b, scales);
     for (size_t i = 0; i < 2; i++) {
         vb scale = vb_lookup(vb_load_16((const uint8_t *)scales), vb_load(unit[i]));
         vb one = vb_add(vb_xor(scale, vb_set(255)), vb_set(33)), two = vb_add(one, one), four = vb_add(two, two); /* 32 - scale */

@@ -1,5 +1,5 @@
 /* kern_plain.h: a level without orders of activations of its own: what AVX-512 (kern_fours.h, kern_signed.h,
- * kern_paired.h, kern_fives.h) and AVX2 (kern_words.h, kern_entries.h) do in other ways goes the two ways of kern_decode.h.
+ * kern_paired.h, kern_fives.h) and AVX2 (kern_words.h, kern_entries.h, kern_bytes.h) do in other ways goes the two ways of kern_decode.h.
  */
 #ifndef LEAT_KERN_PLAIN_H
 #define LEAT_KERN_PLAIN_H

@@ -14,9 +14,9 @@
 typedef struct words {
     __m256i even, odd;
 } words;
-/* Scales and what is to be taken off, a unit each (0 to 3 and 8 to 11, then the others) or a block of 32 each (in turn). */
+/* Scales, a unit each (0 to 3 and 8 to 11, then the others) or a block of 32 each (in turn), and what is to be taken off, a block each. */
 typedef struct words_scales {
-    __m256 scale[2], min[2];
+    __m256 scale[2], min;
 } words_scales;
 /* Vector k; k is a constant, and what several vectors have in common is done once by the compiler. */
 typedef words words_load(const uint8_t *b, size_t k);
@@ -42,10 +42,6 @@ KERN_INLINE words words_bytes(__m256i x) {
 KERN_INLINE __m256i words_nibbles(__m256i x, bool high) {
     return _mm256_and_si256(high ? _mm256_srli_epi16(x, 4) : x, _mm256_set1_epi8(15));
 }
-/* Bits of the words of x, moved up by n or down by -n. */
-KERN_INLINE __m256i words_moved(__m256i x, int n, int mask) {
-    return _mm256_and_si256(n < 0 ? _mm256_srli_epi16(x, -n) : _mm256_slli_epi16(x, n), _mm256_set1_epi8((char)mask));
-}
 KERN_INLINE words words_looked_up(__m256i nibbles, const int8_t table[16], uint8_t plus) {
     __m256i values = _mm256_add_epi8(_mm256_broadcastsi128_si256(load_16(table, 0)), _mm256_set1_epi8((char)plus));
     return words_bytes(_mm256_shuffle_epi8(values, nibbles));
@@ -58,14 +54,11 @@ KERN_INLINE __m256i words_spread(uint64_t bytes) {
 /* Bytes below 64, each less 32. */
 KERN_INLINE uint64_t words_less_32(uint64_t bytes) { return (bytes + 0x60 * EACH_BYTE) ^ 0x80 * EACH_BYTE; }
 #define NUMBER(i) i, -1, -1, -1
-#define TOP(i) -1, -1, -1, i
+#define TOP(i) -1, -1, -1, i /* whence a shift brings it down with its sign */
 KERN_INLINE __m256i words_places(void) {
     return _mm256_setr_epi8(NUMBER(0), NUMBER(1), NUMBER(2), NUMBER(3), NUMBER(4), NUMBER(5), NUMBER(6), NUMBER(7));
 }
-KERN_INLINE __m256 words_numbers(__m256i x) { return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(x, words_places())); }
 KERN_INLINE __m256 words_half(const uint8_t *b) { return _mm256_cvtph_ps(_mm_set1_epi16((short)load_u16(b))); }
-/* The two halves at b in turn. */
-KERN_INLINE __m256 words_two_halves(const uint8_t *b) { return _mm256_cvtph_ps(_mm_set1_epi32((int)load_u32(b))); }
 
 /* ---- types ------------------------------------------------------------------------------------------------- */
 
@@ -95,8 +88,8 @@ KERN_INLINE __m256 words_half_of_each(const uint8_t *b, size_t bytes) {
 }
 KERN_INLINE words_scales words_scales_q4_0(const uint8_t *b) { return (words_scales){.scale = {words_half_of_each(b, 18)}}; }
 KERN_INLINE words_scales words_scales_q4_1(const uint8_t *b) {
-    words_scales s = {.scale = {words_half_of_each(b, 20)}, .min = {words_half_of_each(b + 2, 20)}};
-    s.min[0] = _mm256_sub_ps(_mm256_setzero_ps(), s.min[0]); /* added, not taken off */
+    words_scales s = {.scale = {words_half_of_each(b, 20)}, .min = words_half_of_each(b + 2, 20)};
+    s.min = _mm256_sub_ps(_mm256_setzero_ps(), s.min); /* added, not taken off */
     return s;
 }
 KERN_INLINE words words_q4_1(const uint8_t *b, size_t k) { return words_bytes(words_blocks(b, 4, 20, k)); }
@@ -157,14 +150,13 @@ typedef struct words_sums {
     __m256 of[2], below;
 } words_sums;
 
-/* No overflow: an element adds at most 8 products of 255 * 32639, or 32 of 3 * 32639. */
+/* No overflow: an element adds at most 8 products of 255 * 32639, or 32 of 2 * 32639. */
 KERN_INLINE void words_add(words_sums *to, const uint8_t *b, words_scales s, const kern_act16 *act, words_type f) {
-    __m256 by = _mm256_set1_ps(act->scale), *off = f.has_min ? s.min : s.scale;
+    __m256 by = _mm256_set1_ps(act->scale);
     const float *of = f.group == 16 ? act->sums : act->blocks[0];
     for (size_t i = 0; i < (f.group == 16 ? 2 : 1); i++) {
         s.scale[i] = _mm256_mul_ps(s.scale[i], by);
-        if (f.has_min) s.min[i] = _mm256_mul_ps(s.min[i], by);
-        to->below = _mm256_fmadd_ps(off[i], _mm256_load_ps(of + 8 * i), to->below);
+        to->below = _mm256_fmadd_ps(f.has_min ? _mm256_mul_ps(s.min, by) : s.scale[i], _mm256_load_ps(of + 8 * i), to->below);
     }
     __m256i all = _mm256_setzero_si256();
 #pragma GCC unroll 4 /* where a vector is long, gcc would not, and k must be a constant */
@@ -215,10 +207,8 @@ KERN_INLINE __m256 words_of_blocks(const float *x) { /* two units have the same 
 }
 KERN_INLINE words_scales words_scales_loaded(const float *scale, const float *min, words_type f) {
     words_scales s = {.scale = {_mm256_setzero_ps()}};
-    for (size_t i = 0; i < (f.group == 16 ? 2 : 1); i++) {
-        s.scale[i] = f.group == 16 ? words_of_units(scale, i) : words_of_blocks(scale);
-        if (f.has_min) s.min[i] = f.group == 16 ? words_of_units(min, i) : words_of_blocks(min);
-    }
+    for (size_t i = 0; i < (f.group == 16 ? 2 : 1); i++) s.scale[i] = f.group == 16 ? words_of_units(scale, i) : words_of_blocks(scale);
+    if (f.has_min) s.min = words_of_blocks(min);
     return s;
 }
 

@@ -11,8 +11,8 @@ static const kern_role roles[] = {KERN_DECODE, KERN_PROMPT};
  *
  * Quantised types: weights are exact, activations are rounded. In a block with the peak p, x = s q with |q| <= N has the step
  * s = p / N, so each element is off by an even deviate of variance s^2 / 12, and the product of the block by the sum of
- * w^2 s^2 / 12. Decode: N = 32639 in blocks of 256. Prompt: N = 128 in blocks of 16 or 32; of the scales that are
- * tried the best is kept, so that the error is below that. What follows is float arithmetic, which is off by 2^-24 of
+ * w^2 s^2 / 12. Decode: N = 32639 in blocks of 256, but with the K types of AVX2. There, and in prompts: N = 128 in blocks of 16
+ * or 32; of the scales that are tried the best is kept, so that the error is below that. What follows is float arithmetic, which is off by 2^-24 of
  * each partial sum; partial sums may be 128 times the weights' (the zero point of bytes), in chains of a chunk each.
  *
  * Float types: chains of fused multiply-adds in float. A chain of k terms is off by the sum over i of (2^-24)^2 i / 3 terms:
@@ -89,31 +89,73 @@ TEST(matmul_is_near_exact) {
         }
 }
 
+/* Activations of one magnitude lose nothing in either role. */
+static void is_exact(const kern *k, const ck_weights *w, const float *x) {
+    enum { ROWS = 3, COLUMNS = 512 };
+    CHECK(w->n_rows == ROWS && w->n_in == COLUMNS);
+    float out[ROWS], row[COLUMNS];
+    double exact[ROWS];
+    ck_exact(w, x, 1, exact);
+    for (size_t i = 0; i < COUNT_OF(roles); i++) {
+        ck_matmul(k, roles[i], w, 0, ROWS, x, 1, out);
+        for (size_t at = 0; at < ROWS; at++) {
+            double all = 0;
+            ck_row(w, at, row);
+            for (size_t j = 0; j < COLUMNS; j++) all += fabs((double)row[j]) * fabs((double)x[j]);
+            CHECK_MSG(fabs((double)out[at] - exact[at]) <= 1e-5 * all, "%s %s %s: %g of %g, off by %.2g of what is summed", kern_name(k),
+                      w->type->name, roles[i] == KERN_DECODE ? "decode" : "prompt", (double)out[at], exact[at],
+                      fabs((double)out[at] - exact[at]) / all);
+        }
+    }
+}
+
 /* Bytes hold plus and minus the peak as well as each other: with -127 beside 127, since there is no 128. */
 TEST(matmul_keeps_peaks_of_both_signs) {
     static const quant_id types[] = {QUANT_Q8_0, QUANT_Q4_K}; /* a scale for 16 activations, and for 32 */
-    enum { ROWS = 3, COLUMNS = 512 };
     EACH_LEVEL(k)
         for (size_t i = 0; i < COUNT_OF(types); i++) {
             rng r;
             rng_seed(&r, 5 + types[i]);
             ck_weights w;
-            ck_weights_open(&w, &r, quant_find(types[i]), ROWS, COLUMNS);
-            float x[COLUMNS], out[ROWS], row[COLUMNS];
-            double exact[ROWS];
-            ck_fill(&r, x, COLUMNS, 0);
-            for (size_t j = 0; j < COLUMNS; j++) x[j] = x[j] < 0 ? -1.5f : 1.5f;
-            ck_exact(&w, x, 1, exact);
-            ck_matmul(k, KERN_PROMPT, &w, 0, ROWS, x, 1, out);
-            for (size_t at = 0; at < ROWS; at++) {
-                double all = 0;
-                ck_row(&w, at, row);
-                for (size_t j = 0; j < COLUMNS; j++) all += fabs((double)row[j]) * 1.5;
-                CHECK_MSG(fabs((double)out[at] - exact[at]) <= 1e-5 * all, "%s %s: %g of %g, off by %.2g of what is summed", kern_name(k),
-                          w.type->name, (double)out[at], exact[at], fabs((double)out[at] - exact[at]) / all);
-            }
+            ck_weights_open(&w, &r, quant_find(types[i]), 3, 512);
+            float x[512];
+            ck_fill(&r, x, 512, 0);
+            for (size_t j = 0; j < 512; j++) x[j] = x[j] < 0 ? -1.5f : 1.5f;
+            is_exact(k, &w, x);
             ck_weights_close(&w);
         }
+}
+
+/* No sum of integers overflows where all weights, their scales and all activations are as large as they get. */
+TEST(matmul_holds_the_largest_integers) {
+    static const struct {
+        quant_id id;
+        size_t halves, n_halves; /* which are 1 */
+        uint8_t bytes[3];
+    } types[] = {
+        {QUANT_Q8_0, 0, 1, {0x80, 0x81, 0x7f}}, {QUANT_Q4_0, 0, 1, {0xff, 0x00, 0xf0}},   {QUANT_IQ4_XS, 0, 1, {0xff, 0x00, 0xf0}},
+        {QUANT_Q2_K, 80, 2, {0xff, 0x0f, 0xf0}}, {QUANT_Q3_K, 108, 1, {0xff, 0x00, 0xf0}}, {QUANT_Q4_K, 0, 2, {0xff, 0x7f, 0xf0}},
+        {QUANT_Q5_K, 0, 2, {0xff, 0x7f, 0xf0}},  {QUANT_Q6_K, 208, 1, {0xff, 0x7f, 0x80}}, {QUANT_TQ2_0, 64, 1, {0xff, 0x00, 0xaa}},
+        {QUANT_TQ1_0, 52, 1, {0xff, 0x00, 0xf0}}, {QUANT_IQ3_S, 0, 1, {0xff, 0x00, 0x7f}}, {QUANT_IQ2_S, 0, 1, {0xff, 0x00, 0x7f}},
+    };
+    static const float values[] = {-1.5f, 1.5f}; /* both become the most negative integer */
+    EACH_LEVEL(k)
+        for (size_t i = 0; i < COUNT_OF(types); i++)
+            for (size_t j = 0; j < COUNT_OF(types[i].bytes) * COUNT_OF(values); j++) {
+                rng r;
+                rng_seed(&r, 1);
+                ck_weights w;
+                ck_weights_open(&w, &r, quant_find(types[i].id), 3, 512);
+                memset(w.b, types[i].bytes[j / 2], w.bytes);
+                if (types[i].id == QUANT_Q6_K) /* scales of -128 beside the largest weights */
+                    for (size_t at = 0; at < w.bytes; at += w.type->block_bytes) memset(w.b + at + 192, 0x80, 16);
+                for (size_t at = types[i].halves; at < w.bytes; at += w.type->block_bytes)
+                    for (size_t h = 0; h < types[i].n_halves; h++) memcpy(w.b + at + 2 * h, &(uint16_t){0x3c00}, 2);
+                float x[512];
+                for (size_t at = 0; at < 512; at++) x[at] = values[j % 2];
+                is_exact(k, &w, x);
+                ck_weights_close(&w);
+            }
 }
 
 /* The same bits alone, in any batch and in any slice of rows. */
@@ -176,22 +218,27 @@ TEST(matmul_survives_any_bytes) {
 }
 
 TEST(matmul_keeps_what_is_no_number) {
-    static const quant_id ids[] = {QUANT_F16,  QUANT_Q4_K,   QUANT_Q8_0,  QUANT_IQ2_S,
-                                    QUANT_Q4_0, QUANT_IQ4_XS, QUANT_MXFP4, QUANT_Q6_K};
+    static const quant_id ids[] = {QUANT_F16,    QUANT_Q4_K,  QUANT_Q8_0, QUANT_IQ2_S, QUANT_Q4_0,
+                                    QUANT_IQ4_XS, QUANT_MXFP4, QUANT_Q6_K, QUANT_Q2_K,  QUANT_TQ2_0};
     EACH_LEVEL(k)
         for (size_t j = 0; j < 2 * COUNT_OF(ids); j++) {
             rng r;
             rng_seed(&r, j);
             ck_weights w;
             ck_weights_open(&w, &r, quant_find(ids[j / 2]), 3, 512);
-            float x[512], out[3];
-            ck_fill(&r, x, 512, false);
-            x[400] = F32_INF;
-            ck_matmul(k, roles[j % 2], &w, 0, 3, x, 1, out);
-            for (size_t n = 0; n < 3; n++) CHECK(f32_is_nan(out[n] - out[n]));
-            x[400] = __builtin_nanf("");
-            ck_matmul(k, roles[j % 2], &w, 0, 3, x, 1, out);
-            for (size_t n = 0; n < 3; n++) CHECK(f32_is_nan(out[n]));
+            float x[2 * 512], out[2 * 3];
+            ck_fill(&r, x, 2 * 512, false);
+            static const float bad[] = {F32_INF, -F32_INF, __builtin_nanf("")};
+            for (size_t i = 0; i < COUNT_OF(bad); i++) {
+                x[400] = bad[i];
+                for (size_t n_act = 1; n_act <= 2; n_act++) {
+                    ck_matmul(k, roles[j % 2], &w, 0, 3, x, n_act, out);
+                    for (size_t n = 0; n < 3 * n_act; n++) {
+                        bool none = f32_is_nan(i < 2 ? out[n] - out[n] : out[n]); /* infinity may stay */
+                        CHECK_MSG(none == (n < 3), "%s %s: %g", kern_name(k), w.type->name, (double)out[n]);
+                    }
+                }
+            }
             ck_weights_close(&w);
         }
 }
