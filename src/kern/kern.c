@@ -60,7 +60,7 @@ kern_act kern_act_of(const kern *k, quant_id type, kern_role role) {
 size_t kern_act_offset(const kern *k, kern_act format, size_t first) {
     (void)k;
     size_t n_chunks = div_up(first, KERN_CHUNK);
-    if (format >= KERN_ACT_I16 && format <= KERN_ACT_I16_HALVES) return n_chunks * sizeof(kern_act16);
+    if (format >= KERN_ACT_I16 && format <= KERN_ACT_I16_BESIDE) return n_chunks * sizeof(kern_act16);
     if (format == KERN_ACT_I16_FIVES) return n_chunks * sizeof(kern_act16_fives);
     if (format == KERN_ACT_I8_HALVES) return n_chunks * sizeof(kern_act8_halves);
     if (format == KERN_ACT_I8_16 || format == KERN_ACT_I8_32)

@@ -33,6 +33,7 @@ typedef enum {
     KERN_ACT_I16_PAIRS, /* and in others: for pairs of bits,                             */
     KERN_ACT_I16_UNITS, /* as they come, for Q6_K,                                       */
     KERN_ACT_I16_HALVES, /* with units k and 8 + k side by side,                         */
+    KERN_ACT_I16_BESIDE, /* the same for words of two small integers,                    */
     KERN_ACT_I16_FIVES, /* for bytes of five digits                                      */
     KERN_ACT_I8_16, /* prefill of types with blocks below 256, and Q2_K and Q6_K: 8 bits, 16 share a scale */
     KERN_ACT_I8_32, /* prefill of the other quantised types: 8 bits, 32 share a scale   */

@@ -14,6 +14,7 @@
 #include "quant/quant_grids.h"
 #include "kern/kern_formats.h"
 static void prepare_i16_halves(const float *x, size_t n, void *act); /* kern_words.h */
+static void prepare_i16_beside(const float *x, size_t n, void *act);
 static void prepare_i8_halves(const float *x, size_t n, void *act); /* kern_bytes.h */
 #include "kern/kern_level.h"
 #include "kern/kern_words.h"

@@ -30,7 +30,7 @@ VEC_KINDS(MULTIPLIER)
 #define ENTRY_ZERO_UNPACKED(type, id, ...) [QUANT_##id] = 7,
 #define ENTRY_MIN(type, id, len, bytes, group, zero, panel_group, acts, has_min, ...) [QUANT_##id] = has_min,
 #define ENTRY_ACT(type, id, len, bytes, group, zero, panel_group, acts, ...) [QUANT_##id] = KERN_ACT_I8_##acts,
-#define ENTRY_DECODE_ACT(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) [QUANT_##id] = VEC_ACT_##way(type),
+#define ENTRY_DECODE_ACT(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) [QUANT_##id] = VEC_ACT_##way(len, most),
 #define ENTRIES(entry) VEC_LOADED(entry) VEC_UNPACKED_TYPES(entry##_UNPACKED)
 
 const kern_ops KERN_OF(VEC_LEVEL, _ops) = {

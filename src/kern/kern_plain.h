@@ -4,13 +4,13 @@
 #ifndef LEAT_KERN_PLAIN_H
 #define LEAT_KERN_PLAIN_H
 
-#define VEC_ACT_FUSED(type) KERN_ACT_I16
-#define VEC_ACT_STORED(type) KERN_ACT_I16
-#define VEC_ACT_SIGNED(type) KERN_ACT_I16
-#define VEC_ACT_FOURS(type) KERN_ACT_I16
-#define VEC_ACT_SIXES(type) KERN_ACT_I16
-#define VEC_ACT_PAIRED(type) KERN_ACT_I16
-#define VEC_ACT_DIGITS(type) KERN_ACT_I16
+#define VEC_ACT_FUSED(len, most) KERN_ACT_I16
+#define VEC_ACT_STORED(len, most) KERN_ACT_I16
+#define VEC_ACT_SIGNED(len, most) KERN_ACT_I16
+#define VEC_ACT_FOURS(len, most) KERN_ACT_I16
+#define VEC_ACT_SIXES(len, most) KERN_ACT_I16
+#define VEC_ACT_PAIRED(len, most) KERN_ACT_I16
+#define VEC_ACT_DIGITS(len, most) KERN_ACT_I16
 #define VEC_PREPARE_MORE
 #define VEC_OPS_MORE
 #define VEC_DECODE_FUSED DECODE_TILES

@@ -18,20 +18,14 @@
 #define VEC_AHEAD_FLOATS 1024
 #define VEC_LOADS_ENTRIES(n) ((n) > 0)
 /* Decode has ways of its own: kern_words.h, and of the K types kern_bytes.h. */
-#define VEC_ACT_FUSED(type) KERN_ACT_I16_HALVES
-#define VEC_ACT_STORED(type) KERN_ACT_I16_HALVES
-#define VEC_ACT_SIGNED(type) KERN_ACT_I16_HALVES
-#define VEC_ACT_FOURS(type) FOURS_ACT_##type
-#define VEC_ACT_SIXES(type) KERN_ACT_I8_HALVES
-#define VEC_ACT_PAIRED(type) KERN_ACT_I8_HALVES
-#define VEC_ACT_DIGITS(type) KERN_ACT_I16_HALVES
-#define FOURS_ACT_q4_0 KERN_ACT_I16_HALVES
-#define FOURS_ACT_q4_k KERN_ACT_I8_HALVES
-#define FOURS_ACT_q5_k KERN_ACT_I8_HALVES
-#define FOURS_ACT_iq4_nl KERN_ACT_I16_HALVES
-#define FOURS_ACT_iq4_xs KERN_ACT_I16_HALVES
-#define FOURS_ACT_mxfp4 KERN_ACT_I16_HALVES
-#define VEC_PREPARE_MORE [KERN_ACT_I16_HALVES] = prepare_i16_halves, [KERN_ACT_I8_HALVES] = prepare_i8_halves,
+#define VEC_ACT_FUSED(len, most) ((most) <= 31 ? KERN_ACT_I16_BESIDE : KERN_ACT_I16_HALVES)
+#define VEC_ACT_STORED VEC_ACT_FUSED
+#define VEC_ACT_SIGNED(len, most) KERN_ACT_I16_HALVES
+#define VEC_ACT_FOURS(len, most) ((len) == 256 && (most) <= 31 ? KERN_ACT_I8_HALVES : VEC_ACT_FUSED(len, most))
+#define VEC_ACT_SIXES(len, most) KERN_ACT_I8_HALVES
+#define VEC_ACT_PAIRED(len, most) KERN_ACT_I8_HALVES
+#define VEC_ACT_DIGITS(len, most) KERN_ACT_I16_HALVES
+#define VEC_PREPARE_MORE [KERN_ACT_I16_HALVES] = prepare_i16_halves, [KERN_ACT_I16_BESIDE] = prepare_i16_beside, [KERN_ACT_I8_HALVES] = prepare_i8_halves,
 #define VEC_OPS_MORE
 #define VEC_DECODE_FUSED(type, ...) static void decode_##type(const kern_matmul *m);
 #define VEC_DECODE_STORED VEC_DECODE_FUSED

@@ -66,19 +66,20 @@ static inline vi vd_end(vi sum, vd d, int q_max) {
 }
 
 /* n steps of 16 rows and three activations in instructions: compilers keep half of the sums in memory. Operands: weights w0 (rows
- * 0 to 7) and w1, activations x, a product t; sums of activation a are a and b, those of 16 bits are new. */
+ * 0 to 7) and w1, activations x, a product t; sums of activation a are a and b, those of 16 bits are new. Two products before their
+ * two sums, not in turn: 0.70 cycles each instead of 0.78 (docs/LAB.md). */
 #define STEP_LOAD(s) "vmovdqa 128*" s "(%[q]),%[w0]\n vmovdqa 128*" s "+32(%[q]),%[w1]\n"
 #define STEP_FIRST(act, s, a, b) \
     "vpbroadcastd 4*" s "(%[" act "]),%[x]\n vpmaddubsw %[x],%[w0],%[" a "]\n vpmaddubsw %[x],%[w1],%[" b "]\n"
 #define STEP_NEXT(act, s, a, b) \
-    "vpbroadcastd 4*" s "(%[" act "]),%[x]\n vpmaddubsw %[x],%[w0],%[t]\n vpaddw %[t],%[" a "],%[" a "]\n" \
-    "vpmaddubsw %[x],%[w1],%[t]\n vpaddw %[t],%[" b "],%[" b "]\n"
+    "vpbroadcastd 4*" s "(%[" act "]),%[x]\n vpmaddubsw %[x],%[w0],%[t]\n vpmaddubsw %[x],%[w1],%[x]\n" \
+    "vpaddw %[t],%[" a "],%[" a "]\n vpaddw %[x],%[" b "],%[" b "]\n"
 #define STEP_WIDER(act, s, a, b) /* to sums of 32 bits */ \
-    "vpbroadcastd 4*" s "(%[" act "]),%[x]\n vpmaddubsw %[x],%[w0],%[t]\n vpmaddwd %[one],%[t],%[t]\n vpaddd %[t],%[" a "],%[" a "]\n" \
-    "vpmaddubsw %[x],%[w1],%[t]\n vpmaddwd %[one],%[t],%[t]\n vpaddd %[t],%[" b "],%[" b "]\n"
+    "vpbroadcastd 4*" s "(%[" act "]),%[x]\n vpmaddubsw %[x],%[w0],%[t]\n vpmaddubsw %[x],%[w1],%[x]\n" \
+    "vpmaddwd %[one],%[t],%[t]\n vpmaddwd %[one],%[x],%[x]\n vpaddd %[t],%[" a "],%[" a "]\n vpaddd %[x],%[" b "],%[" b "]\n"
 #define STEP_WORDS(act, at, a, b, u, v) /* weights of even place, or of odd place */ \
-    "vpbroadcastd " at "(%[" act "]),%[x]\n vpmaddwd %[x],%[" u "],%[t]\n vpaddd %[t],%[" a "],%[" a "]\n" \
-    "vpmaddwd %[x],%[" v "],%[t]\n vpaddd %[t],%[" b "],%[" b "]\n"
+    "vpbroadcastd " at "(%[" act "]),%[x]\n vpmaddwd %[x],%[" u "],%[t]\n vpmaddwd %[x],%[" v "],%[x]\n" \
+    "vpaddd %[t],%[" a "],%[" a "]\n vpaddd %[x],%[" b "],%[" b "]\n"
 #define STEP_SPLIT "vpsrlw $8,%[w0],%[w2]\n vpsrlw $8,%[w1],%[w3]\n vpand %[mask],%[w0],%[w0]\n vpand %[mask],%[w1],%[w1]\n"
 #define STEP_PAIR(act, x0, x1, a, b) /* two steps at once */ \
     "vpbroadcastd 4*" x0 "(%[" act "]),%[x]\n vpbroadcastd 4*" x1 "(%[" act "]),%[y]\n" \

@@ -19,13 +19,13 @@
 #define VEC_AHEAD 8192
 #define VEC_AHEAD_FLOATS VEC_AHEAD
 #define VEC_LOADS_ENTRIES(n) ((n) > 1024) /* entries of codebooks of n are loaded one by one, not looked up as codes */
-#define VEC_ACT_FUSED(type) KERN_ACT_I16
-#define VEC_ACT_STORED(type) KERN_ACT_I16
-#define VEC_ACT_SIGNED(type) KERN_ACT_I16_LANES
-#define VEC_ACT_FOURS(type) KERN_ACT_I16
-#define VEC_ACT_PAIRED(type) KERN_ACT_I16_PAIRS
-#define VEC_ACT_SIXES(type) KERN_ACT_I16_UNITS
-#define VEC_ACT_DIGITS(type) KERN_ACT_I16_FIVES
+#define VEC_ACT_FUSED(len, most) KERN_ACT_I16
+#define VEC_ACT_STORED(len, most) KERN_ACT_I16
+#define VEC_ACT_SIGNED(len, most) KERN_ACT_I16_LANES
+#define VEC_ACT_FOURS(len, most) KERN_ACT_I16
+#define VEC_ACT_PAIRED(len, most) KERN_ACT_I16_PAIRS
+#define VEC_ACT_SIXES(len, most) KERN_ACT_I16_UNITS
+#define VEC_ACT_DIGITS(len, most) KERN_ACT_I16_FIVES
 #define VEC_PREPARE_MORE                                                                \
     [KERN_ACT_I16_LANES] = prepare_i16_lanes, [KERN_ACT_I16_PAIRS] = prepare_i16_pairs, \
     [KERN_ACT_I16_FIVES] = prepare_i16_fives, [KERN_ACT_I16_UNITS] = prepare_i16_units,
