@@ -133,10 +133,10 @@ KERN_INLINE void entries_row(const kern_matmul *m, size_t r, entries_ready *read
     }
     m->outs[0][m->out_first + r] = words_end(sums, f) * m->scale;
 }
-#define ENTRIES_ROWS(type, bytes, group, zero, has_min, most)                                 \
+#define ENTRIES_ROWS(type, bytes, group, zero, has_min)                                       \
     static void decode_##type(const kern_matmul *m) {                                         \
-        const words_type f = {bytes, group, words_##type, NULL, has_min, false, zero};        \
-        if (m->n_act > 1) words_loaded_##group##_##has_min##_0(m);                            \
+        const words_type f = {bytes, group, words_##type, NULL, has_min, zero};               \
+        if (m->n_act > 1) words_loaded_##group##_##has_min(m);                                \
         else                                                                                  \
             for (size_t r = 0; r < m->n_rows; r++) entries_row(m, r, entries_ready_##type, f); \
     }

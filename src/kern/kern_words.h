@@ -28,7 +28,7 @@ typedef struct words_type {
     size_t bytes, group; /* of a chunk; weights a scale: 16, 32 or all 256 */
     words_load *words;
     words_scales_of *scales;
-    bool has_min, beside;
+    bool has_min;
     float zero; /* where there are no offsets: scales count so many times */
 } words_type;
 
@@ -217,6 +217,7 @@ KERN_INLINE words_scales words_scales_loaded(const float *scale, const float *mi
 
 /* A row times up to DECODE_ACTS activations: 16 chunks of it are loaded to memory and split into words for all of them. */
 KERN_INLINE void words_row_loaded(const kern_matmul *m, const quant_type *t, size_t r, size_t a, size_t n, words_type f) {
+    const bool beside = KERN_OF(VEC_LEVEL, _ops).decode_act[m->type] == KERN_ACT_I16_BESIDE;
     kern_rows rows;
     words split[16][8];
     words_sums sums[DECODE_ACTS];
@@ -228,10 +229,10 @@ KERN_INLINE void words_row_loaded(const kern_matmul *m, const quant_type *t, siz
         load_chunks(&rows, m, t, b, i, here, f.bytes);
         fetch_ahead(b + VEC_AHEAD, here * f.bytes);
         for (size_t j = 0; j < here; j++)
-            for (size_t k = 0; k < 8; k++) {
-                __m256i x = words_in_rows(rows.q[j], k);
-                split[j][k] = f.beside ? words_beside(x) : words_bytes(x);
-            }
+            if (beside)
+                for (size_t k = 0; k < 8; k++) split[j][k] = words_beside(words_in_rows(rows.q[j], k));
+            else
+                for (size_t k = 0; k < 8; k++) split[j][k] = words_bytes(words_in_rows(rows.q[j], k));
         for (size_t x = 0; x < n; x++) {
             const kern_act16 *act = (const kern_act16 *)m->acts[a + x] + i;
             words_sums sum = sums[x];
@@ -242,57 +243,53 @@ KERN_INLINE void words_row_loaded(const kern_matmul *m, const quant_type *t, siz
     }
     for (size_t x = 0; x < n; x++) m->outs[a + x][m->out_first + r] = words_end(sums[x], f) * m->scale;
 }
-#define WORDS_LOADED(group, has_min, beside)                                                                          \
-    KERN_OUTLINE void words_loaded_##group##_##has_min##_##beside(const kern_matmul *m) {                             \
+#define WORDS_LOADED(group, has_min)                                                                                  \
+    KERN_OUTLINE void words_loaded_##group##_##has_min(const kern_matmul *m) {                                        \
         const quant_type *t = quant_find(m->type);                                                                    \
         const float zero = (float)(1 << KERN_OF(VEC_LEVEL, _ops).zero_shift[m->type]);                                \
         const size_t bytes = (size_t)t->block_bytes * (KERN_CHUNK / t->block_len);                                    \
-        const words_type f = {bytes, group, words_split, NULL, has_min, beside, zero};                                \
+        const words_type f = {bytes, group, words_split, NULL, has_min, zero};                                        \
         for (size_t r = 0; r < m->n_rows; r++)                                                                        \
             for (size_t a = 0; a < m->n_act; a += DECODE_ACTS)                                                        \
                 words_row_loaded(m, t, r, a, MIN(m->n_act - a, (size_t)DECODE_ACTS), f);                              \
     }
-WORDS_LOADED(16, 0, 0)
-WORDS_LOADED(32, 0, 0)
-WORDS_LOADED(32, 0, 1)
-WORDS_LOADED(32, 1, 0)
-WORDS_LOADED(32, 1, 1)
-WORDS_LOADED(256, 0, 0)
+WORDS_LOADED(16, 0)
+WORDS_LOADED(32, 0)
+WORDS_LOADED(32, 1)
+WORDS_LOADED(256, 0)
 
 #include "kern/kern_entries.h" /* of types with codebooks */
 
 /* ---- all types --------------------------------------------------------------------------------------------- */
 
-#define WORDS_ROWS(type, bytes, group, words, scales, has_min, beside, zero)         \
-    static void decode_##type(const kern_matmul *m) {                                \
-        const words_type f = {bytes, group, words, scales, has_min, beside, zero};   \
-        if (m->n_act > DECODE_EACH) words_loaded_##group##_##has_min##_##beside(m);  \
-        else                                                                         \
-            for (size_t r = 0; r < m->n_rows; r++)                                   \
-                for (size_t a = 0; a < m->n_act; a++) words_row(m, r, a, f);         \
+#define WORDS_ROWS(type, bytes, group, words, scales, has_min, zero)          \
+    static void decode_##type(const kern_matmul *m) {                         \
+        const words_type f = {bytes, group, words, scales, has_min, zero};    \
+        if (m->n_act > DECODE_EACH) words_loaded_##group##_##has_min(m);      \
+        else                                                                  \
+            for (size_t r = 0; r < m->n_rows; r++)                            \
+                for (size_t a = 0; a < m->n_act; a++) words_row(m, r, a, f);  \
     }
-WORDS_ROWS(q4_0, 144, 32, words_q4_0, words_scales_q4_0, 0, 1, 8)
-WORDS_ROWS(q4_1, 160, 32, words_q4_1, words_scales_q4_1, 1, 1, 0)
-WORDS_ROWS(q5_0, 176, 32, words_q5_0, words_scales_q5_0, 0, 1, 16)
-WORDS_ROWS(q8_0, 272, 32, words_q8_0, words_scales_q8_0, 0, 0, 128)
-WORDS_ROWS(iq4_nl, 144, 32, words_iq4_nl, words_scales_q4_0, 0, 0, 128)
-WORDS_ROWS(iq4_xs, 136, 32, words_iq4_xs, words_scales_iq4_xs, 0, 0, 128)
-WORDS_ROWS(tq1_0, 54, 256, words_tq1_0, words_scales_tq1_0, 0, 0, 1)
-WORDS_ROWS(mxfp4, 136, 32, words_mxfp4, words_scales_mxfp4, 0, 1, 16)
+WORDS_ROWS(q4_0, 144, 32, words_q4_0, words_scales_q4_0, 0, 8)
+WORDS_ROWS(q4_1, 160, 32, words_q4_1, words_scales_q4_1, 1, 0)
+WORDS_ROWS(q5_0, 176, 32, words_q5_0, words_scales_q5_0, 0, 16)
+WORDS_ROWS(q8_0, 272, 32, words_q8_0, words_scales_q8_0, 0, 128)
+WORDS_ROWS(iq4_nl, 144, 32, words_iq4_nl, words_scales_q4_0, 0, 128)
+WORDS_ROWS(iq4_xs, 136, 32, words_iq4_xs, words_scales_iq4_xs, 0, 128)
+WORDS_ROWS(tq1_0, 54, 256, words_tq1_0, words_scales_tq1_0, 0, 1)
+WORDS_ROWS(mxfp4, 136, 32, words_mxfp4, words_scales_mxfp4, 0, 16)
 
 /* Others by way of memory only, and those with codebooks. */
 #define WORDS_NONE(type, ...)
-#define WORDS_STORED(type, bytes, group, zero, has_min, most) \
-    static void decode_##type(const kern_matmul *m) { WORDS_STORED_##most(group, has_min)(m); }
-#define WORDS_STORED_31(group, has_min) words_loaded_##group##_##has_min##_1
-#define WORDS_STORED_63(group, has_min) words_loaded_##group##_##has_min##_0
+#define WORDS_STORED(type, bytes, group, zero, has_min) \
+    static void decode_##type(const kern_matmul *m) { words_loaded_##group##_##has_min(m); }
 #define WORDS_DIGITS WORDS_NONE
 #define WORDS_SIGNED ENTRIES_ROWS
 #define WORDS_FUSED WORDS_NONE
 #define WORDS_FOURS WORDS_NONE
 #define WORDS_SIXES WORDS_NONE
 #define WORDS_PAIRED WORDS_NONE
-#define WORDS_OTHERS(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) WORDS_##way(type, bytes, group, zero, has_min, most)
+#define WORDS_OTHERS(type, id, len, bytes, group, zero, panel_group, acts, has_min, top, way, narrow, most) WORDS_##way(type, bytes, group, zero, has_min)
 KERN_FORMATS(WORDS_OTHERS)
 
 /* ---- activations ------------------------------------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* test_models.c: every feature of model_cases.c, computed and compared with the exact logits in tests/data/models.
  *
  * Wanted on every instruction set: about half of libllama's own error as a prompt, and next to none of it token by
- * token, where activations keep 16 bits (of K types and TQ2_0 AVX2 takes them in 8, as prompts do). And the same bits at any number of
- * threads, in any chunks, for any number of tokens at a time.
+ * token, where activations keep 16 bits (AVX2 takes those of K types and TQ2_0 in 8, as prompts do). And the same bits
+ * at any number of threads, in any chunks, for any number of tokens at a time.
  */
 #include "check.h"
 #include "golden/model_cases.h"
@@ -12,7 +12,8 @@
 #include <string.h>
 
 /* Of libllama's error. As a prompt: with blocks of 256, where it has a scale for 256 activations, 0.19 to 0.39 by type;
- * with smaller ones, where it has one for 32, 0.45 to 0.53 by chance (docs/NUMERICS.md). Generated with 16 bits: 0.004 at most. */
+ * with smaller ones, where it has one for 32, 0.45 to 0.53 by chance (docs/NUMERICS.md). Generated with 16 bits: 0.004
+ * at most. */
 #define SHARE_256 0.5
 #define SHARE_32 0.6
 #define SHARE_GENERATED 0.02
