@@ -133,7 +133,7 @@
     ASM_SCALES("-8") ASM_EACH(ASM_ADD_TO_SUMS, ) offsets ASM_EACH(ASM_STORE_SUMS, ) "test %[n],%[n]\n jnz 2b\n"
 
 #define ASM_TILE(name, blocks) \
-    KERN_OUTLINE void name(const kern_panel *p, size_t sub, size_t from, size_t to, const void *const *acts, \
+    KERN_OUTLINE void name(kern_panel *p, size_t sub, size_t from, size_t to, const void *const *acts, \
                            float (*out)[KERN_PANEL_SUBS][16]) { \
         (void)sub; /* both at once */ \
         size_t n = to - from; \
@@ -165,7 +165,7 @@ ASM_TILE(asm_128_32_0, ASM_BY_FOUR(ASM_BLOCK_128_32(ASM_START), ))
 _Static_assert(VEC_TOKENS == 6 && VEC_SUBS == 2 && KERN_PANEL_SUBS == 2, "the tile of these registers");
 
 #define VEC_MANY(name, n_tok, group, acts, has_min, top) \
-    static void name(const kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x, \
+    static void name(kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x, \
                      float (*out)[KERN_PANEL_SUBS][16]) { \
         asm_##group##_##acts##_##has_min(p, sub, from, to, x, out); \
     }

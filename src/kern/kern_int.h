@@ -116,7 +116,7 @@ typedef void kern_load_floats(float to[16][16], const uint8_t *b, size_t row_byt
 typedef void kern_multiply(kern_panel *p, const kern_act8 *const *acts, size_t n, size_t n_blocks,
                            float (*sums)[KERN_PANEL_SUBS][16]);
 /* A tile of a panel, from rows 16 * sub on, times a few activations: out += their sums over blocks (of floats: columns) [from, to). */
-typedef void kern_tiler(const kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,
+typedef void kern_tiler(kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,
                         float (*out)[KERN_PANEL_SUBS][16]);
 typedef void kern_multiply_floats(kern_panel *p, const float *const *acts, size_t n, size_t n_in,
                                   float (*sums)[KERN_PANEL_SUBS][16]);

@@ -67,6 +67,7 @@ const kern_floats KERN_OF(VEC_LEVEL, _floats) = {.multiply = multiply_floats, .p
 const kern KERN_OF(VEC_LEVEL, ) = {
     .name = KERN_NAME(VEC_LEVEL),
     .needs = VEC_NEEDS,
+    .more_bytes = VEC_MORE_BYTES,
     .ops = &KERN_OF(VEC_LEVEL, _ops),
     .bytes = &KERN_OF(VEC_LEVEL, _bytes),
     .floats = &KERN_OF(VEC_LEVEL, _floats),

@@ -91,7 +91,7 @@ KERN_INLINE void panel_tile(const kern_panel *p, size_t sub, size_t from, size_t
 
 /* A multiplier per kind of type, of which there are fewer than types; a loader for each type. */
 #define TILER(name, n_tok, group, acts, has_min, top)                                                                   \
-    static void name(const kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,                     \
+    static void name(kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,                           \
                      float (*out)[KERN_PANEL_SUBS][16]) {                                                               \
         panel_tile(p, sub, from, to, (const kern_act8 *const *)x, out, n_tok, (format){NULL, NULL, NULL, NULL, 0, group, acts, has_min, 0, top});             \
     }

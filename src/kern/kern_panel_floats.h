@@ -33,12 +33,12 @@ KERN_INLINE void panel_tile_floats(const kern_panel *p, size_t sub, size_t n_in,
             vf_store(out[t][sub + s], vf_add(vf_load(out[t][sub + s]), acc[t][s]));
 }
 
-KERN_OUTLINE void many_floats(const kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,
+KERN_OUTLINE void many_floats(kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,
                               float (*out)[KERN_PANEL_SUBS][16]) {
     (void)from; /* 0 */
     panel_tile_floats(p, sub, to, (const float *const *)x, out, VEC_FLOAT_TOKENS);
 }
-KERN_OUTLINE void one_floats(const kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,
+KERN_OUTLINE void one_floats(kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,
                              float (*out)[KERN_PANEL_SUBS][16]) {
     (void)from;
     panel_tile_floats(p, sub, to, (const float *const *)x, out, 1);

@@ -9,7 +9,7 @@ KERN_INLINE void panel_steps(vi sum[][VEC_SUBS], const kern_panel *p, size_t sub
     if (VEC_STEPS_MANY && n_tok == VEC_TOKENS) {
         const int8_t *columns[VEC_TOKENS];
         for (size_t t = 0; t < VEC_TOKENS; t++) columns[t] = x[t][block].q + 4 * from;
-        v_steps_many(sum, p->q[8 * block + from][sub], columns, n, f.top);
+        v_steps_many(sum, p, sub, 8 * block + from, columns, n, f.top);
         return;
     }
     for (size_t at = from, to = from + VEC_ROLLED(f.top, n); at < to; at += VEC_STEPS(f.top, n)) {

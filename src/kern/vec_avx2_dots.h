@@ -9,7 +9,8 @@
 #include "kern/vec_avx2.h"
 
 #define VEC_TOKENS 3
-#define VEC_MANY TILER
+#define VEC_MANY WORDS_TILER
+#define VEC_MORE_BYTES (sizeof(words_panel) - sizeof(kern_panel))
 #define VEC_NARROW(wide, narrow) narrow
 /* 16 bits hold 8 sums of 2 products of 15 * 128 (30720), 4 of 31 * 128, 2 of 63 * 128, 1 of 127 * 128 (32512). */
 #define VEC_STEPS(q_max, n) ((q_max) <= 15 ? (n) : (q_max) <= 31 ? 4 : (q_max) <= 63 ? 2 : 1)
@@ -112,15 +113,8 @@ static inline __attribute__((always_inline)) void steps_wider(vi sum[3], const u
                STEP_ADD_WIDER("4") STEP_ADD_WIDER("5") STEP_ADD_WIDER("6") STEP_ADD_WIDER("7"));
 #undef STEPS
 }
-/* Activations become words: those of even place of each step, 32 bytes further those of odd place. */
-static inline __attribute__((always_inline)) void steps_words(vi sum[3], const uint8_t *q, const int8_t *const acts[3], size_t n) {
-    _Alignas(32) int8_t words[3][64];
-    const int8_t *x[3] = {words[0], words[1], words[2]};
-    for (size_t i = 0; i < 3; i++) {
-        __m256i w = n == 8 ? load_32(acts[i], 0) : _mm256_castsi128_si256(load_16(acts[i], 0));
-        _mm256_store_si256((void *)words[i], _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
-        _mm256_store_si256((void *)(words[i] + 32), _mm256_srai_epi16(w, 8));
-    }
+/* Activations are words: those of even place of each step of a block, 32 bytes further those of odd place. */
+static inline __attribute__((always_inline)) void steps_words(vi sum[3], const uint8_t *q, const int16_t *const x[3], size_t n) {
     __m256i w0, w1, w2, w3, by, t, mask = _mm256_set1_epi16(255);
 #define STEPS(steps) \
     __asm__(steps : STEPS_SUMS("+&x", sum), [w0] "=&x"(w0), [w1] "=&x"(w1), [w2] "=&x"(w2), [w3] "=&x"(w3), [x] "=&x"(by), [t] "=&x"(t) \
@@ -139,10 +133,38 @@ static inline __attribute__((always_inline)) void steps_pairs(vi sum[3], const u
     else STEPS(STEP_ADD_PAIR("0", "1") STEP_ADD_PAIR("2", "3") STEP_ADD_PAIR("4", "5") STEP_ADD_PAIR("6", "7"));
 #undef STEPS
 }
-static inline __attribute__((always_inline)) void v_steps_many(vi (*sum)[1], const uint8_t *q, const int8_t *const x[3], size_t n, int q_max) {
+
+/* For wide weights: a tile's activations as words, see steps_words. Scratch: the panel comes first. */
+typedef struct words_panel {
+    kern_panel p;
+    _Alignas(64) int16_t x[VEC_TOKENS][KERN_PANEL_DEPTH];
+} words_panel;
+static void acts_to_words(words_panel *to, const kern_act8 *const *x, size_t n_blocks) {
+    for (size_t t = 0; t < VEC_TOKENS; t++)
+        for (size_t block = 0; block < n_blocks; block++) {
+            __m256i q = load_32(x[t][block].q, 0), even = _mm256_srai_epi16(_mm256_slli_epi16(q, 8), 8);
+            _mm256_store_si256((void *)(to->x[t] + KERN_ACT8_LEN * block), even);
+            _mm256_store_si256((void *)(to->x[t] + KERN_ACT8_LEN * block + KERN_UNIT), _mm256_srai_epi16(q, 8));
+        }
+}
+#define WORDS_TILER(name, n_tok, group, acts, has_min, top)                                                   \
+    TILER(name##_ready, n_tok, group, acts, has_min, top)                                                     \
+    static void name(kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,                 \
+                     float (*out)[KERN_PANEL_SUBS][16]) {                                                     \
+        if ((top) > 127) acts_to_words((words_panel *)p, (const kern_act8 *const *)x, to);                    \
+        name##_ready(p, sub, from, to, x, out);                                                               \
+    }
+
+static inline __attribute__((always_inline)) void v_steps_many(vi (*sum)[1], const kern_panel *p, size_t sub, size_t step,
+                                                               const int8_t *const x[3], size_t n, int q_max) {
+    const words_panel *words = (const words_panel *)p;
+    const uint8_t *q = p->q[step][sub];
     vi to[3] = {sum[0][0], sum[1][0], sum[2][0]};
-    if (q_max > 127) steps_words(to, q, x, n);
-    else if (q_max > 63) steps_wider(to, q, x, n);
+    if (q_max > 127) {
+        size_t at = step / 8 * KERN_ACT8_LEN + step % 8 * 2;
+        const int16_t *from[3] = {words->x[0] + at, words->x[1] + at, words->x[2] + at};
+        steps_words(to, q, from, n);
+    } else if (q_max > 63) steps_wider(to, q, x, n);
     else if (q_max > 31) steps_pairs(to, q, x, n);
     else
         for (size_t at = 0; at < n; at += VEC_STEPS(q_max, n)) {

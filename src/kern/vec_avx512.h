@@ -43,7 +43,8 @@
 #define VEC_STRIP 4
 #define VEC_STEPS(q_max, n) (n)
 #define VEC_STEPS_MANY false
-#define v_steps_many(sum, q, x, n, q_max) (void)(x)
+#define v_steps_many(sum, p, sub, step, x, n, q_max) (void)(x)
+#define VEC_MORE_BYTES 0
 #define VEC_DOT_ADDS 1
 #define VEC_ROLLED(q_max, n) (n)
 

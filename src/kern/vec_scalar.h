@@ -27,7 +27,8 @@
 #define VEC_STRIP 2         /* vectors of a query's output that the attention kernel holds */
 #define VEC_STEPS(q_max, n) (n) /* of n dot steps, how many go between vd_start and vd_end      */
 #define VEC_STEPS_MANY false /* whether v_steps_many does all of VEC_TOKENS activations at once */
-#define v_steps_many(sum, q, x, n, q_max) (void)(x)
+#define v_steps_many(sum, p, sub, step, x, n, q_max) (void)(x)
+#define VEC_MORE_BYTES 0    /* of scratch, after the panel, for that                      */
 #define VEC_DOT_ADDS 0      /* vd_dot is one instruction, that adds to the sum             */
 #define VEC_ROLLED(q_max, n) (n) /* n, opaque where the loop over steps must not be unrolled */
 
