@@ -19,7 +19,8 @@
 #define KERN_CHUNK_BYTES_MAX 272 /* Q8_0; the float types have no chunks */
 
 /* 256 activations in 16 bits, for decode: x = scale * q with |q| <= 32639, so that q = 256 * high + low with two
- * signed bytes. The order and the split of the bytes are the level's own, and those of the formats after KERN_ACT_I16 are others. */
+ * signed bytes. The order and the split of the bytes are the level's own, and those of the formats after KERN_ACT_I16 are others.
+ * KERN_ACT_I16_BESIDE has whole words up to 32767, and `blocks` alone of the sums (prepare_i16_beside). */
 typedef struct kern_act16 {
     _Alignas(64) uint8_t x[2 * KERN_CHUNK];
     float sums[KERN_UNITS]; /* of q, a unit each: exact */
