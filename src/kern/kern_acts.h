@@ -35,7 +35,7 @@ KERN_OUTLINE void prepare_chunk(const float *x, size_t n, kern_act16 *act, int16
     for (size_t i = 0; i < KERN_UNITS / 2; i++) act->blocks[i % 2][i / 2] = act->sums[2 * i] + act->sums[2 * i + 1];
 }
 
-static void prepare_i16(const float *x, size_t n, void *act) {
+static inline void prepare_i16(const float *x, size_t n, void *act) {
     kern_act16 *to = act;
     _Alignas(64) int16_t q[KERN_CHUNK];
     for (size_t at = 0; at < n; at += KERN_CHUNK, to++) {

@@ -1,9 +1,9 @@
 /* kern_attn.h: attention over one tile of positions (template of a level).
  *
  * Online softmax (Milakov, Gimelshein 2018; FlashAttention, Dao 2022), in powers of two. Keys, then values, are unpacked to
- * floats once for all queries; scores and outputs are then products of small matrices, each element a sum of its own in order
- * of dimensions or positions. What a query does not see is multiplied by zero for it; where such a value is not finite, each
- * query goes alone.
+ * floats once for all queries, but for F16 where it is converted as fast as floats are loaded; scores and outputs are then
+ * products of small matrices, each element a sum of its own in order of dimensions or positions. What a query does not see is
+ * multiplied by zero for it; where such a value is not finite, each query goes alone.
  */
 #ifndef LEAT_KERN_ATTN_H
 #define LEAT_KERN_ATTN_H
@@ -72,67 +72,86 @@ static void tile_values(const kern_attn *a, size_t from, size_t to, float *tile)
 
 /* ---- products -------------------------------------------------------------------------------------------- */
 
-/* out (n, 16 * strips) += a (n, depth) * b, whose vector s of row k lies at byte k * row + s * strip: floats, or halves as
- * they lie in the cache. Sums are of at most ATTN_DEPTH products and then added to those before: short sums round less. */
+/* out (n, 16 * groups) += a (n, depth) * b: floats, or halves as they lie in the cache. Group g of row k of b lies at byte
+ * k * row + g * group. Sums are of at most ATTN_DEPTH products and then added to those before: short sums round less. */
 #define ATTN_DEPTH 64
+#define ATTN_STRIPS MAX(VEC_STRIP, VEC_HALVES)
+_Static_assert(VEC_STRIP * VR_FLOATS % 16 == 0 && VEC_STRIP_LEFT * VR_FLOATS % 16 == 0, "floats are taken in whole groups");
 typedef struct attn_product {
-    size_t out_row, a_row, row, strip, depth;
-    size_t ahead; /* bytes of the next tile to fetch each step */
+    size_t out_row, a_row, row, group, depth;
+    size_t ahead; /* bytes of the next tile to fetch each step: no more than are read there as halves */
 } attn_product;
 
-KERN_INLINE void attn_block(const attn_product *p, float *out, const float *a, const char *b, const char *ahead, size_t n,
-                            size_t strips, bool halves) {
-    const size_t a_row = p->a_row, row = p->row, strip = p->strip, out_row = p->out_row, more = p->ahead;
+/* n rows by strips of VR_FLOATS, from the one numbered `strip` on. */
+KERN_INLINE void attn_block(const attn_product *p, float *out, const float *a, const char *b, size_t strip, const char *ahead,
+                            size_t n, size_t strips, bool halves) {
+    const size_t a_row = p->a_row, row = p->row, out_row = p->out_row, more = p->ahead;
+    size_t at[ATTN_STRIPS], first = strip * VR_FLOATS;
+    out += first;
+    b += first / 16 * p->group;
+    for (size_t s = 0, i = halves ? first % 16 : 0; s < strips; s++, i += VR_FLOATS)
+        at[s] = i / 16 * p->group + i % 16 * (halves ? 2 : 4);
     for (size_t left = p->depth; left;) {
-        vf sum[VEC_QUERIES][VEC_STRIP];
+        vr sum[VEC_QUERIES][ATTN_STRIPS];
         for (size_t i = 0; i < n; i++)
-            for (size_t s = 0; s < strips; s++) sum[i][s] = vf_set(0);
+            for (size_t s = 0; s < strips; s++) sum[i][s] = vr_set(0);
         size_t here = MIN(left, ATTN_DEPTH);
         left -= here;
         for (const float *end = a + here; a != end; a++, b += row, ahead += more) {
-            vf r[VEC_STRIP];
-            for (size_t s = 0; s < strips; s++) r[s] = halves ? vf_load_f16(b + s * strip) : vf_load(b + s * strip);
+            vr r[ATTN_STRIPS];
+            for (size_t s = 0; s < strips; s++) r[s] = halves ? vr_load_f16(b + at[s]) : vr_load(b + at[s]);
             for (size_t i = 0; i < n; i++) {
-                vf x = vf_set(a[i * a_row]);
-                for (size_t s = 0; s < strips; s++) sum[i][s] = vf_fma(x, r[s], sum[i][s]);
+                vr x = vr_set(a[i * a_row]);
+                for (size_t s = 0; s < strips; s++) sum[i][s] = vr_fma(x, r[s], sum[i][s]);
             }
-            if (more) v_prefetch(ahead);
-            if (more > 64) v_prefetch(ahead + 64);
+            v_prefetch(ahead);
+            if (2 * ATTN_STRIPS * VR_FLOATS > 64 && more > 64) v_prefetch(ahead + 64);
         }
         for (size_t i = 0; i < n; i++)
             for (size_t s = 0; s < strips; s++) {
-                float *to = out + i * out_row + 16 * s;
-                vf_store(to, vf_add(vf_load(to), sum[i][s]));
+                float *to = out + i * out_row + VR_FLOATS * s;
+                vr_store(to, vr_add(vr_load(to), sum[i][s]));
             }
     }
 }
 #define ATTN_BLOCK(name, n, strips, halves) \
-    KERN_OUTLINE void name(const attn_product *p, float *out, const float *a, const char *b, const char *ahead) { \
-        attn_block(p, out, a, b, ahead, n, strips, halves); \
+    KERN_OUTLINE void name(const attn_product *p, float *out, const float *a, const char *b, size_t strip, const char *ahead) { \
+        attn_block(p, out, a, b, strip, ahead, n, strips, halves); \
     }
-ATTN_BLOCK(attn_many_wide, VEC_QUERIES, VEC_STRIP, false)
-ATTN_BLOCK(attn_many_narrow, VEC_QUERIES, 1, false)
-ATTN_BLOCK(attn_one_wide, 1, VEC_STRIP, false)
-ATTN_BLOCK(attn_one_narrow, 1, 1, false)
-ATTN_BLOCK(attn_many_halves, VEC_QUERIES, VEC_STRIP, true)
-ATTN_BLOCK(attn_one_halves, 1, VEC_STRIP, true)
+ATTN_BLOCK(attn_many, VEC_QUERIES, VEC_STRIP, false)
+ATTN_BLOCK(attn_many_left, VEC_QUERIES, VEC_STRIP_LEFT, false)
+ATTN_BLOCK(attn_one, 1, VEC_STRIP, false)
+ATTN_BLOCK(attn_one_left, 1, VEC_STRIP_LEFT, false)
+ATTN_BLOCK(attn_many_halves, VEC_QUERIES, VEC_HALVES, true)
+ATTN_BLOCK(attn_many_halves_left, VEC_QUERIES, VEC_HALVES_LEFT, true)
+ATTN_BLOCK(attn_one_halves, 1, VEC_HALVES, true)
+ATTN_BLOCK(attn_one_halves_left, 1, VEC_HALVES_LEFT, true)
 
-/* Halves: strips fill VEC_STRIP. A copy of p would be read in other pieces than it was written, for which CPUs wait. */
-KERN_OUTLINE void attn_multiply(const attn_product *p, float *out, const float *a, size_t n, const char *b, size_t strips,
+/* Of so many strips, how many come next: pieces of one size, and of another where those do not fit. */
+static size_t strips_next(size_t left, bool halves) {
+    size_t n = halves ? VEC_HALVES : VEC_STRIP, other = halves ? VEC_HALVES_LEFT : VEC_STRIP_LEFT;
+    return left == n || left >= n + other ? n : other;
+}
+static bool halves_fit(size_t groups) { return VEC_HALVES_LEFT || groups * 16 / VR_FLOATS % VEC_HALVES == 0; }
+
+/* Halves: halves_fit(groups). A copy of p would be read in other pieces than it was written, for which CPUs wait. */
+KERN_OUTLINE void attn_multiply(const attn_product *p, float *out, const float *a, size_t n, const char *b, size_t groups,
                                 bool halves, const char *ahead) {
-    for (size_t s = 0; s < strips;) {
-        bool wide = strips - s >= VEC_STRIP;
+    const size_t strips = groups * 16 / VR_FLOATS;
+    if (!p->ahead) ahead = b; /* is there already */
+    for (size_t s = 0, next; s < strips; s += next) {
+        next = strips_next(strips - s, halves);
         for (size_t i = 0; i < n;) {
             bool many = n - i >= VEC_QUERIES;
-            float *to = out + i * p->out_row + 16 * s;
+            float *to = out + i * p->out_row;
             const float *from = a + i * p->a_row;
-            if (halves) (many ? attn_many_halves : attn_one_halves)(p, to, from, b + s * p->strip, ahead);
-            else if (wide) (many ? attn_many_wide : attn_one_wide)(p, to, from, b + s * p->strip, ahead);
-            else (many ? attn_many_narrow : attn_one_narrow)(p, to, from, b + s * p->strip, ahead);
+            if (halves && (next == VEC_HALVES || !VEC_HALVES_LEFT)) (many ? attn_many_halves : attn_one_halves)(p, to, from, b, s, ahead);
+            else if (halves) (many ? attn_many_halves_left : attn_one_halves_left)(p, to, from, b, s, ahead);
+            else if (next == VEC_STRIP) (many ? attn_many : attn_one)(p, to, from, b, s, ahead);
+            else (many ? attn_many_left : attn_one_left)(p, to, from, b, s, ahead);
             i += many ? VEC_QUERIES : 1;
             ahead += p->depth * p->ahead;
         }
-        s += wide ? VEC_STRIP : 1;
     }
 }
 
@@ -140,18 +159,14 @@ KERN_OUTLINE void attn_multiply(const attn_product *p, float *out, const float *
 
 #define LOG2_E 1.44269504f
 /* 2^(x log2(e) - base) = 2^(n + r), |r| <= 1/2, for x of at least least; r is rounded once, and the polynomial, the best of its
- * degree that is 1 at 0, has an error of 8e-8 of the result. */
+ * degree that is 1 at 0, has an error of 8e-8 of the result. Its terms are added in pairs, a shorter chain than one by one. */
 KERN_INLINE vf exp2_vf(vf x, vf minus_base, vf least) {
     x = vf_max(least, x); /* in this order NaN stays */
     vf n = vf_round(vf_fma(x, vf_set(LOG2_E), minus_base)), r = vf_fma(x, vf_set(LOG2_E), vf_sub(minus_base, n));
-    vf p = vf_set(1.5353361e-4f);
-    p = vf_fma(p, r, vf_set(1.3398874e-3f));
-    p = vf_fma(p, r, vf_set(9.6184374e-3f));
-    p = vf_fma(p, r, vf_set(5.5503325e-2f));
-    p = vf_fma(p, r, vf_set(2.4022648e-1f));
-    p = vf_fma(p, r, vf_set(6.9314720e-1f));
-    p = vf_fma(p, r, vf_set(1.0f));
-    return vf_scale2(p, n);
+    vf r2 = vf_mul(r, r), p = vf_fma(vf_set(1.5353361e-4f), r, vf_set(1.3398874e-3f));
+    p = vf_fma(p, r2, vf_fma(vf_set(9.6184374e-3f), r, vf_set(5.5503325e-2f)));
+    p = vf_fma(p, r2, vf_fma(vf_set(2.4022648e-1f), r, vf_set(6.9314720e-1f)));
+    return vf_scale2_down(vf_fma(p, r, vf_set(1.0f)), n);
 }
 
 /* A query's base is a whole number above all its scores times log2(e) so far: with room, so that it seldom grows; then all there
@@ -164,43 +179,52 @@ KERN_OUTLINE void raise_base(const kern_attn *a, size_t i, float top) {
     a->base[i] = base;
 }
 
-/* Turns a query's scores into weights 2^(score log2(e) - base). No chain leads from the largest score to the weights: while it is
- * being found, CPUs guess that it is below the base. */
-KERN_INLINE void weigh(const kern_attn *a, size_t i, size_t n_groups, float *scores) {
-    size_t row = kern_attn_acc_row(a->dim_v);
-    float *sums = a->acc + (i + 1) * row - 16;
+/* Before weigh: no chain leads from the largest score to the weights. While it is being found, CPUs guess that it is below the
+ * base. */
+KERN_INLINE void find_base(const kern_attn *a, size_t i, size_t n_groups, const float *scores) {
     vf tops = vf_set(-F32_INF);
     for (size_t g = 0; g < n_groups; g++) tops = vf_max(vf_load(scores + 16 * g), tops);
     float top = vf_max_all(tops) * LOG2_E;
     if (top > a->base[i]) raise_base(a, i, top);
-    float base = a->base[i] == -F32_INF ? 0 : a->base[i]; /* where all scores are -infinity: weights 0, not NaN */
-    vf minus_base = vf_set(-base), least = vf_set((base - 160) / LOG2_E);
-    vf sum = vf_load(sums);
-    for (size_t g = 0; g < n_groups; g++) {
-        vf x = exp2_vf(vf_load(scores + 16 * g), minus_base, least);
-        vf_store(scores + 16 * g, x);
-        sum = vf_add(sum, x);
+}
+
+/* Turns scores into weights 2^(score log2(e) - base). */
+static void weigh(const kern_attn *a, size_t n_groups, float *scores) {
+    size_t row = kern_attn_acc_row(a->dim_v);
+    float *sums = a->acc + row - 16;
+    for (size_t i = 0; i < a->n_q; i++, scores += KERN_ATTN_TILE, sums += row) {
+        float base = a->base[i] == -F32_INF ? 0 : a->base[i]; /* where all scores are -infinity: weights 0, not NaN */
+        vf minus_base = vf_set(-base), least = vf_set((base - 160) * (1 / LOG2_E));
+        vf sum = vf_load(sums);
+        for (size_t g = 0; g < n_groups; g++) {
+            vf x = exp2_vf(vf_load(scores + 16 * g), minus_base, least);
+            vf_store(scores + 16 * g, x);
+            sum = vf_add(sum, x);
+        }
+        vf_store(sums, sum);
     }
-    vf_store(sums, sum);
 }
 
 /* Bytes of a tile of so many to fetch each step of a product. */
-static size_t bytes_ahead(const kern_attn *a, size_t tile_bytes, size_t strips, size_t depth) {
-    size_t blocks = (strips / VEC_STRIP + strips % VEC_STRIP) * (a->n_q / VEC_QUERIES + a->n_q % VEC_QUERIES);
-    return div_up(tile_bytes, blocks * depth);
+KERN_OUTLINE size_t bytes_ahead(const kern_attn *a, size_t tile_bytes, size_t groups, size_t depth, bool halves) {
+    size_t across = 0;
+    for (size_t left = groups * 16 / VR_FLOATS; left; across++) left -= strips_next(left, halves);
+    return div_up(tile_bytes, across * (a->n_q / VEC_QUERIES + a->n_q % VEC_QUERIES) * depth);
 }
 
 static void attn_tile(const kern_attn *a) {
-    size_t n_groups = div_up(a->n_pos, 16), acc_row = kern_attn_acc_row(a->dim_v), strips = acc_row / 16 - 1;
+    size_t n_groups = div_up(a->n_pos, 16), acc_row = kern_attn_acc_row(a->dim_v), v_groups = acc_row / 16 - 1;
     float *scores = a->scratch, *tile = scores + a->n_q * KERN_ATTN_TILE;
     attn_product keys = {KERN_ATTN_TILE, a->dim_k, 64, 64 * a->dim_k, a->dim_k, 0};
     attn_product values = {acc_row, KERN_ATTN_TILE, 4 * a->dim_v, 64, a->n_pos, 0};
-    if (a->k_next) keys.ahead = bytes_ahead(a, kern_attn_tile_bytes(a->type_k, a->dim_k), n_groups, a->dim_k);
-    if (a->v_next) values.ahead = bytes_ahead(a, kern_attn_tile_bytes(a->type_v, a->dim_v), strips, a->n_pos);
-    bool all_seen = true, few = a->n_q <= 2 * VEC_QUERIES; /* fewer passes than unpacking costs */
+    bool all_seen = true, few = a->n_q <= VEC_QUERIES_HALVES; /* fewer passes than unpacking costs */
+    bool k_halves = few && a->type_k == QUANT_F16 && halves_fit(n_groups);
+    bool v_halves = few && a->type_v == QUANT_F16 && a->dim_v % 16 == 0 && halves_fit(v_groups);
+    if (a->k_next) keys.ahead = bytes_ahead(a, kern_attn_tile_bytes(a->type_k, a->dim_k), n_groups, a->dim_k, k_halves);
+    if (a->v_next) values.ahead = bytes_ahead(a, kern_attn_tile_bytes(a->type_v, a->dim_v), v_groups, a->n_pos, v_halves);
     memset(scores, 0, a->n_q * KERN_ATTN_TILE * sizeof *scores);
-    if (few && a->type_k == QUANT_F16 && n_groups % VEC_STRIP == 0) {
-        keys.row = 32, keys.strip = 32 * a->dim_k;
+    if (k_halves) {
+        keys.row = 32, keys.group = 32 * a->dim_k;
         attn_multiply(&keys, scores, a->q, a->n_q, a->k, n_groups, true, a->k_next);
     } else {
         tile_keys(a, n_groups, tile);
@@ -211,23 +235,24 @@ static void attn_tile(const kern_attn *a) {
         for (size_t p = 0; p < a->from[i]; p++) s[p] = -F32_INF;
         for (size_t p = a->to[i]; p < 16 * n_groups; p++) s[p] = -F32_INF;
         all_seen &= a->from[i] == 0 && a->to[i] >= a->n_pos;
-        weigh(a, i, n_groups, s);
+        find_base(a, i, n_groups, s);
     }
-    if (few && all_seen && a->type_v == QUANT_F16 && a->dim_v % (16 * VEC_STRIP) == 0) {
-        values.row = 2 * a->dim_v, values.strip = 32;
-        attn_multiply(&values, a->acc, scores, a->n_q, a->v, strips, true, a->v_next);
+    weigh(a, n_groups, scores);
+    if (v_halves && all_seen) {
+        values.row = 2 * a->dim_v, values.group = 32;
+        attn_multiply(&values, a->acc, scores, a->n_q, a->v, v_groups, true, a->v_next);
         return;
     }
     tile_values(a, 0, a->n_pos, tile);
     if (all_seen || all_finite(tile, a->n_pos * a->dim_v)) {
-        attn_multiply(&values, a->acc, scores, a->n_q, (const char *)tile, strips, false, a->v_next);
+        attn_multiply(&values, a->acc, scores, a->n_q, (const char *)tile, v_groups, false, a->v_next);
         return;
     }
     values.ahead = 0;
     for (size_t i = 0; i < a->n_q; i++) {
         if (a->from[i] >= a->to[i]) continue;
         tile_values(a, a->from[i], a->to[i], tile);
-        attn_multiply(&values, a->acc + i * acc_row, scores + i * KERN_ATTN_TILE, 1, (const char *)tile, strips, false, NULL);
+        attn_multiply(&values, a->acc + i * acc_row, scores + i * KERN_ATTN_TILE, 1, (const char *)tile, v_groups, false, NULL);
     }
 }
 

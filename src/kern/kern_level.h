@@ -34,7 +34,7 @@ VEC_KINDS(MULTIPLIER)
 #define ENTRIES(entry) VEC_LOADED(entry) VEC_UNPACKED_TYPES(entry##_UNPACKED)
 
 const kern_ops KERN_OF(VEC_LEVEL, _ops) = {
-    .prepare = {[KERN_ACT_F32] = prepare_f32, [KERN_ACT_I16] = prepare_i16, VEC_PREPARE_MORE
+    .prepare = {[KERN_ACT_F32] = prepare_f32, VEC_PREPARE
                 [KERN_ACT_I8_16] = prepare_i8_16, [KERN_ACT_I8_32] = prepare_i8_32},
     .prompt_act = {KERN_FORMATS(ENTRY_ACT)}, /* 0, KERN_ACT_F32, for float types */
     .decode_act = {KERN_FORMATS(ENTRY_DECODE_ACT)},

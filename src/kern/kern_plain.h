@@ -11,7 +11,7 @@
 #define VEC_ACT_SIXES(len, most) KERN_ACT_I16
 #define VEC_ACT_PAIRED(len, most) KERN_ACT_I16
 #define VEC_ACT_DIGITS(len, most) KERN_ACT_I16
-#define VEC_PREPARE_MORE
+#define VEC_PREPARE [KERN_ACT_I16] = prepare_i16,
 #define VEC_OPS_MORE
 #define VEC_DECODE_FUSED DECODE_TILES
 #define VEC_DECODE_STORED DECODE_BY_MEMORY

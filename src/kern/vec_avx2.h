@@ -25,7 +25,7 @@
 #define VEC_ACT_SIXES(len, most) KERN_ACT_I8_HALVES
 #define VEC_ACT_PAIRED(len, most) KERN_ACT_I8_HALVES
 #define VEC_ACT_DIGITS(len, most) KERN_ACT_I16_HALVES
-#define VEC_PREPARE_MORE [KERN_ACT_I16_HALVES] = prepare_i16_halves, [KERN_ACT_I16_BESIDE] = prepare_i16_beside, [KERN_ACT_I8_HALVES] = prepare_i8_halves,
+#define VEC_PREPARE [KERN_ACT_I16_HALVES] = prepare_i16_halves, [KERN_ACT_I16_BESIDE] = prepare_i16_beside, [KERN_ACT_I8_HALVES] = prepare_i8_halves,
 #define VEC_OPS_MORE
 #define VEC_DECODE_FUSED(type, ...) static void decode_##type(const kern_matmul *m);
 #define VEC_DECODE_STORED VEC_DECODE_FUSED
@@ -35,7 +35,11 @@
 #define VEC_DECODE_PAIRED VEC_DECODE_FUSED
 #define VEC_DECODE_DIGITS VEC_DECODE_FUSED
 #define VEC_QUERIES 4
-#define VEC_STRIP 1
+#define VEC_QUERIES_HALVES SIZE_MAX
+#define VEC_STRIP 2
+#define VEC_STRIP_LEFT 2
+#define VEC_HALVES 3
+#define VEC_HALVES_LEFT 2
 
 typedef struct vb { __m256i a, b; } vb; /* lanes 0, 1 and 2, 3 */
 typedef struct vi { __m256i a, b; } vi;
@@ -284,6 +288,11 @@ static inline __m256 scale2(__m256 x, __m256 n) {
     x = _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(first, bias), 23)));
     return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(second, bias), 23)));
 }
+static inline __m256 scale2_down(__m256 x, __m256 n) {
+    __m256i e = _mm256_max_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), _mm256_setzero_si256());
+    return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(e, 23)));
+}
+static inline vf vf_scale2_down(vf x, vf n) { return VF(scale2_down(x.a, n.a), scale2_down(x.b, n.b)); }
 static inline vf vf_scale2(vf x, vf n) { return VF(scale2(x.a, n.a), scale2(x.b, n.b)); }
 /* 16 floats: those of even place, those of odd place. */
 static inline __m256 places(const float *p, int which) {
@@ -304,6 +313,21 @@ static inline void vf_zip(float *p, vf even, vf odd) {
     zip(p, even.a, odd.a);
     zip(p + 16, even.b, odd.b);
 }
+
+/* Attention's vectors are single registers: a tile of 4 by 3 has enough sums for the latency of two additions at a time. What is
+ * converted is held where it is written, or compilers find that more operands want a register than there are. */
+typedef __m256 vr;
+#define VR_FLOATS 8
+static inline vr vr_set(float x) { return _mm256_set1_ps(x); }
+static inline vr vr_load(const void *p) { return _mm256_loadu_ps(p); }
+static inline vr vr_load_f16(const void *p) {
+    vr x = _mm256_cvtph_ps(load_16(p, 0));
+    __asm__ volatile("" : "+x"(x));
+    return x;
+}
+static inline void vr_store(float *p, vr x) { _mm256_storeu_ps(p, x); }
+static inline vr vr_add(vr x, vr y) { return _mm256_add_ps(x, y); }
+static inline vr vr_fma(vr x, vr y, vr z) { return _mm256_fmadd_ps(x, y, z); }
 
 /* ---- scales of a chunk, a unit each ------------------------------------------------------------------- */
 

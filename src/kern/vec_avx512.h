@@ -26,7 +26,8 @@
 #define VEC_ACT_PAIRED(len, most) KERN_ACT_I16_PAIRS
 #define VEC_ACT_SIXES(len, most) KERN_ACT_I16_UNITS
 #define VEC_ACT_DIGITS(len, most) KERN_ACT_I16_FIVES
-#define VEC_PREPARE_MORE                                                                \
+#define VEC_PREPARE                                                                     \
+    [KERN_ACT_I16] = prepare_i16,                                                       \
     [KERN_ACT_I16_LANES] = prepare_i16_lanes, [KERN_ACT_I16_PAIRS] = prepare_i16_pairs, \
     [KERN_ACT_I16_FIVES] = prepare_i16_fives, [KERN_ACT_I16_UNITS] = prepare_i16_units,
 #define VEC_DECODE_FUSED DECODE_TILES
@@ -40,7 +41,11 @@
     .fill = {[QUANT_Q4_0] = fill_q4_0, [QUANT_Q8_0] = fill_q8_0, [QUANT_IQ4_NL] = fill_iq4_nl, [QUANT_MXFP4] = fill_mxfp4, \
              [QUANT_Q4_K] = fill_q4_k, [QUANT_Q5_K] = fill_q5_k, [QUANT_Q6_K] = fill_q6_k, [QUANT_IQ4_XS] = fill_iq4_xs},
 #define VEC_QUERIES 4
+#define VEC_QUERIES_HALVES 8
 #define VEC_STRIP 4
+#define VEC_STRIP_LEFT 1
+#define VEC_HALVES 4
+#define VEC_HALVES_LEFT 0
 #define VEC_STEPS(q_max, n) (n)
 #define VEC_STEPS_MANY false
 #define v_steps_many(sum, p, sub, step, x, n, q_max) (void)(x)
@@ -335,6 +340,7 @@ static inline vf vf_spread(vf a, size_t k) {
 static inline vf vf_swap(vf a) { return _mm512_permute_ps(a, 0xB1); }
 static inline vf vf_round(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vf vf_scale2(vf x, vf n) { return _mm512_scalef_ps(x, n); }
+static inline vf vf_scale2_down(vf x, vf n) { return vf_scale2(x, n); }
 static inline void vf_unzip(const float *p, vf *even, vf *odd) {
     vf a = vf_load(p), b = vf_load(p + 16);
     __m512i at = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
@@ -495,5 +501,7 @@ static inline bool vi_is_zero(vi x) { return _mm512_test_epi32_mask(x, x) == 0; 
 /* The upper halves of the words: one after the other; those of even and odd in one word. */
 static inline void vi_store_high(uint16_t *p, vi x) { _mm256_storeu_si256((void *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(x, 16))); }
 static inline vi vi_high_pairs(vi even, vi odd) { return _mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_srli_epi32(even, 16), odd); }
+
+#include "kern/vec_whole.h"
 
 #endif

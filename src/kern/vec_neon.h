@@ -20,7 +20,11 @@
 #define VEC_AHEAD_FLOATS VEC_AHEAD
 #define VEC_LOADS_ENTRIES(n) ((n) > 0)
 #define VEC_QUERIES 4
+#define VEC_QUERIES_HALVES 8
 #define VEC_STRIP 1
+#define VEC_STRIP_LEFT 1
+#define VEC_HALVES 1
+#define VEC_HALVES_LEFT 1
 
 typedef uint8x16x4_t vb;
 typedef int32x4x4_t vi;
@@ -282,6 +286,11 @@ static inline float32x4_t scale2(float32x4_t x, float32x4_t n) {
     x = vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(first, bias), 23)));
     return vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vsubq_s32(e, first), bias), 23)));
 }
+static inline float32x4_t scale2_down(float32x4_t x, float32x4_t n) {
+    int32x4_t e = vmaxq_s32(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127)), vdupq_n_s32(0));
+    return vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(e, 23)));
+}
+static inline vf vf_scale2_down(vf x, vf n) { return EACH_2(vf, scale2_down, x, n); }
 static inline vf vf_scale2(vf x, vf n) { return EACH_2(vf, scale2, x, n); }
 static inline void vf_unzip(const float *p, vf *even, vf *odd) {
     for (size_t j = 0; j < 4; j++) {
@@ -402,5 +411,7 @@ static inline uint64_t v_read(const void *p, size_t n_words) {
     for (; i < n_words; i++, b += 8) r += load_u64(b);
     return r;
 }
+
+#include "kern/vec_whole.h"
 
 #endif

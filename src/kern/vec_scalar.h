@@ -24,7 +24,11 @@
 #define VEC_AHEAD 1024      /* bytes that the decode kernels prefetch ahead                */
 #define VEC_AHEAD_FLOATS VEC_AHEAD /* those of float types                                  */
 #define VEC_QUERIES 1       /* queries that the attention kernel takes together                 */
-#define VEC_STRIP 2         /* vectors of a query's output that the attention kernel holds */
+#define VEC_QUERIES_HALVES 2 /* queries up to which F16 is converted as it is multiplied, not before */
+#define VEC_STRIP 2         /* vectors of VR_FLOATS of a query's output that the attention kernel holds */
+#define VEC_STRIP_LEFT 1    /* the same for those at the end, which are not as many  */
+#define VEC_HALVES 2        /* the same of F16 that is converted as it is multiplied    */
+#define VEC_HALVES_LEFT 0   /* and of those at its end; 0: it is not, where there are any  */
 #define VEC_STEPS(q_max, n) (n) /* of n dot steps, how many go between vd_start and vd_end      */
 #define VEC_STEPS_MANY false /* whether v_steps_many does all of VEC_TOKENS activations at once */
 #define v_steps_many(sum, p, sub, step, x, n, q_max) (void)(x)
@@ -211,6 +215,11 @@ static inline vf vf_scale2(vf x, vf n) {
     vi e = vi_of_vf(n), first = e >> 1;
     return x * (vf)((first + 127) << 23) * (vf)((e - first + 127) << 23);
 }
+/* The same for -200 <= n <= 127 by one factor, which may be 0 below the normal range, and is for n < -150. */
+static inline vf vf_scale2_down(vf x, vf n) {
+    vi e = vi_of_vf(n) + 127;
+    return x * (vf)((e & (e > 0)) << 23);
+}
 /* 32 floats at p: those of even and of odd index; and back. */
 static inline void vf_unzip(const float *p, vf *even, vf *odd) { EACH16 { (*even)[i] = p[2 * i]; (*odd)[i] = p[2 * i + 1]; } }
 static inline void vf_zip(float *p, vf even, vf odd) { EACH16 { p[2 * i] = even[i]; p[2 * i + 1] = odd[i]; } }
@@ -242,5 +251,7 @@ static inline uint64_t v_read(const void *p, size_t n_words) {
     for (size_t i = 0; i < n_words; i++) sum += load_u64((const char *)p + 8 * i);
     return sum;
 }
+
+#include "kern/vec_whole.h"
 
 #endif
