@@ -28,6 +28,7 @@ typedef struct bytes_type {
     bytes_scaling scaling;
     bytes_load *load;
     bytes_scales_of *scales;
+    int up; /* vectors 4 to 7 are loaded times 2^up: their bits stay where they are, and their sum is divided at the row's end */
 } bytes_type;
 
 /* ---- what types are made of -------------------------------------------------------------------------------- */
@@ -78,8 +79,10 @@ KERN_INLINE bytes_scales bytes_signed_units(__m128i scales, const uint8_t *half,
 }
 KERN_INLINE bytes_scales bytes_scales_q6_k(const uint8_t *b) { return bytes_signed_units(load_16(b, 192), b + 208, 32); }
 
-/* Pairs p of 16 bytes of each half. */
-KERN_INLINE __m256i bytes_pairs(const uint8_t *b, size_t k) { return bytes_moved(words_halves(b + 16 * (k % 2), 32), -(int)(k & 6), 3); }
+/* Pairs p of 16 bytes of each half; those from 2 on times 16. */
+KERN_INLINE __m256i bytes_pairs(const uint8_t *b, size_t k) {
+    return bytes_moved(words_halves(b + 16 * (k % 2), 32), -(int)(k & 2), k < 4 ? 3 : 3 << 4);
+}
 KERN_INLINE __m256i bytes_q2_k(const uint8_t *b, size_t k) { return bytes_pairs(b + 16, k); }
 KERN_INLINE bytes_scales bytes_scales_q2_k(const uint8_t *b) {
     __m256i x = _mm256_cvtepu8_epi16(load_16(b, 0));
@@ -88,7 +91,8 @@ KERN_INLINE bytes_scales bytes_scales_q2_k(const uint8_t *b) {
 }
 KERN_INLINE bytes_scales bytes_scales_tq2_0(const uint8_t *b) { return (bytes_scales){.scale = words_half(b + 64)}; }
 
-/* The third bits of vector 2 p + j are bits p of a lane's. They are looked up for pairs p and p + 2 at once. */
+/* The third bits of vector 2 p + j are bits p of a lane's. They are looked up for pairs p and p + 2 at once, which
+ * stay times 16. */
 KERN_INLINE __m256i bytes_q3_k(const uint8_t *b, size_t k) {
 #define THIRD(p, n) ((n) >> (p) & 1) << 2 | ((n) >> ((p) + 2) & 1) << 6
 #define THIRDS(p) THIRD(p, 0), THIRD(p, 1), THIRD(p, 2), THIRD(p, 3), THIRD(p, 4), THIRD(p, 5), THIRD(p, 6), THIRD(p, 7), \
@@ -98,7 +102,7 @@ KERN_INLINE __m256i bytes_q3_k(const uint8_t *b, size_t k) {
 #undef THIRD
     __m256i bits = bytes_moved(bytes_lane_bits(b + 16 * (k % 2)), 0, 15), table = _mm256_broadcastsi128_si256(load_16(third[k / 2 % 2], 0));
     __m256i x = bytes_moved(words_halves(b + 32 + 16 * (k % 2), 32), -(int)(k & 2), 0x33);
-    return bytes_moved(_mm256_or_si256(x, _mm256_shuffle_epi8(table, bits)), k < 4 ? 0 : -4, 7);
+    return bytes_moved(_mm256_or_si256(x, _mm256_shuffle_epi8(table, bits)), 0, k < 4 ? 7 : 7 << 4);
 }
 KERN_INLINE bytes_scales bytes_scales_q3_k(const uint8_t *b) {
     uint64_t scales[2];
@@ -125,14 +129,14 @@ KERN_INLINE __m256i bytes_scale(__m256i by, size_t k, bytes_scaling scaling) {
     return scaling == BYTES_ONE ? words_set(1) : _mm256_shuffle_epi8(by, load_32(scaling == BYTES_UNITS ? units[k] : blocks[k / 2], 0));
 }
 
-/* No overflow: a word adds four products of at most 31 * 128, or two of 63 * 128; 32 bits four words times -128, which a float
+/* No overflow: a word adds four products of at most 48 * 128, or two of 112 * 128; 32 bits four words times -128, which a float
  * holds exactly. */
 KERN_INLINE void bytes_add(words_sums *to, const uint8_t *b, bytes_scales s, const kern_act8_halves *act, bytes_type f) {
 #pragma GCC unroll 4 /* k must be a constant */
     for (size_t k = 0; k < 8; k += 2) {
         __m256i x = _mm256_maddubs_epi16(f.load(b, k), load_32(act->q, 32 * k)), sum;
         __m256i y = _mm256_maddubs_epi16(f.load(b, k + 1), load_32(act->q, 32 * k + 32));
-        __m256 scale = _mm256_mul_ps(_mm256_load_ps(act->scale[k / 2]), s.scale), *of = &to->of[k / 2 % 2];
+        __m256 scale = _mm256_mul_ps(_mm256_load_ps(act->scale[k / 2]), s.scale), *of = &to->of[f.up ? k / 4 : k / 2 % 2];
         if (f.scaling == BYTES_UNITS)
             sum = _mm256_add_epi32(_mm256_madd_epi16(x, bytes_scale(s.by, k, f.scaling)),
                                    _mm256_madd_epi16(y, bytes_scale(s.by, k + 1, f.scaling)));
@@ -145,8 +149,9 @@ KERN_INLINE void bytes_add(words_sums *to, const uint8_t *b, bytes_scales s, con
         to->below = _mm256_fmadd_ps(_mm256_cvtepi32_ps(off), min, to->below);
     } else to->below = _mm256_fmadd_ps(f.scaling == BYTES_ONE ? s.scale : s.min, _mm256_load_ps(act->sums), to->below);
 }
-KERN_INLINE float bytes_end(words_sums s) {
-    return vf_sum(VF(_mm256_sub_ps(_mm256_add_ps(s.of[0], s.of[1]), s.below), _mm256_setzero_ps()));
+KERN_INLINE float bytes_end(words_sums s, int up) {
+    __m256 sum = up ? _mm256_fmadd_ps(s.of[1], _mm256_set1_ps(1 / (float)(1 << up)), s.of[0]) : _mm256_add_ps(s.of[0], s.of[1]);
+    return vf_sum(VF(_mm256_sub_ps(sum, s.below), _mm256_setzero_ps()));
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------- */
@@ -160,7 +165,7 @@ KERN_INLINE void bytes_row(const kern_matmul *m, size_t r, bytes_type f) {
         for (size_t line = 0; line < f.bytes; line += 64) v_prefetch(b + VEC_AHEAD + line);
         bytes_add(&sums, b, f.scales(b), act, f);
     }
-    m->outs[0][m->out_first + r] = bytes_end(sums) * m->scale;
+    m->outs[0][m->out_first + r] = bytes_end(sums, f.up) * m->scale;
 }
 
 /* A chunk as its type's functions leave it, for several activations. */
@@ -171,10 +176,10 @@ typedef struct bytes_chunk {
 KERN_INLINE __m256i bytes_stored(const uint8_t *b, size_t k) { return ((const bytes_chunk *)b)->q[k]; }
 
 /* sums[x] += chunks times activations x from their chunk `at` on: a copy a way of scaling. */
-#define BYTES_TIMES(scaling)                                                                                         \
-    KERN_OUTLINE void bytes_times_##scaling(words_sums *sums, const bytes_chunk *c, size_t n, const void *const *acts, \
-                                            size_t n_act, size_t at) {                                               \
-        const bytes_type f = {0, BYTES_##scaling, bytes_stored, NULL};                                               \
+#define BYTES_TIMES(scaling, up)                                                                                     \
+    KERN_OUTLINE void bytes_times_##scaling##_##up(words_sums *sums, const bytes_chunk *c, size_t n,                 \
+                                                   const void *const *acts, size_t n_act, size_t at) {               \
+        const bytes_type f = {0, BYTES_##scaling, bytes_stored, NULL, up};                                           \
         for (size_t x = 0; x < n_act; x++) {                                                                         \
             const kern_act8_halves *act = (const kern_act8_halves *)acts[x] + at;                                    \
             words_sums sum = sums[x];                                                                                \
@@ -182,9 +187,10 @@ KERN_INLINE __m256i bytes_stored(const uint8_t *b, size_t k) { return ((const by
             sums[x] = sum;                                                                                           \
         }                                                                                                            \
     }
-BYTES_TIMES(UNITS)
-BYTES_TIMES(BLOCKS)
-BYTES_TIMES(ONE)
+BYTES_TIMES(UNITS, 0)
+BYTES_TIMES(UNITS, 4)
+BYTES_TIMES(BLOCKS, 0)
+BYTES_TIMES(ONE, 4)
 typedef void bytes_times(words_sums *sums, const bytes_chunk *c, size_t n, const void *const *acts, size_t n_act, size_t at);
 
 /* A row times up to DECODE_ACTS activations, 16 chunks of it at a time. */
@@ -204,24 +210,24 @@ KERN_INLINE void bytes_row_stored(const kern_matmul *m, size_t r, size_t a, size
         }
         multiply(sums, c, here, m->acts + a, n, at);
     }
-    for (size_t x = 0; x < n; x++) m->outs[a + x][m->out_first + r] = bytes_end(sums[x]) * m->scale;
+    for (size_t x = 0; x < n; x++) m->outs[a + x][m->out_first + r] = bytes_end(sums[x], f.up) * m->scale;
 }
 
-#define BYTES_ROWS(type, bytes, scaling, load, scales)                                                          \
+#define BYTES_ROWS(type, bytes, scaling, up, load, scales)                                                      \
     static void decode_##type(const kern_matmul *m) {                                                           \
-        const bytes_type f = {bytes, BYTES_##scaling, bytes_##load, bytes_scales_##scales};                     \
+        const bytes_type f = {bytes, BYTES_##scaling, bytes_##load, bytes_scales_##scales, up};                 \
         for (size_t r = 0; r < m->n_rows; r++)                                                                  \
             if (m->n_act == 1) bytes_row(m, r, f);                                                              \
             else                                                                                                \
                 for (size_t a = 0; a < m->n_act; a += DECODE_ACTS)                                              \
-                    bytes_row_stored(m, r, a, MIN(m->n_act - a, (size_t)DECODE_ACTS), f, bytes_times_##scaling); \
+                    bytes_row_stored(m, r, a, MIN(m->n_act - a, (size_t)DECODE_ACTS), f, bytes_times_##scaling##_##up); \
     }
-BYTES_ROWS(q2_k, 84, UNITS, q2_k, q2_k)
-BYTES_ROWS(q3_k, 110, UNITS, q3_k, q3_k)
-BYTES_ROWS(q4_k, 144, BLOCKS, q4_k, k)
-BYTES_ROWS(q5_k, 176, BLOCKS, q5_k, k)
-BYTES_ROWS(q6_k, 210, UNITS, q6_k, q6_k)
-BYTES_ROWS(tq2_0, 66, ONE, pairs, tq2_0)
+BYTES_ROWS(q2_k, 84, UNITS, 4, q2_k, q2_k)
+BYTES_ROWS(q3_k, 110, UNITS, 4, q3_k, q3_k)
+BYTES_ROWS(q4_k, 144, BLOCKS, 0, q4_k, k)
+BYTES_ROWS(q5_k, 176, BLOCKS, 0, q5_k, k)
+BYTES_ROWS(q6_k, 210, UNITS, 0, q6_k, q6_k)
+BYTES_ROWS(tq2_0, 66, ONE, 4, pairs, tq2_0)
 
 /* ---- activations ------------------------------------------------------------------------------------------- */
 

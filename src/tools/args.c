@@ -3,6 +3,8 @@
  * Forms: -n 5, -n5, --name 5, --name=5; flags may be bundled (-qv); "--" ends the options. A value may begin with a
  * dash (-n -1). Refuses abbreviations: a script that works today must not become ambiguous tomorrow. Next: output.c.
  */
+#include "json/json.h"
+#include "mem/mem.h"
 #include "tools/tools_int.h"
 
 #define HELP_COLUMN 28 /* where the help of an option begins */
@@ -72,6 +74,19 @@ static int set_choice(parser *p, const tools_option *o, const char *name, const 
     return tools_usage(p->t, "%s: '%.100s' is none of %s", name, text, o->value);
 }
 
+static int set_object(parser *p, const char *name, const char *text, const char **at) {
+    arena mem = {0};
+    json_value v;
+    err e;
+    err_code code = arena_open(&mem, MEM_TOOLS, (size_t)1 << 30, &e);
+    if (!code) code = json_parse(&mem, str_of(text), &v, &e);
+    arena_close(&mem);
+    if (code) return tools_usage(p->t, "%s: %s", name, e.text);
+    if (v.kind != JSON_OBJECT) return tools_usage(p->t, "%s is %s, wanted an object", name, json_kind_name(v.kind));
+    *at = text;
+    return TOOLS_OK;
+}
+
 static int set_strs(parser *p, const char *name, const char *text, tools_strs *list) {
     if (list->n == TOOLS_STRS_MAX) return tools_usage(p->t, "%s: given more than %d times", name, TOOLS_STRS_MAX);
     list->at[list->n++] = text;
@@ -132,6 +147,7 @@ static int set_value(parser *p, const tools_option *o, const char *name, const c
     case TOOLS_KIND_STRS: return set_strs(p, name, text, at);
     case TOOLS_KIND_INTS: return set_ints(p, o, name, text, at);
     case TOOLS_KIND_STR: *(const char **)at = text; return TOOLS_OK;
+    case TOOLS_KIND_OBJECT: return set_object(p, name, text, at);
     case TOOLS_KIND_U64:
         if (parse_u64(str_of(text), at)) return TOOLS_OK;
         return tools_usage(p->t, "%s: '%.100s' is not a whole number from 0 to 18446744073709551615", name, text);
@@ -265,6 +281,7 @@ static size_t default_text(const tools_option *o, const char *values, char *buf,
     case TOOLS_KIND_SIZE: return fmt(buf, cap, "%llu", (unsigned long long)*(const uint64_t *)at);
     case TOOLS_KIND_FLOAT: return fmt(buf, cap, "%g", (double)*(const float *)at);
     case TOOLS_KIND_STR:
+    case TOOLS_KIND_OBJECT:
     case TOOLS_KIND_CHOICE: return fmt(buf, cap, "%s", *(const char *const *)at);
     case TOOLS_KIND_INTS: {
         const tools_ints *list = at;

@@ -173,7 +173,7 @@ static const tools_option options[] = {
     LOAD_CTX(T, n_ctx),
     TOOLS_STR(T, template, 0, "template", "FILE", "a Jinja template to use instead of the file's own"),
     TOOLS_STR(T, builtin, 0, "chat-template", "NAME", "a built-in template to use instead"),
-    TOOLS_STR(T, variables, 0, "kwargs", "JSON", "an object with more variables for the template"),
+    TOOLS_OBJECT(T, variables, 0, "kwargs", "JSON", "an object with more variables for the template"),
     TOOLS_FLAG(T, no_history, 0, "no-history", "keep no lines for the next time"),
     TOOLS_THREADS(T, n_threads, no_pin),
     TOOLS_ISA(T, isa),

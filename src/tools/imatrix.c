@@ -291,7 +291,8 @@ static int open_model(collector *c) {
     load_say_memory(c->t, &c->model, false);
     c->text.n -= from;
     if (o->n_chunks) c->text.n = MIN(c->text.n, (size_t)o->n_chunks);
-    tools_err(c->t, "leat imatrix: %zu tokens, %zu chunks of %zu; %d threads, %s\n", c->text.ids.n, c->text.n, n_ctx,
+    tools_err(c->t, "leat imatrix: %zu tokens, %zu chunk%s of %zu; %d threads, %s\n", c->text.ids.n, c->text.n,
+              c->text.n == 1 ? "" : "s", n_ctx,
               leat_session_threads(c->model.session), leat_session_isa(c->model.session));
     return TOOLS_OK;
 }

@@ -32,6 +32,7 @@ typedef enum {
     TOOLS_KIND_FLOAT,  /* float, from min to max                                   */
     TOOLS_KIND_SIZE,   /* uint64_t: 512, 64K, 1.5G                                 */
     TOOLS_KIND_STR,    /* const char *, of the command line                        */
+    TOOLS_KIND_OBJECT, /* const char *: an object in JSON                          */
     TOOLS_KIND_CHOICE, /* const char *: one of the words of `value` ("md|json")    */
     TOOLS_KIND_STRS,   /* tools_strs: the option may be repeated                   */
     TOOLS_KIND_INTS,   /* tools_ints: 1,2,8 or 1-4 or 64-512*2; each min to max    */
@@ -79,6 +80,8 @@ typedef struct tools_option {
     TOOLS_ROW(TOOLS_KIND_SIZE, T, field, uint64_t, letter, name, value, help, .min = 0)
 #define TOOLS_STR(T, field, letter, name, value, help)                                                               \
     TOOLS_ROW(TOOLS_KIND_STR, T, field, const char *, letter, name, value, help, .min = 0)
+#define TOOLS_OBJECT(T, field, letter, name, value, help)                                                            \
+    TOOLS_ROW(TOOLS_KIND_OBJECT, T, field, const char *, letter, name, value, help, .min = 0)
 #define TOOLS_STR_REQUIRED(T, field, letter, name, value, help)                                                      \
     TOOLS_ROW(TOOLS_KIND_STR, T, field, const char *, letter, name, value, help, .required = true)
 #define TOOLS_CHOICE(T, field, letter, name, words, help)                                                            \
