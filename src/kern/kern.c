@@ -73,6 +73,7 @@ size_t kern_act_offset(const kern *k, kern_act format, size_t first) {
 size_t kern_act_bytes(const kern *k, kern_act format, size_t n_in) { return kern_act_offset(k, format, n_in) | 64; }
 
 void kern_act_prepare(const kern *k, kern_act format, const float *x, size_t n_in, void *act) {
+    ASSERT(k->ops->prepare[format]);
     k->ops->prepare[format](x, n_in, act);
 }
 

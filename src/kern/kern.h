@@ -25,7 +25,8 @@ const kern *kern_at(size_t i);          /* all levels, slowest first; NULL past 
 /* Prompt tokens take the panel kernels, generated and drafted ones the decode kernels. */
 typedef enum { KERN_PROMPT, KERN_DECODE } kern_role;
 
-/* Activations are prepared once per row and format, then used with every matrix of that format. */
+/* Activations are prepared once per row and format, then used with every matrix of that format. A level has those that
+ * kern_act_of names. */
 typedef enum {
     KERN_ACT_F32,   /* as they are: F32 F16 BF16 F64 weights                             */
     KERN_ACT_I16,   /* decode of quantised types: 16 bits, nearly exact                  */

@@ -1,7 +1,7 @@
 /* kern_attn.h: attention over one tile of positions (template of a level).
  *
  * Online softmax (Milakov, Gimelshein 2018; FlashAttention, Dao 2022), in powers of two. Keys, then values, are unpacked to
- * floats once for all queries, but for F16 where it is converted as fast as floats are loaded; scores and outputs are then
+ * floats once for all queries, or F16 is converted as it is multiplied (VEC_QUERIES_HALVES); scores and outputs are
  * products of small matrices, each element a sum of its own in order of dimensions or positions. What a query does not see is
  * multiplied by zero for it; where such a value is not finite, each query goes alone.
  */
@@ -77,9 +77,10 @@ static void tile_values(const kern_attn *a, size_t from, size_t to, float *tile)
 #define ATTN_DEPTH 64
 #define ATTN_STRIPS MAX(VEC_STRIP, VEC_HALVES)
 _Static_assert(VEC_STRIP * VR_FLOATS % 16 == 0 && VEC_STRIP_LEFT * VR_FLOATS % 16 == 0, "floats are taken in whole groups");
+_Static_assert(VEC_STRIP_LEFT <= 2 && VEC_HALVES_LEFT <= 2, "where pieces are of two at least, no single strip is left");
 typedef struct attn_product {
     size_t out_row, a_row, row, group, depth;
-    size_t ahead; /* bytes of the next tile to fetch each step: no more than are read there as halves */
+    size_t ahead; /* bytes of the next tile to fetch each step: of full tiles no more than are read there as halves */
 } attn_product;
 
 /* n rows by strips of VR_FLOATS, from the one numbered `strip` on. */
@@ -159,7 +160,7 @@ KERN_OUTLINE void attn_multiply(const attn_product *p, float *out, const float *
 
 #define LOG2_E 1.44269504f
 /* 2^(x log2(e) - base) = 2^(n + r), |r| <= 1/2, for x of at least least; r is rounded once, and the polynomial, the best of its
- * degree that is 1 at 0, has an error of 8e-8 of the result. Its terms are added in pairs, a shorter chain than one by one. */
+ * degree that is 1 at 0, has an error of 1e-7 of the result. Its terms are added in pairs, a shorter chain than one by one. */
 KERN_INLINE vf exp2_vf(vf x, vf minus_base, vf least) {
     x = vf_max(least, x); /* in this order NaN stays */
     vf n = vf_round(vf_fma(x, vf_set(LOG2_E), minus_base)), r = vf_fma(x, vf_set(LOG2_E), vf_sub(minus_base, n));
@@ -217,11 +218,10 @@ static void attn_tile(const kern_attn *a) {
     float *scores = a->scratch, *tile = scores + a->n_q * KERN_ATTN_TILE;
     attn_product keys = {KERN_ATTN_TILE, a->dim_k, 64, 64 * a->dim_k, a->dim_k, 0};
     attn_product values = {acc_row, KERN_ATTN_TILE, 4 * a->dim_v, 64, a->n_pos, 0};
-    bool all_seen = true, few = a->n_q <= VEC_QUERIES_HALVES; /* fewer passes than unpacking costs */
+    bool all_seen = true, few = a->n_q <= VEC_QUERIES_HALVES; /* to convert F16 each time takes no longer than to unpack it */
     bool k_halves = few && a->type_k == QUANT_F16 && halves_fit(n_groups);
     bool v_halves = few && a->type_v == QUANT_F16 && a->dim_v % 16 == 0 && halves_fit(v_groups);
     if (a->k_next) keys.ahead = bytes_ahead(a, kern_attn_tile_bytes(a->type_k, a->dim_k), n_groups, a->dim_k, k_halves);
-    if (a->v_next) values.ahead = bytes_ahead(a, kern_attn_tile_bytes(a->type_v, a->dim_v), v_groups, a->n_pos, v_halves);
     memset(scores, 0, a->n_q * KERN_ATTN_TILE * sizeof *scores);
     if (k_halves) {
         keys.row = 32, keys.group = 32 * a->dim_k;
@@ -238,7 +238,9 @@ static void attn_tile(const kern_attn *a) {
         find_base(a, i, n_groups, s);
     }
     weigh(a, n_groups, scores);
-    if (v_halves && all_seen) {
+    v_halves &= all_seen;
+    if (a->v_next) values.ahead = bytes_ahead(a, kern_attn_tile_bytes(a->type_v, a->dim_v), v_groups, a->n_pos, v_halves);
+    if (v_halves) {
         values.row = 2 * a->dim_v, values.group = 32;
         attn_multiply(&values, a->acc, scores, a->n_q, a->v, v_groups, true, a->v_next);
         return;

@@ -215,7 +215,7 @@ static inline vf vf_scale2(vf x, vf n) {
     vi e = vi_of_vf(n), first = e >> 1;
     return x * (vf)((first + 127) << 23) * (vf)((e - first + 127) << 23);
 }
-/* The same for -200 <= n <= 127 by one factor, which may be 0 below the normal range, and is for n < -150. */
+/* The same for n <= 127 by one factor, which may be 0 below the normal range, and is for n < -150. */
 static inline vf vf_scale2_down(vf x, vf n) {
     vi e = vi_of_vf(n) + 127;
     return x * (vf)((e & (e > 0)) << 23);

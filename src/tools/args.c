@@ -75,12 +75,13 @@ static int set_choice(parser *p, const tools_option *o, const char *name, const 
 }
 
 static int set_object(parser *p, const char *name, const char *text, const char **at) {
-    arena mem = {0};
+    arena mem;
     json_value v;
     err e;
-    err_code code = arena_open(&mem, MEM_TOOLS, (size_t)1 << 30, &e);
-    if (!code) code = json_parse(&mem, str_of(text), &v, &e);
+    if (arena_open(&mem, MEM_TOOLS, (size_t)1 << 30, &e)) return tools_fail_text(p->t, e.text);
+    err_code code = json_parse(&mem, str_of(text), &v, &e);
     arena_close(&mem);
+    if (code == ERR_MEMORY) return tools_fail_text(p->t, e.text);
     if (code) return tools_usage(p->t, "%s: %s", name, e.text);
     if (v.kind != JSON_OBJECT) return tools_usage(p->t, "%s is %s, wanted an object", name, json_kind_name(v.kind));
     *at = text;

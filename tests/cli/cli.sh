@@ -762,7 +762,7 @@ check template-no-array 1 '' 'messages is an object, wanted an array' "$leat" te
 check template-no-object 1 '' 'variables are an array, wanted an object' "$leat" template "$demo" --chat-template chatml --messages "$hi" --kwargs '[]'
 check chat-no-object 2 '' '^leat chat: --kwargs is an array, wanted an object$' "$leat" chat "$demo" --kwargs '[]'
 check chat-bad-json 2 '' '^leat chat: --kwargs: JSON' "$leat" chat "$demo" --kwargs '{'
-check serve-no-object 2 '' '^leat serve: --chat-template-kwargs is a number, wanted an object$' "$leat" serve "$demo" --chat-template-kwargs=1
+check serve-no-object 2 '' '^leat serve: --chat-template-kwargs is an integer, wanted an object$' "$leat" serve "$demo" --chat-template-kwargs=1
 check template-no-json-file 1 '' 'no such file' "$leat" template "$demo" --chat-template chatml --messages @/nowhere
 printf '{%% if messages[0].role != "system" %%}{{ raise_exception("a system message is wanted") }}{%% endif %%}' > "$work/strict.jinja"
 check template-raises 1 '' '^leat template: a system message is wanted$' "$leat" template "$demo" --template "$work/strict.jinja" --messages "$hi"

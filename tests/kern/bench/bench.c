@@ -347,7 +347,7 @@ static void run_prepare_8(job *j, int w, int n) {
 }
 static void run_prepare_16(job *j, int w, int n) {
     (void)n;
-    if (!w) kern_act_prepare(opt.k, KERN_ACT_I16, j->rows, 4096, j->scratch[0]);
+    if (!w) kern_act_prepare(opt.k, kern_act_of(opt.k, QUANT_Q8_0, KERN_DECODE), j->rows, 4096, j->scratch[0]);
 }
 static void run_norm(job *j, int w, int n) {
     (void)n;
