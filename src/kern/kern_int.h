@@ -122,8 +122,9 @@ typedef void kern_tiler(kern_panel *p, size_t sub, size_t from, size_t to, const
 typedef void kern_multiply_floats(kern_panel *p, const float *const *acts, size_t n, size_t n_in,
                                   float (*sums)[KERN_PANEL_SUBS][16]);
 void kern_panel_run(const kern *k, const kern_matmul *m);
-/* The loops over a panel's rows, `subs` times 16 at a time, and n activations, `tokens` at a time by many. Of the rest up to
- * `few` are cheaper one by one; more go together with copies of the last, whose sums are in excess. */
+/* The loops over n activations, `tokens` at a time by many, and a panel's rows, `subs` times 16 at a time from the first on: the
+ * panel stays in L1, activations come from L2 once. Of the rest up to `few` are cheaper one by one; more go together with copies
+ * of the last, whose sums are in excess. */
 typedef struct kern_tilers {
     kern_tiler *many, *one;
     size_t tokens, subs, few;

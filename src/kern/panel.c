@@ -99,19 +99,16 @@ static void work_ahead(kern_panel *p, size_t n, size_t done) {
 }
 
 void kern_panel_tiles(kern_panel *p, const void *const *acts, size_t n, size_t to, float (*sums)[KERN_PANEL_SUBS][16], kern_tilers t) {
-    size_t turns = KERN_PANEL_SUBS / t.subs * div_up(n, t.tokens), share = p->next.early ? 0 : div_up(p->next.share, turns);
-    for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += t.subs) {
-        const bool last_sub = sub + t.subs == KERN_PANEL_SUBS;
-        size_t i = 0;
-        for (; t.tokens > t.few && i + t.few < n; i += t.tokens) {
-            const void *some[KERN_PANEL_EXCESS];
-            for (size_t j = 0; i + t.tokens > n && j < t.tokens; j++) some[j] = acts[MIN(i + j, n - 1)];
-            work_ahead(p, share, last_sub ? i : 0);
-            t.many(p, sub, 0, to, i + t.tokens > n ? some : acts + i, sums + i);
-        }
-        if (i < n) work_ahead(p, share, last_sub ? i : 0);
-        for (; i < n; i++) t.one(p, sub, 0, to, acts + i, sums + i);
+    size_t i = 0, share = p->next.early ? 0 : div_up(p->next.share, div_up(n, t.tokens));
+    for (; t.tokens > t.few && i + t.few < n; i += t.tokens) {
+        const void *some[KERN_PANEL_EXCESS];
+        for (size_t j = 0; i + t.tokens > n && j < t.tokens; j++) some[j] = acts[MIN(i + j, n - 1)];
+        work_ahead(p, share, i);
+        for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += t.subs) t.many(p, sub, 0, to, i + t.tokens > n ? some : acts + i, sums + i);
     }
+    if (i < n) work_ahead(p, share, i);
+    for (; i < n; i++)
+        for (size_t sub = 0; sub < KERN_PANEL_SUBS; sub += t.subs) t.one(p, sub, 0, to, acts + i, sums + i);
 }
 
 /* One tile of rows, from `row` on, times the activations [first, first + n). */

@@ -134,7 +134,7 @@ static inline __attribute__((always_inline)) void steps_pairs(vi sum[3], const u
 #undef STEPS
 }
 
-/* For wide weights: a tile's activations as words, see steps_words. Scratch: the panel comes first. */
+/* For wide weights: activations as words, see steps_words, made for a panel's first rows. Scratch: the panel comes first. */
 typedef struct words_panel {
     kern_panel p;
     _Alignas(64) int16_t x[VEC_TOKENS][KERN_PANEL_DEPTH];
@@ -151,7 +151,7 @@ static void acts_to_words(words_panel *to, const kern_act8 *const *x, size_t n_b
     TILER(name##_ready, n_tok, group, acts, has_min, top)                                                     \
     static void name(kern_panel *p, size_t sub, size_t from, size_t to, const void *const *x,                 \
                      float (*out)[KERN_PANEL_SUBS][16]) {                                                     \
-        if ((top) > 127) acts_to_words((words_panel *)p, (const kern_act8 *const *)x, to);                    \
+        if ((top) > 127 && !sub) acts_to_words((words_panel *)p, (const kern_act8 *const *)x, to);                    \
         name##_ready(p, sub, from, to, x, out);                                                               \
     }
 
